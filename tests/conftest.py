@@ -1,0 +1,86 @@
+"""What every test that needs the running stack shares.
+
+`service("gpu-1")` is a testinfra host inside that service's container; a test that fails
+prints the last log lines of each service that it touched. Nothing here starts the stack:
+`benchtop test` has done that, and the tests share it, in any order.
+"""
+
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+import testinfra
+from testinfra.host import Host
+
+from benchtop import compose, people
+from benchtop.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+LOG_LINES = 40
+
+T = TypeVar("T")
+
+
+def wait_until(condition: Callable[[], T], *, timeout: float, what: str, every: float = 0.2) -> T:
+    """Ask until the answer is true, and return it; the time-out is the promise that is tested.
+
+    condition: called at least once; timeout, every: seconds; what: ends "waited for …".
+    Raises AssertionError with the last answer.
+    """
+    end = time.monotonic() + timeout
+    while not (answer := condition()):
+        assert time.monotonic() < end, f"waited {timeout:.0f} s for {what}; last answer: {answer!r}"
+        time.sleep(every)
+    return answer
+
+
+@pytest.fixture(scope="session")
+def settings() -> Settings:
+    """The settings of the checkout under test."""
+    return Settings.load(ROOT)
+
+
+@cache
+def container(settings: Settings, name: str) -> str:
+    """The id of a service's container."""
+    found = compose.run(settings, "ps", "--all", "--quiet", name).stdout.decode().split()
+    assert len(found) == 1, f"{name} has {len(found)} containers: is the stack up? `make up` starts it"
+    return found[0]
+
+
+@pytest.fixture
+def service(settings: Settings, request: pytest.FixtureRequest) -> Callable[[str], Host]:
+    """A way into each service: `service("ldap").check_output("…")`, as root with `user="root"`."""
+    touched: set[str] = request.node.stash.setdefault(TOUCHED, set())
+
+    def host(name: str, user: str | None = None) -> Host:
+        touched.add(name)
+        who = f"{user}@" if user else ""
+        return testinfra.get_host(f"docker://{who}{container(settings, name)}")
+
+    return host
+
+
+TOUCHED = pytest.StashKey[set[str]]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[Any]:
+    """Add the last log lines of the services that a failed test touched."""
+    report = yield
+    if report.failed:
+        for name in sorted(item.stash.get(TOUCHED, set())):
+            command = ["docker", "compose", "logs", "--no-color", "--tail", str(LOG_LINES), name]
+            log = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+            report.sections.append((f"last {LOG_LINES} log lines of {name}", log.stdout))
+    return report
+
+
+@pytest.fixture(scope="session")
+def everybody() -> people.People:
+    """The people of accounts/people.yaml."""
+    return people.load(ROOT / "accounts/people.yaml")
