@@ -1,0 +1,237 @@
+"""Keys and certificates of the facility.
+
+Three kinds of authority, none of which can stand in for another:
+- the facility CA, which a browser is told to trust. Name constraints keep it to the
+  facility's own names, so that trusting it never means trusting it for anything else;
+- `edge`: Apache and the cells' proxies recognise each other by it;
+- one minter CA a cluster: a minter and the hubs that it serves.
+A certificate is for a server or for a client, never both: a stolen client certificate
+cannot pose as a proxy. All TLS keys are P-256; SAML's are RSA, because XML signatures of
+Keycloak and lasso meet on RSA-SHA256.
+
+Everything works on a folder of `NAME.key` and `NAME.pem`, and does nothing when what is
+there is still good.
+"""
+
+import base64
+import os
+import tempfile
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Literal
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+FACILITY_CA = "Benchtop facility CA"
+CA_LIFE = timedelta(days=3650)
+PUBLIC_LIFE = timedelta(days=397)  # browsers refuse a server certificate that lives longer
+PUBLIC_RENEW = timedelta(days=30)  # `up` renews one that has less than this left
+INTERNAL_LIFE = timedelta(days=3 * 365)
+INTERNAL_RENEW = timedelta(days=180)
+BACKDATE = timedelta(hours=1)  # containers of a laptop that slept may be a little behind
+
+type_of = {"server": ExtendedKeyUsageOID.SERVER_AUTH, "client": ExtendedKeyUsageOID.CLIENT_AUTH}
+Kind = Literal["server", "client"]
+Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+
+
+def write(path: Path, data: bytes) -> bool:
+    """Make `path` hold `data`, 0600 in a folder that is 0700; say whether that changed anything.
+
+    A reader sees the old content or the new one, never half of it.
+    """
+    if not path.parent.is_dir():
+        path.parent.mkdir(mode=0o700, parents=True)
+    if path.is_file() and path.read_bytes() == data:
+        path.chmod(0o600)
+        return False
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")  # mkstemp makes it 0600
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())  # a laptop that loses power must not keep an empty key
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return True
+
+
+def pem(key: Key) -> bytes:
+    """The private key as PEM in its traditional form: mod_ssl's proxy reads no other."""
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+    )
+
+
+def der64(thing: Key | x509.Certificate) -> str:
+    """Base64 of the DER form without PEM lines, as Keycloak's realm files and SAML metadata hold it."""
+    if isinstance(thing, x509.Certificate):
+        raw = thing.public_bytes(serialization.Encoding.DER)
+    else:
+        raw = thing.private_bytes(
+            serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    return base64.b64encode(raw).decode()
+
+
+def key(path: Path, *, kind: Literal["ec", "rsa"] = "ec") -> Key:
+    """The private key kept in `path`, made at the first call."""
+    if path.is_file():
+        kept = serialization.load_pem_private_key(path.read_bytes(), password=None)
+        if isinstance(kept, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
+            return kept
+    made: Key = ec.generate_private_key(ec.SECP256R1()) if kind == "ec" else rsa.generate_private_key(65537, 3072)
+    write(path, pem(made))
+    return made
+
+
+def certificate(path: Path) -> x509.Certificate | None:
+    """The certificate in `path`; None where there is none that can be read."""
+    try:
+        return x509.load_pem_x509_certificate(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def authority(folder: Path, name: str, *, now: datetime, names: Collection[str] = ()) -> x509.Certificate:
+    """The self-signed CA `name` in `folder`/ca.pem, made when it is missing.
+
+    names: DNS names (each with everything below it) that the CA may vouch for; none means no limit.
+    When the CA that is there has other names, its key stays and a new certificate is made for it:
+    who trusted the old one has to trust the new one.
+    """
+    signer = key(folder / "ca.key")
+    kept = certificate(folder / "ca.pem")
+    wanted = set(names)
+    if kept and _same_key(kept, signer) and permitted(kept) == wanted and _lasts(kept, INTERNAL_RENEW, now):
+        return kept
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    public = signer.public_key()
+    builder = (
+        _builder(subject, subject, public, now, CA_LIFE)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_usage(sign=False, ca=True), critical=True)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(public), critical=False)
+    )
+    if wanted:
+        # Addresses are not covered by a list of DNS names: excluded as a whole.
+        everywhere = [x509.IPAddress(ip_network("0.0.0.0/0")), x509.IPAddress(ip_network("::/0"))]
+        limits = x509.NameConstraints([x509.DNSName(n) for n in sorted(wanted)], everywhere)
+        builder = builder.add_extension(limits, critical=True)
+    made = builder.sign(signer, hashes.SHA256())
+    write(folder / "ca.pem", made.public_bytes(serialization.Encoding.PEM))
+    return made
+
+
+def permitted(ca: x509.Certificate) -> set[str]:
+    """The DNS names that a CA is limited to; empty when it has no limit."""
+    try:
+        limits = ca.extensions.get_extension_for_class(x509.NameConstraints).value
+    except x509.ExtensionNotFound:
+        return set()
+    return {str(name.value) for name in limits.permitted_subtrees or () if isinstance(name, x509.DNSName)}
+
+
+def leaf(
+    folder: Path, ca: Path, kind: Kind, names: Sequence[str], *, now: datetime, public: bool = False
+) -> tuple[bytes, bytes]:
+    """The certificate and key (both PEM) of one server or client, kept in `folder`, signed by the CA in `ca`.
+
+    names: the common name first; for a server all of them are its DNS names
+    public: one that browsers see, which may live 397 days at most
+    A new certificate is made for the same key when the old one is missing, is about to end,
+    was signed by another CA, or says something else than is asked for.
+    """
+    own = key(folder / "key.pem")
+    issuer = certificate(ca / "ca.pem")
+    if issuer is None:
+        raise FileNotFoundError(f"{ca / 'ca.pem'} is missing")
+    life, renew = (PUBLIC_LIFE, PUBLIC_RENEW) if public else (INTERNAL_LIFE, INTERNAL_RENEW)
+    kept = certificate(folder / "cert.pem")
+    if not (kept and _says(kept, issuer, own, kind, names) and _lasts(kept, renew, now)):
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
+        builder = (
+            _builder(subject, issuer.subject, own.public_key(), now, life)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_usage(sign=True, ca=False), critical=True)
+            .add_extension(x509.ExtendedKeyUsage([type_of[kind]]), critical=False)
+            .add_extension(x509.SubjectAlternativeName([x509.DNSName(n) for n in names]), critical=False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(key(ca / "ca.key").public_key()), critical=False
+            )
+        )
+        kept = builder.sign(key(ca / "ca.key"), hashes.SHA256())
+        write(folder / "cert.pem", kept.public_bytes(serialization.Encoding.PEM))
+    return kept.public_bytes(serialization.Encoding.PEM), pem(own)
+
+
+def self_signed(folder: Path, name: str, *, now: datetime) -> tuple[x509.Certificate, Key]:
+    """An RSA key and a certificate for XML signatures, where the peer pins the certificate itself."""
+    own = key(folder / "key.pem", kind="rsa")
+    kept = certificate(folder / "cert.pem")
+    if not (kept and _same_key(kept, own)):
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        made = _builder(subject, subject, own.public_key(), now, CA_LIFE).sign(own, hashes.SHA256())
+        write(folder / "cert.pem", made.public_bytes(serialization.Encoding.PEM))
+        kept = made
+    return kept, own
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, public: ec.EllipticCurvePublicKey | rsa.RSAPublicKey,
+    now: datetime, life: timedelta,
+) -> x509.CertificateBuilder:
+    start = now - BACKDATE
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(public)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(start)
+        .not_valid_after(start + life)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+    )
+
+
+def _usage(*, sign: bool, ca: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=sign, key_cert_sign=ca, crl_sign=ca, content_commitment=False, key_encipherment=False,
+        data_encipherment=False, key_agreement=False, encipher_only=False, decipher_only=False,
+    )
+
+
+def _lasts(cert: x509.Certificate, renew: timedelta, now: datetime) -> bool:
+    return cert.not_valid_before_utc <= now and now + renew <= cert.not_valid_after_utc
+
+
+def _same_key(cert: x509.Certificate, own: Key) -> bool:
+    return cert.public_key() == own.public_key()
+
+
+def _says(cert: x509.Certificate, issuer: x509.Certificate, own: Key, kind: Kind, names: Sequence[str]) -> bool:
+    try:
+        cert.verify_directly_issued_by(issuer)
+        alternative = cert.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        usage = cert.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except (InvalidSignature, ValueError, TypeError, x509.ExtensionNotFound):
+        return False
+    return (
+        _same_key(cert, own)
+        and alternative.get_values_for_type(x509.DNSName) == list(names)
+        and list(usage) == [type_of[kind]]
+        and [str(part.value) for part in cert.subject] == [names[0]]
+    )
+
+
+def today() -> datetime:
+    """Now, as the certificates count."""
+    return datetime.now(UTC)

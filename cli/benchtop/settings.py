@@ -1,0 +1,102 @@
+"""The facility's settings: `.env` of the checkout, each value overridable by the environment."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from dotenv import dotenv_values
+
+from benchtop.console import Problem
+
+# Host names as a browser and a certificate accept them.
+_HOST = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
+# Compose's own rule for project names.
+_PROJECT = re.compile(r"[a-z0-9][a-z0-9_-]*")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One facility of one checkout on this machine."""
+
+    root: Path
+    name: str
+    login_name: str
+    bind: str
+    port: int
+    base: str
+    project: str
+
+    @property
+    def url(self) -> str:
+        """The public address, as a person types it."""
+        return f"https://{self.name}:{self.port}"
+
+    @property
+    def login_url(self) -> str:
+        """Where Keycloak answers."""
+        return f"https://{self.login_name}:{self.port}"
+
+    @property
+    def state(self) -> Path:
+        """The git-ignored folder that holds everything generated."""
+        return self.root / ".benchtop"
+
+
+def load(root: Path, environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings of the checkout at `root`.
+
+    Raises Problem, with a sentence, for a value that cannot work.
+    """
+    environ = os.environ if environ is None else environ
+    values = {**dotenv_values(root / ".env"), **environ}
+
+    def value(key: str) -> str:
+        text = (values.get(key) or "").strip()
+        if not text:
+            raise Problem(f"{key} has no value: give it one in {root / '.env'} or in the environment.")
+        return text
+
+    def host(key: str) -> str:
+        text = value(key)
+        if not _HOST.fullmatch(text):
+            raise Problem(f"{key}={text} is not a host name: use lower-case letters, digits, dots and dashes.")
+        return text
+
+    port = value("BENCHTOP_PORT")
+    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        raise Problem(f"BENCHTOP_PORT={port} is not a port: choose a number from 1 to 65535.")
+    name, login_name = host("BENCHTOP_NAME"), host("BENCHTOP_LOGIN_NAME")
+    if name == login_name:
+        raise Problem(
+            f"BENCHTOP_NAME and BENCHTOP_LOGIN_NAME are both {name}: give Keycloak a name of its own, "
+            "because a notebook must not share the origin of the login pages."
+        )
+    return Settings(
+        root=root,
+        name=name,
+        login_name=login_name,
+        bind=value("BENCHTOP_BIND"),
+        port=int(port),
+        base=value("BENCHTOP_BASE"),
+        project=_project(root, values.get("COMPOSE_PROJECT_NAME") or ""),
+    )
+
+
+def _project(root: Path, chosen: str) -> str:
+    """The Compose project: the environment's, else the name that compose.yaml gives itself."""
+    if not chosen:
+        try:
+            chosen = str(yaml.safe_load((root / "compose.yaml").read_text()).get("name") or "benchtop")
+        except (OSError, AttributeError, yaml.YAMLError):
+            chosen = "benchtop"
+    if not _PROJECT.fullmatch(chosen):
+        raise Problem(
+            f"COMPOSE_PROJECT_NAME={chosen} is not a project name: use lower-case letters, digits, "
+            "dashes and underscores, and begin with a letter or digit."
+        )
+    return chosen
