@@ -93,6 +93,11 @@ def key(path: Path, *, kind: Literal["ec", "rsa"] = "ec") -> Key:
     return made
 
 
+def cert_pem(cert: x509.Certificate) -> bytes:
+    """The certificate as PEM."""
+    return cert.public_bytes(serialization.Encoding.PEM)
+
+
 def certificate(path: Path) -> x509.Certificate | None:
     """The certificate in `path`; None where there is none that can be read."""
     try:

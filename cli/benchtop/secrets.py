@@ -1,0 +1,248 @@
+"""Every key, password and certificate of the facility: made once, kept, copied to where it is used.
+
+    .benchtop/ca/            the facility CA; `make clean` keeps it, since browsers trust it
+    .benchtop/private/       the originals: one file a secret, one folder a certificate
+    .benchtop/secrets/NAME/  what the key volume NAME is to hold: rendered from the originals
+    .benchtop/secrets/id     tells one generation of secrets from another (volumes carry it too)
+
+`ensure` may be interrupted anywhere and called again at any time: it makes what is missing,
+renews what is about to end, follows changed settings, and touches nothing else.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import re
+import secrets as random
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from argon2 import PasswordHasher
+from pydantic import BaseModel, TypeAdapter
+
+from benchtop import pki, render
+from benchtop.settings import Settings
+
+# Each cluster with its cells. A further cell or cluster is one more word here.
+CLUSTERS: Mapping[str, tuple[str, ...]] = {"hpc": ("hpc-1",)}
+
+# Who binds to the directory, each with a password of its own.
+LDAP_SERVICES = ("keycloak", "nslcd", "apache")
+
+# Words for passwords that a trainer reads out: short, unlike each other, hard to misspell.
+# Four of them and two digits are 2^38.6: plenty behind Keycloak's brute-force lock.
+WORDS = (
+    "acorn amber apple arrow aspen bacon badge bagel bamboo banjo barley basil beach beacon birch bison "
+    "blaze bloom bonus brass bread brick brook brush cabin cactus camel canoe canyon carbon cedar chalk "
+    "cherry cider cliff clover cobalt cocoa comet copper coral cotton crane creek crisp cumin daisy delta "
+    "denim diner domino dragon drift eagle ember fable falcon fennel fern ferry fiddle finch flame flint "
+    "flute forest fossil fox galaxy garlic gecko ginger glade globe gopher grape gravel guitar hammer harbor "
+    "hazel hedge heron honey hornet igloo indigo island ivory jacket jaguar jasmine jelly jigsaw jungle kayak "
+    "kettle kiosk kiwi koala ladder lagoon lantern lemon lilac linen lion lizard lotus magnet mango maple "
+    "marble meadow melon mint mirror mosaic mural nectar nickel noodle nutmeg oasis ocean olive onion opal "
+    "orange orbit orchid otter oyster paddle panda papaya parrot pebble pecan pepper piano pigeon pillow "
+    "pixel planet plaza plum pocket pollen poppy prairie prism puffin pumpkin quartz rabbit radish raven "
+    "river robin rocket saddle saffron sage salmon sandal satin shadow silver sketch spruce squash stone "
+    "sugar summit sunset tango temple thunder tiger timber toast tulip tundra turtle valley vanilla velvet "
+    "violin walnut willow window winter yarrow yogurt zebra zephyr"
+).split()
+
+_hasher = PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1)  # OWASP's: 30 people may log in at once
+
+
+class Login(BaseModel):
+    """What a demo person types, and what the directory keeps of it. `totp_secret` is base32; None: not enrolled."""
+
+    password: str
+    password_hash: str
+    totp_secret: str | None = None
+
+
+_logins = TypeAdapter(dict[str, Login])
+
+
+@contextmanager
+def locked(settings: Settings) -> Iterator[None]:
+    """Hold the one lock of `.benchtop`: two programs must not each make half of the secrets."""
+    settings.state.mkdir(exist_ok=True)
+    settings.state.chmod(0o700)
+    with (settings.state / "lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def ensure(settings: Settings, *, now: datetime | None = None) -> set[str]:
+    """Make `.benchtop` hold every secret of the facility; return the names of the volumes whose content changed.
+
+    Keys and passwords are kept for ever; certificates are renewed in time, and rendered anew
+    with everything else that holds the facility's name or port when that has changed.
+    """
+    with locked(settings):
+        wanted = _volumes(settings, now or pki.today())
+        root = settings.state / "secrets"
+        pki.write(root / "id", _secret(settings, "id", lambda: random.token_hex(8)).encode())
+        wanted["trust"][".secrets-id"] = (root / "id").read_bytes()
+        changed = {name for name, files in wanted.items() if _fill(root / name, files)}
+        for stale in (p for p in root.iterdir() if p.is_dir() and p.name.startswith("keys-")):
+            if stale.name not in wanted:
+                shutil.rmtree(stale)
+        return changed
+
+
+def logins(settings: Settings, names: Iterable[str] = ()) -> dict[str, Login]:
+    """What each person logs in with. A name that has nothing yet gets a password; nobody is forgotten."""
+    with locked(settings):
+        kept = _read(settings)
+        new = {name: _new_login() for name in names if name not in kept}
+        if new:
+            _save(settings, kept | new)
+        return kept | new
+
+
+def remember_totp(settings: Settings, name: str, secret: str | None) -> None:
+    """Keep the TOTP secret that a person enrolled with; None forgets it."""
+    with locked(settings):
+        kept = _read(settings)
+        kept[name] = kept[name].model_copy(update={"totp_secret": secret})
+        _save(settings, kept)
+
+
+def value(settings: Settings, name: str) -> str:
+    """A secret by the name of its file in `.benchtop/private`, for the host tool's own use."""
+    return (settings.state / "private" / name).read_text()
+
+
+def _new_login() -> Login:
+    password = "-".join([*(random.choice(WORDS) for _ in range(4)), f"{random.randbelow(100):02}"])
+    return Login(password=password, password_hash="{ARGON2}" + _hasher.hash(password))
+
+
+def _read(settings: Settings) -> dict[str, Login]:
+    path = settings.state / "secrets" / "people.json"
+    return _logins.validate_json(path.read_bytes()) if path.is_file() else {}
+
+
+def _save(settings: Settings, people: Mapping[str, Login]) -> None:
+    content = json.dumps({name: login.model_dump() for name, login in sorted(people.items())}, indent=1)
+    pki.write(settings.state / "secrets" / "people.json", content.encode())
+
+
+def _secret(settings: Settings, name: str, make: Callable[[], str]) -> str:
+    """The secret `name`, made at the first call. Hex: safe in every kind of configuration file."""
+    path = settings.state / "private" / name
+    if not path.is_file():
+        pki.write(path, make().encode())
+    return path.read_text()
+
+
+def _bytes(settings: Settings, name: str, length: int) -> bytes:
+    path = settings.state / "private" / name
+    if not path.is_file():
+        pki.write(path, random.token_bytes(length))
+    return path.read_bytes()
+
+
+def _volumes(settings: Settings, now: datetime) -> dict[str, dict[str, bytes]]:
+    """What each key volume is to hold: volume → file → content."""
+    private = settings.state / "private"
+    public_ca, edge, minter = settings.state / "ca", private / "ca-edge", {c: private / f"ca-minter-{c}" for c in CLUSTERS}
+    pki.authority(public_ca, pki.FACILITY_CA, now=now, names={"localhost", settings.name, settings.login_name})
+    pki.authority(edge, "Benchtop edge CA", now=now)
+    for cluster, folder in minter.items():
+        pki.authority(folder, f"Benchtop minter CA {cluster}", now=now)
+    facility_pem, edge_pem = (public_ca / "ca.pem").read_bytes(), (edge / "ca.pem").read_bytes()
+
+    def password(name: str) -> bytes:
+        return _secret(settings, name, lambda: random.token_hex(24)).encode()
+
+    def issue(name: str, ca: Path, kind: pki.Kind, *names: str, public: bool = False) -> tuple[bytes, bytes]:
+        return pki.leaf(private / "tls" / name, ca, kind, names, now=now, public=public)
+
+    sp_cert, sp_key = pki.self_signed(private / "saml-sp", "benchtop-sp", now=now)
+    realm_cert, realm_key = pki.self_signed(private / "saml-realm", "benchtop", now=now)
+    server_pem, server_key = issue(
+        "apache", public_ca, "server", settings.name, settings.login_name, public=True)
+    gateway_pem, gateway_key = issue("apache-gateway", edge, "server", "apache")
+    client = b"".join(issue("apache-client", edge, "client", "apache"))
+    slurm_key, jwt_key = _bytes(settings, "slurm.key", 1024), _bytes(settings, "jwt.key", 32)
+    accounting = password("slurm-database.password")
+    ldap = {name: password(f"ldap-{name}.password") for name in LDAP_SERVICES}
+
+    volumes: dict[str, dict[str, bytes]] = {
+        "keys-apache": {
+            "server.pem": server_pem, "server.key": server_key, "ca.pem": facility_pem, "edge-ca.pem": edge_pem,
+            "client.pem": client, "gateway.pem": gateway_pem, "gateway.key": gateway_key,
+            "mellon/sp.key": pki.pem(sp_key), "mellon/sp.crt": pki.cert_pem(sp_cert),
+            "mellon/sp.xml": render.sp_metadata(settings, pki.der64(sp_cert)).encode(),
+            "mellon/idp.xml": render.idp_metadata(settings, pki.der64(realm_cert)).encode(),
+            "secrets.conf": b"".join(
+                b"Define SSO_SECRET_%s %s\n" % (_variable(c), password(f"sso-{c}.secret")) for c in CLUSTERS),
+            "ldap.password": ldap["apache"],
+        },
+        "keys-keycloak": {
+            "keycloak.conf": b"db-password=%s\nbootstrap-admin-username=admin\nbootstrap-admin-password=%s\n"
+            % (password("keycloak-database.password"), password("keycloak-admin.password")),
+            "ca.pem": facility_pem,
+        },
+        "keys-postgres": {"roles/keycloak": password("keycloak-database.password")},
+        "keys-ldap": {"admin.password": password("ldap-admin.password")}
+        | {f"services/{name}": secret for name, secret in ldap.items()},
+        "keys-nslcd": {"bind.password": ldap["nslcd"]},
+        "keys-mariadb": {"slurm.password": accounting},
+        "keys-slurm": {"slurm.key": slurm_key},
+        "keys-slurmctld": {"slurm.key": slurm_key, "jwt.key": jwt_key},
+        "keys-slurmdbd": {"slurm.key": slurm_key, "jwt.key": jwt_key, "database.password": accounting},
+        "trust": {"ca.pem": facility_pem, "edge-ca.pem": edge_pem, "bundle.pem": facility_pem + edge_pem},
+    }  # fmt: skip
+    template = settings.root / "keycloak" / "realm.json"
+    volumes["keys-keycloak"]["import/benchtop-realm.json"] = render.realm(
+        template.read_text() if template.exists() else "{}",
+        settings,
+        key=pki.der64(realm_key),
+        certificate=pki.der64(realm_cert),
+        sp_certificate=pki.der64(sp_cert),
+        ldap_password=ldap["keycloak"].decode(),
+    ).encode()
+
+    for cluster, cells in CLUSTERS.items():
+        minter_pem, minter_key = issue(f"{cluster}-minter", minter[cluster], "server", f"{cluster}-minter")
+        minter_ca = (minter[cluster] / "ca.pem").read_bytes()
+        volumes[f"keys-{cluster}-minter"] = {
+            "jwt.key": jwt_key, "server.pem": minter_pem, "server.key": minter_key, "minter-ca.pem": minter_ca,
+        }  # fmt: skip
+        for cell in cells:
+            # The proxy also answers by the public name: Apache keeps the Host header, and SNI follows it.
+            proxy_pem, proxy_key = issue(f"{cell}-proxy", edge, "server", f"{cell}-proxy", settings.name)
+            token = password(f"{cell}-proxy.token")
+            volumes["keys-postgres"][f"roles/{cell}"] = password(f"{cell}-database.password")
+            volumes[f"keys-{cell}-proxy"] = {
+                "proxy.token": token, "server.pem": proxy_pem, "server.key": proxy_key, "edge-ca.pem": edge_pem,
+            }  # fmt: skip
+            volumes[f"keys-{cell}"] = {
+                "cookie.secret": _secret(settings, f"{cell}-cookie.secret", lambda: random.token_hex(32)).encode(),
+                "proxy.token": token,
+                "database.password": password(f"{cell}-database.password"),
+                "sso.secret": password(f"sso-{cluster}.secret"),
+                "metrics.token": password(f"{cell}-metrics.token"),
+                "minter.pem": b"".join(issue(f"{cell}-minter-client", minter[cluster], "client", cell)),
+                "minter-ca.pem": minter_ca,
+            }
+    return volumes
+
+
+def _variable(cluster: str) -> bytes:
+    return re.sub("[^A-Z0-9]", "_", cluster.upper()).encode()
+
+
+def _fill(folder: Path, files: Mapping[str, bytes]) -> bool:
+    """Make `folder` hold exactly `files`; say whether that changed anything."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    changed = [name for name, content in files.items() if pki.write(folder / name, content)]
+    stale = [p for p in folder.rglob("*") if p.is_file() and str(p.relative_to(folder)) not in files]
+    for path in stale:
+        path.unlink()
+    return bool(changed or stale)
