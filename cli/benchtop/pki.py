@@ -13,6 +13,8 @@ Everything works on a folder of `NAME.key` and `NAME.pem`, and does nothing when
 there is still good.
 """
 
+from __future__ import annotations
+
 import base64
 import os
 import tempfile
@@ -20,7 +22,7 @@ from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -36,9 +38,14 @@ INTERNAL_LIFE = timedelta(days=3 * 365)
 INTERNAL_RENEW = timedelta(days=180)
 BACKDATE = timedelta(hours=1)  # containers of a laptop that slept may be a little behind
 
-type_of = {"server": ExtendedKeyUsageOID.SERVER_AUTH, "client": ExtendedKeyUsageOID.CLIENT_AUTH}
-Kind = Literal["server", "client"]
-Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+# "public": a server that browsers see
+Kind = Literal["public", "server", "client"]
+_usages = {
+    "public": ExtendedKeyUsageOID.SERVER_AUTH,
+    "server": ExtendedKeyUsageOID.SERVER_AUTH,
+    "client": ExtendedKeyUsageOID.CLIENT_AUTH,
+}
+Key: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
 def write(path: Path, data: bytes) -> bool:
@@ -66,9 +73,8 @@ def write(path: Path, data: bytes) -> bool:
 
 def pem(key: Key) -> bytes:
     """The private key as PEM in its traditional form: mod_ssl's proxy reads no other."""
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
-    )
+    form = serialization.PrivateFormat.TraditionalOpenSSL
+    return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
 
 
 def der64(thing: Key | x509.Certificate) -> str:
@@ -76,9 +82,8 @@ def der64(thing: Key | x509.Certificate) -> str:
     if isinstance(thing, x509.Certificate):
         raw = thing.public_bytes(serialization.Encoding.DER)
     else:
-        raw = thing.private_bytes(
-            serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        form = serialization.PrivateFormat.PKCS8
+        raw = thing.private_bytes(serialization.Encoding.DER, form, serialization.NoEncryption())
     return base64.b64encode(raw).decode()
 
 
@@ -88,7 +93,9 @@ def key(path: Path, *, kind: Literal["ec", "rsa"] = "ec") -> Key:
         kept = serialization.load_pem_private_key(path.read_bytes(), password=None)
         if isinstance(kept, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
             return kept
-    made: Key = ec.generate_private_key(ec.SECP256R1()) if kind == "ec" else rsa.generate_private_key(65537, 3072)
+    made: Key = (
+        ec.generate_private_key(ec.SECP256R1()) if kind == "ec" else rsa.generate_private_key(65537, 3072)
+    )
     write(path, pem(made))
     return made
 
@@ -124,7 +131,7 @@ def authority(folder: Path, name: str, *, now: datetime, names: Collection[str] 
         _builder(subject, subject, public, now, CA_LIFE)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_usage(sign=False, ca=True), critical=True)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(public), critical=False)
+        .add_extension(_issued_by(signer), critical=False)
     )
     if wanted:
         # Addresses are not covered by a list of DNS names: excluded as a whole.
@@ -132,7 +139,7 @@ def authority(folder: Path, name: str, *, now: datetime, names: Collection[str] 
         limits = x509.NameConstraints([x509.DNSName(n) for n in sorted(wanted)], everywhere)
         builder = builder.add_extension(limits, critical=True)
     made = builder.sign(signer, hashes.SHA256())
-    write(folder / "ca.pem", made.public_bytes(serialization.Encoding.PEM))
+    write(folder / "ca.pem", cert_pem(made))
     return made
 
 
@@ -145,21 +152,16 @@ def permitted(ca: x509.Certificate) -> set[str]:
     return {str(name.value) for name in limits.permitted_subtrees or () if isinstance(name, x509.DNSName)}
 
 
-def leaf(
-    folder: Path, ca: Path, kind: Kind, names: Sequence[str], *, now: datetime, public: bool = False
-) -> tuple[bytes, bytes]:
+def leaf(folder: Path, ca: Path, kind: Kind, names: Sequence[str], *, now: datetime) -> tuple[bytes, bytes]:
     """The certificate and key (both PEM) of one server or client, kept in `folder`, signed by the CA in `ca`.
 
     names: the common name first; for a server all of them are its DNS names
-    public: one that browsers see, which may live 397 days at most
     A new certificate is made for the same key when the old one is missing, is about to end,
     was signed by another CA, or says something else than is asked for.
     """
-    own = key(folder / "key.pem")
-    issuer = certificate(ca / "ca.pem")
-    if issuer is None:
-        raise FileNotFoundError(f"{ca / 'ca.pem'} is missing")
-    life, renew = (PUBLIC_LIFE, PUBLIC_RENEW) if public else (INTERNAL_LIFE, INTERNAL_RENEW)
+    own, signer = key(folder / "key.pem"), key(ca / "ca.key")
+    issuer = x509.load_pem_x509_certificate((ca / "ca.pem").read_bytes())
+    life, renew = (PUBLIC_LIFE, PUBLIC_RENEW) if kind == "public" else (INTERNAL_LIFE, INTERNAL_RENEW)
     kept = certificate(folder / "cert.pem")
     if not (kept and _says(kept, issuer, own, kind, names) and _lasts(kept, renew, now)):
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
@@ -167,15 +169,13 @@ def leaf(
             _builder(subject, issuer.subject, own.public_key(), now, life)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(sign=True, ca=False), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([type_of[kind]]), critical=False)
+            .add_extension(x509.ExtendedKeyUsage([_usages[kind]]), critical=False)
             .add_extension(x509.SubjectAlternativeName([x509.DNSName(n) for n in names]), critical=False)
-            .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(key(ca / "ca.key").public_key()), critical=False
-            )
+            .add_extension(_issued_by(signer), critical=False)
         )
-        kept = builder.sign(key(ca / "ca.key"), hashes.SHA256())
-        write(folder / "cert.pem", kept.public_bytes(serialization.Encoding.PEM))
-    return kept.public_bytes(serialization.Encoding.PEM), pem(own)
+        kept = builder.sign(signer, hashes.SHA256())
+        write(folder / "cert.pem", cert_pem(kept))
+    return cert_pem(kept), pem(own)
 
 
 def self_signed(folder: Path, name: str, *, now: datetime) -> tuple[x509.Certificate, Key]:
@@ -185,14 +185,17 @@ def self_signed(folder: Path, name: str, *, now: datetime) -> tuple[x509.Certifi
     if not (kept and _same_key(kept, own)):
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         made = _builder(subject, subject, own.public_key(), now, CA_LIFE).sign(own, hashes.SHA256())
-        write(folder / "cert.pem", made.public_bytes(serialization.Encoding.PEM))
+        write(folder / "cert.pem", cert_pem(made))
         kept = made
     return kept, own
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, public: ec.EllipticCurvePublicKey | rsa.RSAPublicKey,
-    now: datetime, life: timedelta,
+    subject: x509.Name,
+    issuer: x509.Name,
+    public: ec.EllipticCurvePublicKey | rsa.RSAPublicKey,
+    now: datetime,
+    life: timedelta,
 ) -> x509.CertificateBuilder:
     start = now - BACKDATE
     return (
@@ -208,10 +211,13 @@ def _builder(
 
 
 def _usage(*, sign: bool, ca: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=sign, key_cert_sign=ca, crl_sign=ca, content_commitment=False, key_encipherment=False,
-        data_encipherment=False, key_agreement=False, encipher_only=False, decipher_only=False,
-    )
+    never = ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "encipher_only")
+    off = dict.fromkeys((*never, "decipher_only"), False)
+    return x509.KeyUsage(digital_signature=sign, key_cert_sign=ca, crl_sign=ca, **off)
+
+
+def _issued_by(signer: Key) -> x509.AuthorityKeyIdentifier:
+    return x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key())
 
 
 def _lasts(cert: x509.Certificate, renew: timedelta, now: datetime) -> bool:
@@ -222,7 +228,9 @@ def _same_key(cert: x509.Certificate, own: Key) -> bool:
     return cert.public_key() == own.public_key()
 
 
-def _says(cert: x509.Certificate, issuer: x509.Certificate, own: Key, kind: Kind, names: Sequence[str]) -> bool:
+def _says(
+    cert: x509.Certificate, issuer: x509.Certificate, own: Key, kind: Kind, names: Sequence[str]
+) -> bool:
     try:
         cert.verify_directly_issued_by(issuer)
         alternative = cert.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -232,7 +240,7 @@ def _says(cert: x509.Certificate, issuer: x509.Certificate, own: Key, kind: Kind
     return (
         _same_key(cert, own)
         and alternative.get_values_for_type(x509.DNSName) == list(names)
-        and list(usage) == [type_of[kind]]
+        and list(usage) == [_usages[kind]]
         and [str(part.value) for part in cert.subject] == [names[0]]
     )
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from xml.sax.saxutils import escape
 
+from benchtop.console import Problem
 from benchtop.settings import Settings
 
 REALM = "benchtop"
@@ -28,7 +30,7 @@ def identity_provider(settings: Settings) -> str:
 
 
 def sp_metadata(settings: Settings, certificate: str) -> str:
-    """What mellon is: signs its requests, wants signed assertions about a person whose NameID says nothing."""
+    """What mellon is: signs its requests, wants signed assertions with a NameID that says nothing."""
     at = escape(service_provider(settings))
     return f"""<?xml version="1.0" encoding="UTF-8"?>
 <EntityDescriptor xmlns="urn:oasis:names:tc:SAML:2.0:metadata" entityID="{at}/metadata">
@@ -38,14 +40,18 @@ def sp_metadata(settings: Settings, certificate: str) -> str:
     <SingleLogoutService Binding="{_BINDING}Redirect" Location="{at}/logout"/>
     <SingleLogoutService Binding="{_BINDING}POST" Location="{at}/logout"/>
     <NameIDFormat>{_TRANSIENT}</NameIDFormat>
-    <AssertionConsumerService index="0" isDefault="true" Binding="{_BINDING}POST" Location="{at}/postResponse"/>
+    <AssertionConsumerService index="0" isDefault="true"
+        Binding="{_BINDING}POST" Location="{at}/postResponse"/>
   </SPSSODescriptor>
 </EntityDescriptor>
 """
 
 
 def idp_metadata(settings: Settings, certificate: str) -> str:
-    """What Keycloak's realm is, as mellon has to know it; a stack test compares it with the served descriptor."""
+    """What Keycloak's realm is, as mellon has to know it.
+
+    A stack test compares it with the descriptor that Keycloak serves.
+    """
     at = escape(identity_provider(settings))
     return f"""<?xml version="1.0" encoding="UTF-8"?>
 <EntityDescriptor xmlns="urn:oasis:names:tc:SAML:2.0:metadata" entityID="{at}">
@@ -70,27 +76,26 @@ def _signing_key(certificate: str) -> str:
     </KeyDescriptor>"""
 
 
-def realm(
-    template: str, settings: Settings, *, key: str, certificate: str, sp_certificate: str, ldap_password: str
-) -> str:
+def realm(template: str, settings: Settings, keys: Mapping[str, str]) -> str:
     """The realm file for Keycloak's import: `template` with our placeholders filled.
 
-    Other `${...}` stay: Keycloak has placeholders of its own. Raises ValueError with the reason
-    when the result would not be JSON.
+    keys: REALM_KEY, REALM_CERT, SP_CERT (base64 of DER) and LDAP_PASSWORD
+    Other `${...}` stay: Keycloak has placeholders of its own. Raises Problem when the file
+    is not JSON, which Keycloak would say in a stack trace at its start.
     """
     values = {
         "BENCHTOP_NAME": settings.name,
         "BENCHTOP_LOGIN_NAME": settings.login_name,
         "BENCHTOP_PORT": str(settings.port),
-        "REALM_KEY": key,
-        "REALM_CERT": certificate,
-        "SP_CERT": sp_certificate,
-        "LDAP_PASSWORD": ldap_password,
+        **keys,
     }
-    filled = re.sub(
-        r"\$\{(\w+)\}", lambda m: json.dumps(values[m[1]])[1:-1] if m[1] in values else m[0], template)
+
+    def fill(found: re.Match[str]) -> str:
+        return json.dumps(values[found[1]])[1:-1] if found[1] in values else found[0]
+
+    filled = re.sub(r"\$\{(\w+)\}", fill, template)
     try:
         json.loads(filled)
     except json.JSONDecodeError as error:
-        raise ValueError(f"keycloak/realm.json:{error.lineno}: {error.msg}") from error
+        raise Problem(f"keycloak/realm.json:{error.lineno}: {error.msg}. Mend that line.") from error
     return filled

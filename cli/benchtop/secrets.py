@@ -35,27 +35,31 @@ LDAP_SERVICES = ("keycloak", "nslcd", "apache")
 
 # Words for passwords that a trainer reads out: short, unlike each other, hard to misspell.
 # Four of them and two digits are 2^38.6: plenty behind Keycloak's brute-force lock.
-WORDS = (
-    "acorn amber apple arrow aspen bacon badge bagel bamboo banjo barley basil beach beacon birch bison "
-    "blaze bloom bonus brass bread brick brook brush cabin cactus camel canoe canyon carbon cedar chalk "
-    "cherry cider cliff clover cobalt cocoa comet copper coral cotton crane creek crisp cumin daisy delta "
-    "denim diner domino dragon drift eagle ember fable falcon fennel fern ferry fiddle finch flame flint "
-    "flute forest fossil fox galaxy garlic gecko ginger glade globe gopher grape gravel guitar hammer harbor "
-    "hazel hedge heron honey hornet igloo indigo island ivory jacket jaguar jasmine jelly jigsaw jungle kayak "
-    "kettle kiosk kiwi koala ladder lagoon lantern lemon lilac linen lion lizard lotus magnet mango maple "
-    "marble meadow melon mint mirror mosaic mural nectar nickel noodle nutmeg oasis ocean olive onion opal "
-    "orange orbit orchid otter oyster paddle panda papaya parrot pebble pecan pepper piano pigeon pillow "
-    "pixel planet plaza plum pocket pollen poppy prairie prism puffin pumpkin quartz rabbit radish raven "
-    "river robin rocket saddle saffron sage salmon sandal satin shadow silver sketch spruce squash stone "
-    "sugar summit sunset tango temple thunder tiger timber toast tulip tundra turtle valley vanilla velvet "
-    "violin walnut willow window winter yarrow yogurt zebra zephyr"
-).split()
+_WORDS = """
+acorn amber apple arrow aspen bacon badge bagel bamboo banjo barley basil beach beacon birch bison
+blaze bloom bonus brass bread brick brook brush cabin cactus camel canoe canyon carbon cedar chalk
+cherry cider cliff clover cobalt cocoa comet copper coral cotton crane creek crisp cumin daisy delta
+denim diner domino dragon drift eagle ember fable falcon fennel fern ferry fiddle finch flame flint
+flute forest fossil fox galaxy garlic gecko ginger glade globe gopher grape gravel guitar hammer
+harbor hazel hedge heron honey hornet igloo indigo island ivory jacket jaguar jasmine jelly jigsaw
+jungle kayak kettle kiosk kiwi koala ladder lagoon lantern lemon lilac linen lion lizard lotus
+magnet mango maple marble meadow melon mint mirror mosaic mural nectar nickel noodle nutmeg oasis
+ocean olive onion opal orange orbit orchid otter oyster paddle panda papaya parrot pebble pecan
+pepper piano pigeon pillow pixel planet plaza plum pocket pollen poppy prairie prism puffin pumpkin
+quartz rabbit radish raven river robin rocket saddle saffron sage salmon sandal satin shadow silver
+sketch spruce squash stone sugar summit sunset tango temple thunder tiger timber toast tulip tundra
+turtle valley vanilla velvet violin walnut willow window winter yarrow yogurt zebra zephyr
+"""
 
-_hasher = PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1)  # OWASP's: 30 people may log in at once
+# OWASP's smallest recommendation: a class of 30 may log in at once on two cores
+_hasher = PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1)
 
 
 class Login(BaseModel):
-    """What a demo person types, and what the directory keeps of it. `totp_secret` is base32; None: not enrolled."""
+    """What a demo person types, and what the directory keeps of it.
+
+    totp_secret: base32; None for a person who has not enrolled
+    """
 
     password: str
     password_hash: str
@@ -76,7 +80,7 @@ def locked(settings: Settings) -> Iterator[None]:
 
 
 def ensure(settings: Settings, *, now: datetime | None = None) -> set[str]:
-    """Make `.benchtop` hold every secret of the facility; return the names of the volumes whose content changed.
+    """Make `.benchtop` hold every secret; return the names of the volumes whose content changed.
 
     Keys and passwords are kept for ever; certificates are renewed in time, and rendered anew
     with everything else that holds the facility's name or port when that has changed.
@@ -117,7 +121,7 @@ def value(settings: Settings, name: str) -> str:
 
 
 def _new_login() -> Login:
-    password = "-".join([*(random.choice(WORDS) for _ in range(4)), f"{random.randbelow(100):02}"])
+    password = "-".join([*(random.choice(_WORDS.split()) for _ in range(4)), f"{random.randbelow(100):02}"])
     return Login(password=password, password_hash="{ARGON2}" + _hasher.hash(password))
 
 
@@ -149,8 +153,10 @@ def _bytes(settings: Settings, name: str, length: int) -> bytes:
 def _volumes(settings: Settings, now: datetime) -> dict[str, dict[str, bytes]]:
     """What each key volume is to hold: volume → file → content."""
     private = settings.state / "private"
-    public_ca, edge, minter = settings.state / "ca", private / "ca-edge", {c: private / f"ca-minter-{c}" for c in CLUSTERS}
-    pki.authority(public_ca, pki.FACILITY_CA, now=now, names={"localhost", settings.name, settings.login_name})
+    public_ca, edge = settings.state / "ca", private / "ca-edge"
+    minter = {cluster: private / f"ca-minter-{cluster}" for cluster in CLUSTERS}
+    names = {"localhost", settings.name, settings.login_name}
+    pki.authority(public_ca, pki.FACILITY_CA, now=now, names=names)
     pki.authority(edge, "Benchtop edge CA", now=now)
     for cluster, folder in minter.items():
         pki.authority(folder, f"Benchtop minter CA {cluster}", now=now)
@@ -159,13 +165,12 @@ def _volumes(settings: Settings, now: datetime) -> dict[str, dict[str, bytes]]:
     def password(name: str) -> bytes:
         return _secret(settings, name, lambda: random.token_hex(24)).encode()
 
-    def issue(name: str, ca: Path, kind: pki.Kind, *names: str, public: bool = False) -> tuple[bytes, bytes]:
-        return pki.leaf(private / "tls" / name, ca, kind, names, now=now, public=public)
+    def issue(name: str, ca: Path, kind: pki.Kind, *names: str) -> tuple[bytes, bytes]:
+        return pki.leaf(private / "tls" / name, ca, kind, names, now=now)
 
     sp_cert, sp_key = pki.self_signed(private / "saml-sp", "benchtop-sp", now=now)
     realm_cert, realm_key = pki.self_signed(private / "saml-realm", "benchtop", now=now)
-    server_pem, server_key = issue(
-        "apache", public_ca, "server", settings.name, settings.login_name, public=True)
+    server_pem, server_key = issue("apache", public_ca, "public", settings.name, settings.login_name)
     gateway_pem, gateway_key = issue("apache-gateway", edge, "server", "apache")
     client = b"".join(issue("apache-client", edge, "client", "apache"))
     slurm_key, jwt_key = _bytes(settings, "slurm.key", 1024), _bytes(settings, "jwt.key", 32)
@@ -174,13 +179,20 @@ def _volumes(settings: Settings, now: datetime) -> dict[str, dict[str, bytes]]:
 
     volumes: dict[str, dict[str, bytes]] = {
         "keys-apache": {
-            "server.pem": server_pem, "server.key": server_key, "ca.pem": facility_pem, "edge-ca.pem": edge_pem,
-            "client.pem": client, "gateway.pem": gateway_pem, "gateway.key": gateway_key,
-            "mellon/sp.key": pki.pem(sp_key), "mellon/sp.crt": pki.cert_pem(sp_cert),
+            "server.pem": server_pem,
+            "server.key": server_key,
+            "ca.pem": facility_pem,
+            "edge-ca.pem": edge_pem,
+            "client.pem": client,
+            "gateway.pem": gateway_pem,
+            "gateway.key": gateway_key,
+            "mellon/sp.key": pki.pem(sp_key),
+            "mellon/sp.crt": pki.cert_pem(sp_cert),
             "mellon/sp.xml": render.sp_metadata(settings, pki.der64(sp_cert)).encode(),
             "mellon/idp.xml": render.idp_metadata(settings, pki.der64(realm_cert)).encode(),
             "secrets.conf": b"".join(
-                b"Define SSO_SECRET_%s %s\n" % (_variable(c), password(f"sso-{c}.secret")) for c in CLUSTERS),
+                b"Define SSO_SECRET_%s %s\n" % (_variable(c), password(f"sso-{c}.secret")) for c in CLUSTERS
+            ),
             "ldap.password": ldap["apache"],
         },
         "keys-keycloak": {
@@ -197,33 +209,42 @@ def _volumes(settings: Settings, now: datetime) -> dict[str, dict[str, bytes]]:
         "keys-slurmctld": {"slurm.key": slurm_key, "jwt.key": jwt_key},
         "keys-slurmdbd": {"slurm.key": slurm_key, "jwt.key": jwt_key, "database.password": accounting},
         "trust": {"ca.pem": facility_pem, "edge-ca.pem": edge_pem, "bundle.pem": facility_pem + edge_pem},
-    }  # fmt: skip
+    }
     template = settings.root / "keycloak" / "realm.json"
     volumes["keys-keycloak"]["import/benchtop-realm.json"] = render.realm(
         template.read_text() if template.exists() else "{}",
         settings,
-        key=pki.der64(realm_key),
-        certificate=pki.der64(realm_cert),
-        sp_certificate=pki.der64(sp_cert),
-        ldap_password=ldap["keycloak"].decode(),
+        {
+            "REALM_KEY": pki.der64(realm_key),
+            "REALM_CERT": pki.der64(realm_cert),
+            "SP_CERT": pki.der64(sp_cert),
+            "LDAP_PASSWORD": ldap["keycloak"].decode(),
+        },
     ).encode()
 
     for cluster, cells in CLUSTERS.items():
         minter_pem, minter_key = issue(f"{cluster}-minter", minter[cluster], "server", f"{cluster}-minter")
         minter_ca = (minter[cluster] / "ca.pem").read_bytes()
         volumes[f"keys-{cluster}-minter"] = {
-            "jwt.key": jwt_key, "server.pem": minter_pem, "server.key": minter_key, "minter-ca.pem": minter_ca,
-        }  # fmt: skip
+            "jwt.key": jwt_key,
+            "server.pem": minter_pem,
+            "server.key": minter_key,
+            "minter-ca.pem": minter_ca,
+        }
         for cell in cells:
             # The proxy also answers by the public name: Apache keeps the Host header, and SNI follows it.
             proxy_pem, proxy_key = issue(f"{cell}-proxy", edge, "server", f"{cell}-proxy", settings.name)
             token = password(f"{cell}-proxy.token")
+            cookie = _secret(settings, f"{cell}-cookie.secret", lambda: random.token_hex(32))
             volumes["keys-postgres"][f"roles/{cell}"] = password(f"{cell}-database.password")
             volumes[f"keys-{cell}-proxy"] = {
-                "proxy.token": token, "server.pem": proxy_pem, "server.key": proxy_key, "edge-ca.pem": edge_pem,
-            }  # fmt: skip
+                "proxy.token": token,
+                "server.pem": proxy_pem,
+                "server.key": proxy_key,
+                "edge-ca.pem": edge_pem,
+            }
             volumes[f"keys-{cell}"] = {
-                "cookie.secret": _secret(settings, f"{cell}-cookie.secret", lambda: random.token_hex(32)).encode(),
+                "cookie.secret": cookie.encode(),
                 "proxy.token": token,
                 "database.password": password(f"{cell}-database.password"),
                 "sso.secret": password(f"sso-{cluster}.secret"),
