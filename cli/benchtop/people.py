@@ -1,0 +1,470 @@
+"""Who uses the facility: `accounts/people.yaml`, read and checked as a whole.
+
+A wrong line is answered with its file, its number and a reason, and all wrong lines at once:
+nothing else of the tool ever sees a list of people that is not right.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from benchtop.console import Problem
+
+CLUSTERS = ("hpc", "htc")  # what a person can be given, whether or not it is switched on yet
+PEOPLE_GID = 2000  # the primary group of every person
+LOWEST_UID, HIGHEST_UID = 2001, 59999  # below live the services; above, Debian's own reserve
+LOWEST_GID = 3000  # below live the groups that the facility makes by itself
+_DEPTH = 12  # the file is five levels deep: more is a mistake, or somebody playing
+
+# Names that mean something else on some machine of the facility: a person of that name would
+# shadow an account of the system there, or be taken for a service.
+_SYSTEM_NAMES = """
+    root daemon bin sys sync games man lp mail news uucp proxy www-data backup list irc nobody
+    sshd messagebus polkitd syslog ntp postfix dnsmasq adm tty disk kmem dialout fax voice cdrom
+    floppy tape sudo audio dip operator src shadow utmp video sasl plugdev staff users nogroup
+    input sgx kvm render crontab wheel docker admin administrator people
+    apache browser condor hub jupyter jupyterhub keycloak ldap mariadb minter munge mysql nslcd
+    openldap postgres slapd slurm slurmctld slurmdbd slurmd volumes
+"""
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,30}")  # what useradd(8) calls portable
+_MAIL = re.compile(r"[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
+_TRES = re.compile(r"(cpu|mem|node|gres/gpu(:[a-z0-9]+)?)=\d{1,9}[KMGT]?")
+_WORDS = re.compile(r"[^\W_]([\w .,'()-]{0,62}[\w.)])?")  # no colon: it ends a field of passwd(5)
+
+
+class Invalid(Problem):
+    """A list of people that must not be used; `details` has one `file:line: reason` a mistake."""
+
+
+def _matching(pattern: re.Pattern[str], meaning: str) -> AfterValidator:
+    def check(text: str) -> str:
+        if not pattern.fullmatch(text):
+            raise ValueError(f"must be {meaning}, not “{text}”")
+        return text
+
+    return AfterValidator(check)
+
+
+def _full_name(text: str) -> str:
+    if not _WORDS.fullmatch(text) or len(text.split()) < 2:
+        raise ValueError(f"must be a given and a family name, at most 64 letters, not “{text}”")
+    return text
+
+
+def _tres(text: str) -> str:
+    if not all(_TRES.fullmatch(part) for part in text.split(",")):
+        raise ValueError(f"must be like cpu=4,gres/gpu=1, not “{text}”")
+    return text
+
+
+_Gid = Annotated[int, Field(ge=LOWEST_GID, le=HIGHEST_UID)]
+_Line = Annotated[str, _matching(_WORDS, "a short line of plain text")]
+_Tres = Annotated[str, AfterValidator(_tres)]
+_Count = Annotated[int, Field(ge=0, le=1_000_000)]
+
+
+class _Strict(BaseModel):
+    """Says what it does not know, and takes no text for a number."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class Group(_Strict):
+    """A group of the directory."""
+
+    gid: _Gid
+    description: _Line | None = None
+
+
+class Qos(_Strict):
+    """A quality of service: sacctmgr's own words."""
+
+    description: _Line | None = None
+    priority: _Count = 0
+    preempt: list[str] = []
+    preempt_mode: Literal["cancel", "requeue"] | None = None
+    max_tres_per_user: _Tres | None = None
+    max_tres_per_job: _Tres | None = None
+    max_jobs_per_user: _Count | None = None
+    max_wall: Annotated[int, Field(ge=1, le=525_600)] | None = None
+    flags: list[Literal["DenyOnLimit", "OverPartQOS", "NoDecay"]] = []
+
+
+class Account(_Strict):
+    """A Slurm account, and the QOS that it opens to its members."""
+
+    description: _Line
+    qos: Annotated[list[str], Field(min_length=1)]
+
+
+class Slurm(_Strict):
+    """What Slurm grants to whom."""
+
+    qos: dict[str, Qos] = {}
+    accounts: dict[str, Account] = {}
+
+
+class Limits(_Strict):
+    """What one job of a person may have."""
+
+    gpu: Annotated[int, Field(ge=0, le=64)] | None = None
+
+
+class Person(_Strict):
+    """One person; the login name is the key under which the entry stands."""
+
+    name: Annotated[str, AfterValidator(_full_name)]
+    uid: Annotated[int, Field(ge=LOWEST_UID, le=HIGHEST_UID)]
+    mail: Annotated[str, _matching(_MAIL, "a mail address")]
+    groups: list[str] = []
+    clusters: list[Literal["hpc", "htc"]] = []
+    accounts: list[str] = []
+    qos: list[str] = []
+    limits: Limits = Limits()
+    admin: bool = False
+    enrolled: bool = True
+
+
+class People(_Strict):
+    """Everybody, by login name, with the groups and rights that exist."""
+
+    groups: dict[str, Group] = {}
+    slurm: Slurm = Slurm()
+    people: Annotated[dict[str, Person], Field(min_length=1)]
+
+
+Place = tuple[str | int, ...]
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, order=True)
+class _Mistake:
+    file: str
+    line: int
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class _Source:
+    """One file as written: its values, and the line of each."""
+
+    file: str
+    value: object
+    lines: Mapping[Place, int]
+
+    def mistake(self, place: Place, reason: str) -> _Mistake:
+        """A mistake at the line of `place`, or of the nearest thing around it that has one."""
+        while place and place not in self.lines:
+            place = place[:-1]
+        return _Mistake(self.file, self.lines.get(place, 1), reason)
+
+
+def load(path: Path, *more: Path) -> People:
+    """The people of `path`, and those of further files, which use the groups and accounts of the first.
+
+    Raises Invalid with every mistake of all files.
+    """
+    mistakes: list[_Mistake] = []
+    sources = [_parse(file, mistakes) for file in (path, *more)]
+    read = [source for source in sources if source]
+    models = [model for source in read if (model := _model(source, mistakes))]
+    _names(read, mistakes)
+    _unique(read, mistakes)
+    if len(read) == len(sources):  # else the missing file may hold what the others refer to
+        _references(read, mistakes)
+    if mistakes:
+        count = len(set(mistakes))
+        what = "is a mistake" if count == 1 else f"are {count} mistakes"
+        raise Invalid(
+            f"There {what} in the list of people. Nothing was changed: mend it and try again.",
+            [str(mistake) for mistake in sorted(set(mistakes))],
+        )
+    return People(
+        groups=_union(model.groups for model in models),
+        slurm=Slurm(
+            qos=_union(model.slurm.qos for model in models),
+            accounts=_union(model.slurm.accounts for model in models),
+        ),
+        people=_union(model.people for model in models),
+    )
+
+
+def _union(parts: Iterable[Mapping[str, _T]]) -> dict[str, _T]:
+    return {name: value for part in parts for name, value in part.items()}
+
+
+# ---- from text to values ------------------------------------------------------------------
+
+
+class _Unreadable(Exception):  # noqa: N818 - a file without values, not an error of ours
+    """Why a file has no values at all, and the line where that shows."""
+
+    def __init__(self, line: int, reason: str) -> None:
+        super().__init__(reason)
+        self.line = line
+
+
+def _parse(path: Path, mistakes: list[_Mistake]) -> _Source | None:
+    """The values of a YAML file; None, and mistakes, when it has none that we read."""
+    file = _shown(path)
+    try:
+        text = _text(path)
+        foreign = [_Mistake(file, line, reason) for line, reason in _foreign(text)]
+        mistakes.extend(foreign)
+        if foreign:
+            return None
+        node = _compose(text)
+    except _Unreadable as error:
+        mistakes.append(_Mistake(file, error.line, str(error)))
+        return None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = min(mark.line + 1, text.count("\n") + 1) if mark else 1
+        mistakes.append(_Mistake(file, line, f"this is not YAML: {error.problem or error.context}"))
+        return None
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        mistakes.append(_Mistake(file, line, "holds a control character, which no text should"))
+        return None
+    lines: dict[Place, int] = {}
+    return _Source(file, _value(node, (), _Source(file, None, lines), lines, mistakes), lines)
+
+
+def _text(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise _Unreadable(1, f"cannot be read: {error.strerror}") from error
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _Unreadable(data.count(b"\n", 0, error.start) + 1, "this is not UTF-8 text") from error
+
+
+def _compose(text: str) -> yaml.Node:
+    node = yaml.compose(text, Loader=yaml.SafeLoader)
+    if node is None:
+        raise _Unreadable(1, "is empty: it must list people below `people:`")
+    if not isinstance(node, yaml.MappingNode):
+        raise _Unreadable(node.start_mark.line + 1, "must be a mapping with `people:` in it")
+    return node
+
+
+def _foreign(text: str) -> Iterator[tuple[int, str]]:
+    """What YAML allows and a list of people has no use for."""
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        line = event.start_mark.line + 1 if event.start_mark else 1
+        if isinstance(event, yaml.NodeEvent) and event.anchor:
+            yield line, f"anchors and aliases are not used here: write “{event.anchor}” out"
+        if isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
+            depth += 1
+            if depth > _DEPTH:  # before a parser that recurses meets it
+                yield line, "is nested too deeply"
+                return
+        elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
+            depth -= 1
+
+
+def _value(
+    node: yaml.Node, place: Place, source: _Source, lines: dict[Place, int], mistakes: list[_Mistake]
+) -> object:
+    """The plain value of a node; notes the line of everything on the way."""
+    lines.setdefault(place, node.start_mark.line + 1)
+    if isinstance(node, yaml.MappingNode):
+        found: dict[str, object] = {}
+        first: dict[str, int] = {}
+        for key_node, value_node in node.value:
+            line = key_node.start_mark.line + 1
+            if not isinstance(key_node, yaml.ScalarNode) or not key_node.tag.endswith(":str"):
+                shown = f"“{key_node.value}”" if isinstance(key_node, yaml.ScalarNode) else "this"
+                reason = f"{shown} is not a name (put it in quotes if it is meant as one)"
+                mistakes.append(_Mistake(source.file, line, reason))
+                continue
+            key = key_node.value
+            if key in found:
+                reason = f"“{key}” is here a second time (first in line {first[key]})"
+                mistakes.append(_Mistake(source.file, line, reason))
+                continue
+            first[key] = lines[(*place, key)] = line
+            found[key] = _value(value_node, (*place, key), source, lines, mistakes)
+        return found
+    if isinstance(node, yaml.SequenceNode):
+        return [_value(item, (*place, i), source, lines, mistakes) for i, item in enumerate(node.value)]
+    return _scalar(node.tag, node.value)
+
+
+def _scalar(tag: str, text: str) -> object:
+    """Text, a number, yes or no. Everything else that YAML sees in a word (dates, octals) stays text."""
+    if tag.endswith(":null"):
+        return None
+    if tag.endswith(":bool"):
+        return {"true": True, "false": False}.get(text.lower(), text)  # `yes` and `off` are words
+    if tag.endswith(":int") and re.fullmatch(r"-?(0|[1-9]\d{0,17})", text, re.ASCII):
+        return int(text)
+    return text
+
+
+def _shown(path: Path) -> str:
+    """The path as a person at the root of the checkout would type it."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return os.fspath(path)
+
+
+# ---- from values to people ----------------------------------------------------------------
+
+
+def _model(source: _Source, mistakes: list[_Mistake]) -> People | None:
+    try:
+        return People.model_validate(source.value)
+    except ValidationError as error:
+        for detail in error.errors():
+            place = detail["loc"]
+            mistakes.append(source.mistake(place, f"{_spot(place)}{_reason(detail)}"))
+        return None
+
+
+def _spot(place: Place) -> str:
+    """Where in the file, for people: `people.alice.uid: `."""
+    words = ".".join(str(word) for word in place)
+    return f"{words}: " if words else ""
+
+
+def _reason(detail: ErrorDetails) -> str:
+    """Pydantic's finding as a sentence for somebody who never heard of it."""
+    given: Any = detail["input"]
+    context = detail.get("ctx") or {}
+    shown = f"“{given}”" if isinstance(given, str | int | float) else "a list or mapping"
+    if given is None:
+        shown = "nothing"
+    sentences = {
+        "missing": "is missing",
+        "extra_forbidden": "is not known here (a typing error?)",
+        "int_type": f"must be a whole number, not {shown}",
+        "string_type": f"must be text, not {shown}",
+        "bool_type": f"must be true or false, not {shown}",
+        "list_type": f"must be a list like [one, two], not {shown}",
+        "dict_type": f"must be a mapping, not {shown}",
+        "model_type": f"must be a mapping, not {shown}",
+        "model_attributes_type": f"must be a mapping, not {shown}",
+        "too_short": "must not be empty",
+        "value_error": str(context.get("error", "")),
+    }
+    kind = detail["type"]
+    if kind in sentences:
+        return sentences[kind]
+    if kind == "literal_error":
+        return f"{shown} is not one of {str(context['expected']).replace(chr(39), '')}"
+    if kind in {"greater_than_equal", "less_than_equal"}:
+        bound, side = next((v, k) for k, v in context.items() if k in {"ge", "le"})
+        return f"{shown} is too {'small: at least' if side == 'ge' else 'large: at most'} {bound}"
+    return detail["msg"]
+
+
+_BRANCHES: Mapping[str, Place] = {
+    "login name": ("people",),
+    "group": ("groups",),
+    "account": ("slurm", "accounts"),
+    "QOS": ("slurm", "qos"),
+}
+# Where an entry of a branch names entries of another one.
+_REFERENCES = (
+    ("account", "qos", "QOS"),
+    ("QOS", "preempt", "QOS"),
+    ("login name", "groups", "group"),
+    ("login name", "accounts", "account"),
+    ("login name", "qos", "QOS"),
+)
+
+
+def _entries(source: _Source, kind: str) -> dict[str, dict[str, object]]:
+    """The entries of one kind as written: checks that need the whole file run on these, right or wrong."""
+    value = source.value
+    for step in _BRANCHES[kind]:
+        value = value.get(str(step)) if isinstance(value, dict) else None
+    if not isinstance(value, dict):
+        return {}
+    return {name: entry if isinstance(entry, dict) else {} for name, entry in value.items()}
+
+
+def _names(sources: Iterable[_Source], mistakes: list[_Mistake]) -> None:
+    """Names are well formed, not the system's, and one entry's alone in all files."""
+    for kind, branch in _BRANCHES.items():
+        seen: dict[str, _Mistake] = {}
+        for source in sources:
+            for name in _entries(source, kind):
+                here = source.mistake((*branch, name), "")
+                made_by_us = kind == "group" and (name.startswith("cluster-") or name == "facility-admins")
+                reason = ""
+                if not _NAME.fullmatch(name):
+                    shape = "a letter first, then a-z, 0-9, - and _, at most 31 characters"
+                    reason = f"“{name}” is not a {kind}: {shape}"
+                elif made_by_us or name in _SYSTEM_NAMES.split():
+                    reason = f"“{name}” is a name of the system: choose another {kind}"
+                elif name in seen:
+                    reason = f"the {kind} “{name}” is taken already ({seen[name].file}:{seen[name].line})"
+                if reason:
+                    mistakes.append(_Mistake(here.file, here.line, reason))
+                seen.setdefault(name, here)
+
+
+def _unique(sources: Iterable[_Source], mistakes: list[_Mistake]) -> None:
+    """A uid, a mail address and a gid have one owner: a second one would read the first one's files."""
+    for kind, field in (("login name", "uid"), ("login name", "mail"), ("group", "gid")):
+        owners: dict[object, str] = {}
+        for source in sources:
+            for name, entry in _entries(source, kind).items():
+                value = entry.get(field)
+                if not isinstance(value, int | str):
+                    continue
+                same = value.lower() if isinstance(value, str) else value
+                place = (*_BRANCHES[kind], name, field)
+                if same in owners:
+                    reason = f"{_spot(place)}“{value}” belongs to {owners[same]} already"
+                    mistakes.append(source.mistake(place, reason))
+                owners.setdefault(same, name)
+
+
+def _references(sources: Iterable[_Source], mistakes: list[_Mistake]) -> None:
+    """What an entry refers to exists, and is named once; Slurm accounts go with its cluster."""
+    known = {kind: {name for source in sources for name in _entries(source, kind)} for kind in _BRANCHES}
+    for source in sources:
+        for kind, field, target in _REFERENCES:
+            for name, entry in _entries(source, kind).items():
+                place = (*_BRANCHES[kind], name, field)
+                there = ", ".join(sorted(known[target])) or "none is declared"
+                for i, word in enumerate(_words(entry, field)):
+                    if word and word not in known[target]:
+                        reason = f"{_spot(place)}there is no {target} “{word}” ({there})"
+                        mistakes.append(source.mistake((*place, i), reason))
+                    elif word in _words(entry, field)[:i]:
+                        mistakes.append(source.mistake((*place, i), f"{_spot(place)}“{word}” is named twice"))
+        for name, person in _entries(source, "login name").items():
+            place = ("people", name, "accounts")
+            on_hpc, accounts = "hpc" in _words(person, "clusters"), _words(person, "accounts")
+            if on_hpc and not accounts:
+                reason = f"{_spot(place)}is missing: whoever is on the cluster hpc needs one"
+                mistakes.append(source.mistake(place, reason))
+            if accounts and not on_hpc:
+                reason = f"{_spot(place)}is for people on the cluster hpc, which is not among the clusters"
+                mistakes.append(source.mistake(place, reason))
+
+
+def _words(entry: Mapping[str, object], field: str) -> list[str]:
+    """A list of names as written; what is not text in it is told elsewhere."""
+    value = entry.get(field)
+    return [word if isinstance(word, str) else "" for word in value] if isinstance(value, list) else []
