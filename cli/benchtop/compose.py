@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NoReturn
 
 from benchtop.console import Problem, log
@@ -25,21 +24,25 @@ def docker(
 
     Raises Problem when there is no docker, and, with `check`, when it fails or takes too long.
     """
-    return _run(["docker", *args], None, None, input, check, timeout)
+    return _run(["docker", *args], None, input=input, check=check, timeout=timeout)
 
 
 def run(
-    settings: Settings, *args: str, input: bytes | None = None, check: bool = True, timeout: float | None = None
+    settings: Settings,
+    *args: str,
+    input: bytes | None = None,
+    check: bool = True,
+    timeout: float | None = None,
 ) -> subprocess.CompletedProcess[bytes]:
     """Run `docker compose ARGS` for this facility and keep what it prints; raises as `docker` does."""
-    return _run(command(settings, *args), settings.root, environment(settings), input, check, timeout)
+    return _run(command(settings, *args), settings, input=input, check=check, timeout=timeout)
 
 
 def replace(settings: Settings, *args: str) -> NoReturn:
     """Become `docker compose ARGS`, for verbs that hand the terminal over (a shell, a followed log)."""
     os.chdir(settings.root)
     try:
-        os.execvpe("docker", command(settings, *args), environment(settings))
+        os.execvpe("docker", command(settings, *args), environment(settings))  # noqa: S606 - a program, no shell
     except FileNotFoundError:
         raise Problem(_NO_DOCKER) from None
 
@@ -68,23 +71,19 @@ _NO_DOCKER = "There is no docker command here: run `make doctor` to see what to 
 
 
 def _run(
-    words: list[str],
-    cwd: Path | None,
-    env: dict[str, str] | None,
-    input: bytes | None,
-    check: bool,
-    timeout: float | None,
+    words: list[str], settings: Settings | None, *, input: bytes | None, check: bool, timeout: float | None
 ) -> subprocess.CompletedProcess[bytes]:
-    stdin: dict[str, Any] = {"stdin": subprocess.DEVNULL} if input is None else {"input": input}
+    extra: dict[str, Any] = {"stdin": subprocess.DEVNULL} if input is None else {"input": input}
+    if settings:
+        extra |= {"cwd": settings.root, "env": environment(settings)}
     try:
-        done = subprocess.run(
-            words, cwd=cwd, env=env, check=False, capture_output=True, timeout=timeout, **stdin
-        )
+        done = subprocess.run(words, check=False, capture_output=True, timeout=timeout, **extra)
     except FileNotFoundError:
         raise Problem(_NO_DOCKER) from None
     except subprocess.TimeoutExpired:
         raise Problem(
-            f"`{_short(words)}` has not answered for {timeout:.0f} s: see whether the engine is well with `make doctor`."
+            f"`{_short(words)}` has not answered for {timeout:.0f} s: "
+            "see whether the engine is well with `make doctor`."
         ) from None
     if check and done.returncode:
         said = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines()
@@ -190,4 +189,6 @@ def config(settings: Settings, *profiles: str) -> dict[str, Any]:
 def last_lines(settings: Settings, service: str, count: int = 12) -> list[str]:
     """The end of a service's log, for a message about it."""
     done = run(settings, "logs", "--no-color", "--no-log-prefix", "--tail", str(count), service, check=False)
-    return [line.rstrip() for line in done.stdout.decode(errors="replace").splitlines() if line.strip()][-count:]
+    return [line.rstrip() for line in done.stdout.decode(errors="replace").splitlines() if line.strip()][
+        -count:
+    ]

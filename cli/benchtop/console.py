@@ -20,6 +20,7 @@ from rich.status import Status
 OUT = Console(highlight=False, soft_wrap=True)
 ERR = Console(highlight=False, soft_wrap=True, stderr=True)
 log = logging.getLogger("benchtop")
+log.addHandler(logging.NullHandler())  # before `keep_log`, nothing of it belongs on the terminal
 
 
 class Problem(Exception):  # noqa: N818 - it is a sentence for a person, not a programming error

@@ -46,45 +46,47 @@ class Settings:
         """The git-ignored folder that holds everything generated."""
         return self.root / ".benchtop"
 
+    @classmethod
+    def load(cls, root: Path, environ: Mapping[str, str] | None = None) -> Settings:
+        """Read the settings of the checkout at `root`.
 
-def load(root: Path, environ: Mapping[str, str] | None = None) -> Settings:
-    """Read the settings of the checkout at `root`.
+        Raises Problem, with a sentence, for a value that cannot work.
+        """
+        environ = os.environ if environ is None else environ
+        values = {**dotenv_values(root / ".env"), **environ}
 
-    Raises Problem, with a sentence, for a value that cannot work.
-    """
-    environ = os.environ if environ is None else environ
-    values = {**dotenv_values(root / ".env"), **environ}
+        def value(key: str) -> str:
+            text = (values.get(key) or "").strip()
+            if not text:
+                raise Problem(f"{key} has no value: give it one in {root / '.env'} or in the environment.")
+            return text
 
-    def value(key: str) -> str:
-        text = (values.get(key) or "").strip()
-        if not text:
-            raise Problem(f"{key} has no value: give it one in {root / '.env'} or in the environment.")
-        return text
+        def host(key: str) -> str:
+            text = value(key)
+            if not _HOST.fullmatch(text):
+                raise Problem(
+                    f"{key}={text} is not a host name: use lower-case letters, digits, dots and dashes."
+                )
+            return text
 
-    def host(key: str) -> str:
-        text = value(key)
-        if not _HOST.fullmatch(text):
-            raise Problem(f"{key}={text} is not a host name: use lower-case letters, digits, dots and dashes.")
-        return text
-
-    port = value("BENCHTOP_PORT")
-    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
-        raise Problem(f"BENCHTOP_PORT={port} is not a port: choose a number from 1 to 65535.")
-    name, login_name = host("BENCHTOP_NAME"), host("BENCHTOP_LOGIN_NAME")
-    if name == login_name:
-        raise Problem(
-            f"BENCHTOP_NAME and BENCHTOP_LOGIN_NAME are both {name}: give Keycloak a name of its own, "
-            "because a notebook must not share the origin of the login pages."
+        port = value("BENCHTOP_PORT")
+        if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+            raise Problem(f"BENCHTOP_PORT={port} is not a port: choose a number from 1 to 65535.")
+        name, login_name = host("BENCHTOP_NAME"), host("BENCHTOP_LOGIN_NAME")
+        if name == login_name:
+            raise Problem(
+                f"BENCHTOP_NAME and BENCHTOP_LOGIN_NAME are both {name}: give Keycloak a name of its own, "
+                "because a notebook must not share the origin of the login pages."
+            )
+        return cls(
+            root=root,
+            name=name,
+            login_name=login_name,
+            bind=value("BENCHTOP_BIND"),
+            port=int(port),
+            base=value("BENCHTOP_BASE"),
+            project=_project(root, values.get("COMPOSE_PROJECT_NAME") or ""),
         )
-    return Settings(
-        root=root,
-        name=name,
-        login_name=login_name,
-        bind=value("BENCHTOP_BIND"),
-        port=int(port),
-        base=value("BENCHTOP_BASE"),
-        project=_project(root, values.get("COMPOSE_PROJECT_NAME") or ""),
-    )
 
 
 def _project(root: Path, chosen: str) -> str:

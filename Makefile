@@ -1,0 +1,61 @@
+# Thin: each target is one verb of the host tool, cli/benchtop, which runs in the checkout's .venv.
+# `make help` lists them; `.venv/bin/python -m benchtop VERB --help` tells more of one.
+BENCHTOP := @python3 cli/bootstrap.py
+# USER is in everybody's environment: only one that was typed after `make` means a person
+PERSON := $(if $(filter command,$(origin USER)),$(USER))
+UV := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
+
+.DEFAULT_GOAL := help
+.PHONY: help up down clean apply status logs shell people otp trust doctor lint test test-long lock engine-stop
+
+help:  ## list what you can do
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+up:  ## build and start the facility, or bring it back; a second run changes nothing
+	$(BENCHTOP) up
+
+down:  ## stop it and keep all data
+	$(BENCHTOP) down
+
+clean:  ## remove it and its data after asking (YES=1: without; IMAGES=1: images too; ALL=1: the CA too)
+	$(BENCHTOP) clean $(if $(YES),--yes) $(if $(IMAGES),--images) $(if $(ALL),--all)
+
+apply:  ## make a changed accounts/people.yaml live
+	$(BENCHTOP) apply
+
+status:  ## each service: healthy, or what is wrong with it
+	$(BENCHTOP) status
+
+logs:  ## follow the log of SERVICE= (or of all)
+	$(BENCHTOP) logs $(SERVICE)
+
+shell:  ## a shell in SERVICE=, or as the person USER= on a node of their cluster
+	$(BENCHTOP) shell $(if $(SERVICE),--service '$(SERVICE)') $(if $(PERSON),--user '$(PERSON)')
+
+people:  ## the demo people, their passwords and clusters
+	$(BENCHTOP) people
+
+otp:  ## the one-time code of USER= right now
+	$(BENCHTOP) otp '$(PERSON)'
+
+trust:  ## how to make a browser trust the facility (INSTALL=1: do it on this machine)
+	$(BENCHTOP) trust $(if $(INSTALL),--install)
+
+doctor:  ## check this machine; each failure says what to do
+	$(BENCHTOP) doctor
+
+engine-stop:  ## stop the container engine, if `make up` started it without an init system
+	$(BENCHTOP) engine stop
+
+lint:  ## check the style of every file
+	$(BENCHTOP) test lint
+
+test:  ## prove that it works: lint, unit, stack, browser, security
+	$(BENCHTOP) test
+
+test-long:  ## prove that it survives faults
+	$(BENCHTOP) test faults
+
+lock:  ## pin the host's Python packages anew, with uv
+	$(UV) cli/requirements.in --output-file cli/requirements.lock
+	$(UV) tests/requirements.in --constraint cli/requirements.lock --output-file tests/requirements.lock

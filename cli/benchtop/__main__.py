@@ -1,0 +1,5 @@
+"""`python -m benchtop`."""
+
+from benchtop.cli import main
+
+main()

@@ -1,0 +1,209 @@
+"""The verbs of `benchtop`; `make VERB` calls them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from benchtop import accounts, console, doctor, engine, facility, testing
+from benchtop import base as base_image
+from benchtop import trust as trusting
+from benchtop.console import Problem
+from benchtop.settings import Settings
+
+pass_settings = click.make_pass_decorator(Settings)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Build, start, show and remove a Jupyter analysis facility on this machine."""
+    settings = Settings.load(root())
+    console.keep_log(settings.state / "log")
+    console.log.info("benchtop %s", " ".join(sys.argv[1:]))
+    context.obj = settings
+
+
+def root() -> Path:
+    """The checkout: where bootstrap.py says, else the one that this file belongs to."""
+    return Path(os.environ.get("BENCHTOP_ROOT") or Path(__file__).parents[2]).resolve()
+
+
+@cli.command()
+@pass_settings
+def up(settings: Settings) -> None:
+    """Build and start the facility, or bring it back; a second run changes nothing."""
+    facility.up(settings)
+
+
+@cli.command()
+@pass_settings
+def down(settings: Settings) -> None:
+    """Stop it and keep all data."""
+    facility.down(settings)
+
+
+@cli.command()
+@click.option("--yes", is_flag=True, help="do not ask")
+@click.option("--images", is_flag=True, help="remove the images that were built here too")
+@click.option("--all", "all_too", is_flag=True, help="remove the CA too, which browsers may trust")
+@pass_settings
+def clean(settings: Settings, yes: bool, images: bool, all_too: bool) -> None:
+    """Remove the facility, its data and its secrets, after asking."""
+    facility.clean(settings, yes=yes, images_too=images, all_too=all_too)
+
+
+@cli.command()
+@pass_settings
+def apply(settings: Settings) -> None:
+    """Make a changed accounts/people.yaml live."""
+    facility.apply(settings)
+
+
+@cli.command()
+@pass_settings
+def status(settings: Settings) -> None:
+    """Each service: healthy, or what is wrong with it; exit 0 only when all is well."""
+    if not facility.status(settings):
+        sys.exit(1)
+
+
+@cli.command()
+@click.argument("services", nargs=-1)
+@pass_settings
+def logs(settings: Settings, services: tuple[str, ...]) -> None:
+    """Show the end of the logs of SERVICES (or of all); on a terminal, follow them."""
+    facility.logs(settings, list(services))
+
+
+@cli.command()
+@click.option("--service", help="open it in this service")
+@click.option("--user", "person", help="open it as this person, on a node of their cluster")
+@pass_settings
+def shell(settings: Settings, service: str | None, person: str | None) -> None:
+    """Open a shell in a service, or as a person on a node."""
+    facility.shell(settings, service, person)
+
+
+@cli.group(invoke_without_command=True)
+@click.option("--json", "as_json", is_flag=True, help="as JSON, for a program")
+@pass_settings
+@click.pass_context
+def people(context: click.Context, settings: Settings, as_json: bool) -> None:
+    """The demo people, their passwords and clusters."""
+    if context.invoked_subcommand:
+        return
+    everybody = accounts.load(settings)
+    if as_json:
+        click.echo(accounts.as_json(settings, everybody))
+    else:
+        console.OUT.print(accounts.table(settings, everybody))
+
+
+@people.command()
+@click.argument("name")
+@pass_settings
+def reset(settings: Settings, name: str) -> None:
+    """Forget NAME's second factor and open sessions: the next login shows the QR code again."""
+    from benchtop import keycloak  # noqa: PLC0415 - slow to import, and only this verb needs it
+
+    _person(settings, name)
+    keycloak.reset(settings, name)
+
+
+@cli.command()
+@click.argument("name")
+@pass_settings
+def otp(settings: Settings, name: str) -> None:
+    """Print the one-time code of NAME right now."""
+    from benchtop import enrol  # noqa: PLC0415 - likewise
+
+    _person(settings, name)
+    click.echo(enrol.code(settings, name))
+
+
+@cli.command()
+@click.option("--install", is_flag=True, help="do it here: Chromium's store, and as root the system's")
+@pass_settings
+def trust(settings: Settings, install: bool) -> None:
+    """How to make a browser or this machine trust the facility's CA."""
+    trusting.trust(settings, install=install)
+
+
+@cli.command("doctor")
+@pass_settings
+def check(settings: Settings) -> None:
+    """Check this machine; each failure says what to do."""
+    findings = doctor.examine(doctor.gather(settings))
+    doctor.report(findings)
+    if any(finding.fix for finding in findings):
+        sys.exit(1)
+
+
+@cli.group("engine", invoke_without_command=True)
+@click.pass_context
+def engine_group(context: click.Context) -> None:
+    """Use the container engine that is there, or install and start one."""
+    if not context.invoked_subcommand:
+        found = engine.ensure()
+        click.echo(f"Docker {found.version} with Compose {found.compose}")
+
+
+@engine_group.command("stop")
+def engine_stop() -> None:
+    """Stop the engine, if it is one that we started without an init system."""
+    engine.stop()
+
+
+@cli.command("base")
+@click.option("--renew", is_flag=True, help="make it anew, for the latest security updates")
+@pass_settings
+def base_command(settings: Settings, renew: bool) -> None:
+    """Make the base image: pulled by digest, or by mmdebstrap where no registry answers."""
+    base_image.ensure(settings, renew=renew)
+
+
+@cli.command("test")
+@click.argument("suites", nargs=-1, metavar="[SUITE…]")
+@click.option("-k", "keyword", help="only tests whose name matches, as with pytest -k")
+@pass_settings
+def test_command(settings: Settings, suites: tuple[str, ...], keyword: str | None) -> None:
+    """Prove that it works: lint, unit, stack, browser, security, or the SUITEs that are named."""
+    sys.exit(testing.run(settings, list(suites), keyword))
+
+
+def _person(settings: Settings, name: str) -> None:
+    """Raise Problem for a name that is not one of the people."""
+    if not name:
+        raise Problem("Say whose: for example USER=alice.")
+    if name not in accounts.load(settings).people:
+        raise Problem(f"There is no {name} in {accounts.PEOPLE}: `make people` lists who is.")
+
+
+def main() -> None:
+    """Run a verb; what went wrong is told as a sentence, with the traceback in the log only."""
+    try:
+        cli(standalone_mode=False)
+    except Problem as problem:
+        console.log.error("%s", problem)
+        console.complain(problem)
+        sys.exit(1)
+    except click.exceptions.Abort:  # Ctrl-C, or “no” to a question
+        console.ERR.print("Stopped. Running the same again goes on from here.")
+        sys.exit(130)
+    except KeyboardInterrupt:
+        console.ERR.print("Stopped. Running the same again goes on from here.")
+        sys.exit(130)
+    except click.ClickException as wrong:
+        wrong.show()
+        sys.exit(wrong.exit_code)
+    except Exception:
+        console.log.exception("unexpected")
+        console.ERR.print(
+            "[bold red]The tool itself failed; that is a mistake in it, not yours.[/bold red] "
+            "What happened is at the end of .benchtop/log/benchtop.log."
+        )
+        sys.exit(1)

@@ -1,0 +1,207 @@
+"""Start, show and remove the facility."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.markup import escape
+
+from benchtop import accounts, base, compose, doctor, engine, images, secrets, services
+from benchtop.console import OUT, Problem, say, step
+from benchtop.people import People
+from benchtop.settings import Settings
+
+
+def up(settings: Settings) -> None:
+    """Bring the facility up, whatever state it is in; changes nothing where nothing is to do.
+
+    First everything that only looks, then what changes the machine; each part can be interrupted
+    and is taken up where it was by the next call.
+    """
+    doctor.require(doctor.gather(settings))
+    everybody = accounts.load(settings)
+    if engine.ensure_running():  # an engine that was just started revives containers of its own
+        doctor.require(doctor.gather(settings))
+    base.ensure(settings)
+    foreign = doctor.foreign_data(settings)
+    if foreign:
+        raise Problem(foreign.fix)
+    note_changed_keys(settings, secrets.ensure(settings))
+    accounts.prepare(settings, everybody)
+    images.build(settings)
+    running = {one.service for one in compose.containers(settings.project) if one.state == "running"}
+    services.start(settings)
+    take_up_keys(settings, running)
+    accounts.apply(settings, everybody)
+    accounts.enrol_missing(settings, everybody)
+    welcome(settings, everybody)
+
+
+def note_changed_keys(settings: Settings, changed: set[str]) -> None:
+    """Remember volumes whose keys changed until their readers have taken that up, this time or the next."""
+    if changed:
+        _changed_keys(settings).write_text(json.dumps(sorted(changed | _read_changed_keys(settings))))
+
+
+def take_up_keys(settings: Settings, running: set[str]) -> None:
+    """Restart those services of `running` whose keys changed under them, as a renewed certificate's do."""
+    changed = _read_changed_keys(settings)
+    parsed = compose.config(settings)["services"]
+    readers = {name for name in running & set(parsed) if changed & set(_volumes(parsed[name]))}
+    stale = sorted(readers - {"volumes"})
+    if stale:
+        with step("Restarting what reads changed keys") as current:
+            compose.run(settings, "restart", *stale)
+            current.outcome = ", ".join(stale)
+        services.start(settings)
+    _changed_keys(settings).unlink(missing_ok=True)
+
+
+def _changed_keys(settings: Settings) -> Path:
+    return settings.state / "changed-keys.json"
+
+
+def _read_changed_keys(settings: Settings) -> set[str]:
+    path = _changed_keys(settings)
+    return set(json.loads(path.read_text())) if path.is_file() else set()
+
+
+def _volumes(service: dict[str, Any]) -> Iterable[str]:
+    return (entry["source"] for entry in service.get("volumes", []) if entry["type"] == "volume")
+
+
+def down(settings: Settings) -> None:
+    """Stop the facility; every volume stays."""
+    require_engine()
+    with step("Stopping the facility") as current:
+        compose.run(settings, "--profile", "*", "down", "--remove-orphans")
+        current.outcome = "all data is kept; `make up` brings it back"
+
+
+def clean(settings: Settings, *, yes: bool, images_too: bool, all_too: bool) -> None:
+    """Remove the facility with its data and secrets; the CA stays unless `all_too`."""
+    require_engine()
+    what = f"everything of {settings.project}: its homes, databases, people's passwords and keys"
+    if not yes:
+        if not sys.stdin.isatty():
+            raise Problem(f"`make clean` removes {what}. To do that without being asked: `make clean YES=1`.")
+        click.confirm(f"Remove {what}?", abort=True)
+    with step("Removing the facility and its data") as current:
+        compose.run(settings, "--profile", "*", "down", "--volumes", "--remove-orphans")
+        for name in ("secrets", "private"):
+            _remove(settings.state / name)
+        if images_too:
+            built = compose.docker("images", "--format", "{{.Repository}}:{{.Tag}}", f"{settings.project}/*")
+            for image in built.stdout.decode().split():
+                compose.docker("rmi", image)
+            (settings.state / "built.json").unlink(missing_ok=True)
+        if all_too:
+            _remove(settings.state / "ca")
+        elif (settings.state / "ca").is_dir():
+            current.outcome = "the CA that browsers trust is kept (ALL=1 removes it too)"
+
+
+def _remove(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
+def require_engine() -> None:
+    """Raise Problem where no engine answers; unlike `up`, nothing else wants one to be started."""
+    if not engine.look():
+        raise Problem(
+            engine.verdict() or "The container engine is not running: `make up` starts it and the facility."
+        )
+
+
+def status(settings: Settings) -> bool:
+    """Print one line a service; whether all is well."""
+    require_engine()
+    found = {one.service: one for one in compose.containers(settings.project)}
+    names = list(compose.config(settings)["services"])
+    names += [name for name in found if name not in names]
+    rows = [(name, *services.describe(name, found.get(name))) for name in names]
+    width = max(len(name) for name in names)
+    for name, well, text in rows:
+        mark = "[green]✓[/green]" if well else "[red]✗[/red]"
+        OUT.print(f"{mark} {name:<{width}}  {escape(text)}")
+    ill = sum(not well for _, well, _ in rows)
+    if len(found) == 0:
+        say("The facility is down: `make up` starts it.")
+    elif ill:
+        say(
+            f"{ill} of {len(rows)} services are not well: `make logs SERVICE=…` shows why, "
+            "and `make up` mends what it can."
+        )
+    else:
+        say(f"All {len(rows)} services are well: {settings.url}")
+    return ill == 0
+
+
+def logs(settings: Settings, names: list[str]) -> None:
+    """Show the end of the logs, and follow them when a person watches."""
+    require_engine()
+    for name in names:
+        _known(settings, name)
+    follow = ["--follow"] if sys.stdout.isatty() else []
+    compose.replace(settings, "logs", "--tail", "200", *follow, *names)
+
+
+def shell(settings: Settings, service: str | None, person: str | None) -> None:
+    """Become a shell inside a service, or one of a person on a node of their cluster."""
+    require_engine()
+    terminal = [] if sys.stdin.isatty() else ["--no-TTY"]
+    if person:
+        one = accounts.load(settings).people.get(person)
+        if one is None:
+            raise Problem(f"There is no {person} in {accounts.PEOPLE}: `make people` lists who is.")
+        node = next((NODES[cluster] for cluster in one.clusters if cluster in NODES), None)
+        if node is None:
+            raise Problem(
+                f"{person} may use no cluster that runs here, so there is no node to open a shell on."
+            )
+        words = ["--user", person, "--workdir", f"/home/{person}", node, "bash", "--login"]
+        compose.replace(settings, "exec", *terminal, *words)
+    if not service:
+        raise Problem("Say where: `make shell SERVICE=slurmctld`, or as whom: `make shell USER=alice`.")
+    _known(settings, service)
+    compose.replace(settings, "exec", *terminal, service, "sh", "-c", "exec bash || exec sh")
+
+
+# Where a person of a cluster gets a shell.
+NODES = {"hpc": "gpu-1"}
+
+
+def _known(settings: Settings, service: str) -> None:
+    names = compose.config(settings, "*")["services"]
+    if service not in names:
+        raise Problem(f"There is no service {service}. There are: {', '.join(names)}.")
+
+
+def apply(settings: Settings) -> None:
+    """Make a changed people.yaml live in a facility that is up."""
+    everybody = accounts.load(settings)
+    require_engine()
+    accounts.prepare(settings, everybody)
+    compose.run(settings, "run", "--rm", "--no-deps", "volumes")  # makes the homes of new people
+    accounts.apply(settings, everybody)
+    accounts.enrol_missing(settings, everybody)
+
+
+def welcome(settings: Settings, everybody: People) -> None:
+    """What a person wants to know when the facility is up."""
+    OUT.print()
+    OUT.print(f"[bold]The facility is up: {settings.url}[/bold]")
+    OUT.print()
+    OUT.print(accounts.table(settings, everybody))
+    OUT.print()
+    say("One-time code:  make otp USER=alice")
+    say("Trust its CA:   make trust           (until then the browser warns of an unknown certificate)")
+    say("Try first:      log in as alice, choose partition debug and one pascal GPU, start, and run")
+    say("                !nvidia-smi in a notebook. make status and make help show what else there is.")
