@@ -59,11 +59,13 @@ class Login(BaseModel):
     """What a demo person types, and what the directory keeps of it.
 
     totp_secret: base32; None for a person who has not enrolled
+    totp_credential: Keycloak's id of what the secret belongs to; another one there means that ours is stale
     """
 
     password: str
     password_hash: str
     totp_secret: str | None = None
+    totp_credential: str | None = None
 
 
 _logins = TypeAdapter(dict[str, Login])
@@ -107,12 +109,13 @@ def logins(settings: Settings, names: Iterable[str] = ()) -> dict[str, Login]:
         return kept | new
 
 
-def remember_totp(settings: Settings, name: str, secret: str | None) -> None:
+def remember_totp(settings: Settings, name: str, secret: str | None, credential: str | None = None) -> None:
     """Keep the TOTP secret that a person enrolled with; None forgets it."""
     with locked(settings):
         kept = _read(settings)
-        kept[name] = kept[name].model_copy(update={"totp_secret": secret})
-        _save(settings, kept)
+        if name in kept:
+            new = {"totp_secret": secret, "totp_credential": credential}
+            _save(settings, kept | {name: kept[name].model_copy(update=new)})
 
 
 def value(settings: Settings, name: str) -> str:
