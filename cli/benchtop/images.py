@@ -62,7 +62,7 @@ def one_service_an_image(parsed: dict[str, Any]) -> dict[str, str]:
     """Image → the first service that builds it: three nodes of one image are built once."""
     found: dict[str, str] = {}
     for name, service in parsed["services"].items():
-        if service.get("build"):
+        if service.get("build") is not None:
             found.setdefault(service.get("image") or f"{parsed['name']}-{name}", name)
     return found
 

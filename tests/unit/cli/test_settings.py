@@ -1,0 +1,67 @@
+"""Settings come from .env and the environment; one that cannot work is refused with a sentence."""
+
+from pathlib import Path
+
+import pytest
+from benchtop.console import Problem, duration
+from benchtop.settings import Settings
+
+ROOT = Path(__file__).parents[3]
+ENV = """\
+BENCHTOP_NAME=jupyter.localhost  # a comment, as Compose allows it
+BENCHTOP_LOGIN_NAME=login.jupyter.localhost
+BENCHTOP_BIND=127.0.0.1
+BENCHTOP_PORT=8443
+BENCHTOP_BASE=benchtop-base:trixie
+"""
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    (tmp_path / ".env").write_text(ENV)
+    (tmp_path / "compose.yaml").write_text("name: facility\n")
+    return tmp_path
+
+
+def test_the_file_is_read(checkout):
+    settings = Settings.load(checkout, {})
+    assert settings.url == "https://jupyter.localhost:8443"
+    assert settings.login_url == "https://login.jupyter.localhost:8443"
+    assert settings.project == "facility"
+
+
+def test_the_environment_wins(checkout):
+    settings = Settings.load(checkout, {"BENCHTOP_PORT": "9443", "COMPOSE_PROJECT_NAME": "mine"})
+    assert (settings.port, settings.project) == (9443, "mine")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("BENCHTOP_PORT", "0"),
+        ("BENCHTOP_PORT", "65536"),
+        ("BENCHTOP_PORT", "8443 "[::-1] + "x"),
+        ("BENCHTOP_PORT", "²"),
+        ("BENCHTOP_NAME", "Not A Host"),
+        ("BENCHTOP_NAME", "-a.example"),
+        ("BENCHTOP_NAME", ""),
+        ("BENCHTOP_LOGIN_NAME", "jupyter.localhost"),
+        ("COMPOSE_PROJECT_NAME", "No Such"),
+    ],
+)
+def test_a_value_that_cannot_work_is_named(checkout, key, value):
+    with pytest.raises(Problem, match=key):
+        Settings.load(checkout, {key: value})
+
+
+def test_the_checkout_s_own_settings_are_good():
+    settings = Settings.load(ROOT, {})
+    assert settings.port == 8443
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.04, "0.0 s"), (12.4, "12 s"), (119.4, "119 s"), (185, "3 min 5 s"), (119.9, "2 min 0 s")],
+)
+def test_durations_read_well(seconds, text):
+    assert duration(seconds) == text
