@@ -1,0 +1,38 @@
+"""Start the minter of the cluster that the environment names.
+
+CLUSTER  its name, for example hpc (required)
+KEYS     the folder of its keys; /keys when not given
+"""
+
+import asyncio
+import logging
+import os
+import sys
+from pathlib import Path
+
+from . import directory, grants, service
+
+PORT = 8600
+HEALTH_PORT = 8601  # on loopback only
+
+
+async def run(cluster: str, keys: Path) -> None:
+    """Serve until the process is ended."""
+    kinds = {"/token": grants.slurm_token((keys / "jwt.key").read_bytes())}
+    minter = service.Minter(cluster, kinds, directory.lookup, directory.answers)
+    service.serve(minter, keys, port=PORT, health_port=HEALTH_PORT)
+    logging.getLogger("minter").info("serving cluster=%s kinds=%s", cluster, ",".join(kinds))
+    await asyncio.Event().wait()
+
+
+def main() -> None:
+    """Read the environment and run."""
+    logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(asctime)s %(levelname)s %(message)s")
+    cluster = os.environ.get("CLUSTER", "")
+    if not cluster:
+        sys.exit("minter: CLUSTER must name the cluster that this minter serves, for example CLUSTER=hpc.")
+    asyncio.run(run(cluster, Path(os.environ.get("KEYS", "/keys"))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,199 @@
+"""The minter's two listeners: mutual TLS for hubs, and loopback for its own health check.
+
+POST /token {"person": "alice", "lifetime": 600} → 200 {"token", "expires"}; refused → 403 and bad
+input → 400, both with {"error": a sentence}. Each decision is one line of the log.
+"""
+
+import asyncio
+import json
+import logging
+import re
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tornado.httpserver import HTTPServer
+from tornado.httputil import HTTPServerRequest
+from tornado.web import Application, HTTPError, RequestHandler
+
+from .grants import Grant, Lookup, Mint, Refused, check
+
+LONGEST_BODY = 1024  # bytes; a request is a name and a number
+PATIENCE = 10  # seconds that a caller may take to send it, or keep a connection open for the next
+log = logging.getLogger("minter")
+
+
+class Malformed(Exception):  # noqa: N818  # what it is, not that it is an error
+    """A request that says nothing we understand; the message is safe to show to the caller."""
+
+
+@dataclass(frozen=True)
+class Minter:
+    """What one minter serves."""
+
+    cluster: str
+    kinds: Mapping[str, Mint]  # path → the credential that is minted there
+    lookup: Lookup
+    answers: Callable[[str], bool]  # whether the directory knows a group
+
+    @property
+    def group(self) -> str:
+        """The people of this cluster."""
+        return f"cluster-{self.cluster}"
+
+
+def question(body: bytes) -> tuple[str, int]:
+    """The person and the lifetime that a request asks for. Raises Malformed."""
+    expected = (
+        'The body must be a JSON object with "person" (text) and "lifetime" (a whole number of seconds).'
+    )
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        # of two "person", which one was meant? Whoever checked the request may have read the other
+        if len({key for key, _ in pairs}) != len(pairs):
+            raise Malformed(expected)
+        return dict(pairs)
+
+    try:
+        value = json.loads(body, object_pairs_hook=once)
+    except (ValueError, RecursionError):
+        raise Malformed(expected) from None
+    if not isinstance(value, dict) or set(value) != {"person", "lifetime"}:
+        raise Malformed(expected)
+    person, lifetime = value["person"], value["lifetime"]
+    if not isinstance(person, str) or isinstance(lifetime, bool) or not isinstance(lifetime, int):
+        raise Malformed(expected)
+    return person, lifetime
+
+
+def caller(certificate: Mapping[str, Any], cluster: str) -> str:
+    """The cell that a client certificate was made for. Raises Refused for any other.
+
+    The CA is this cluster's minter CA, and OpenSSL has checked that the certificate is a client's.
+    """
+    common = [value for part in certificate.get("subject", ()) for key, value in part if key == "commonName"]
+    if len(common) != 1 or not re.fullmatch(rf"{re.escape(cluster)}-[1-9][0-9]*", common[0]):
+        raise Refused(f"This minter serves the cells of {cluster}; the certificate is of {common!a:.60}.")
+    return str(common[0])
+
+
+class MintHandler(RequestHandler):
+    """One kind of credential."""
+
+    def initialize(self, minter: Minter, mint: Mint) -> None:
+        """Tornado's constructor: what the route was registered with."""
+        self.minter, self.mint = minter, mint
+
+    async def post(self) -> None:
+        """Grant or refuse, and log which."""
+        who, asked = "unknown", "nothing"
+        try:
+            who = caller(self.request.get_ssl_certificate() or {}, self.minter.cluster)  # type: ignore[arg-type]
+            person, lifetime = question(self.request.body)
+            asked = f"{person!a:.40}"
+            grant = await self.decide(person, lifetime)
+        except (Refused, Malformed) as problem:
+            log.warning(
+                "refuse person=%s caller=%s kind=%s reason=%s",
+                asked,
+                who,
+                self.request.path,
+                json.dumps(str(problem)),
+            )
+            self.set_status(403 if isinstance(problem, Refused) else 400)
+            self.write({"error": str(problem)})
+            return
+        now = datetime.now(UTC)
+        token = self.mint(grant, now)
+        expires = int((now + grant.life).timestamp())
+        log.info(
+            "grant person=%s uid=%d caller=%s kind=%s lifetime=%d expires=%d",
+            grant.person.name, grant.person.uid, who, self.request.path, lifetime, expires,
+        )  # fmt: skip
+        self.set_header("Cache-Control", "no-store")
+        self.write({"token": token, "expires": expires})
+
+    async def decide(self, person: str, lifetime: int) -> Grant:
+        """`check`, off the event loop: a directory that is slow must not stop the others."""
+        try:
+            return await asyncio.to_thread(
+                check, person, lifetime, group=self.minter.group, lookup=self.minter.lookup
+            )
+        except Refused:
+            # "nobody by that name" is not what happened when nobody at all can be looked up
+            if not await asyncio.to_thread(self.minter.answers, self.minter.group):
+                raise Refused(
+                    "The directory does not answer: try again, and look at nslcd if it stays so."
+                ) from None
+            raise
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """What goes wrong elsewhere, in the same shape; a traceback is for the log alone."""
+        sentences = {404: "There is no such credential here.", 405: "Ask by POST."}
+        self.finish({"error": sentences.get(status_code, "The minter failed; its log says why.")})
+
+
+class NothingHere(MintHandler):
+    """Every path that mints nothing."""
+
+    def initialize(self) -> None:  # type: ignore[override]
+        """Needs nothing."""
+
+    def prepare(self) -> None:
+        """Whatever the method."""
+        raise HTTPError(404)
+
+
+class HealthHandler(RequestHandler):
+    """Healthy: every kind can be minted with the keys that are loaded, and the directory answers."""
+
+    def initialize(self, minter: Minter) -> None:
+        """Tornado's constructor."""
+        self.minter = minter
+
+    async def get(self) -> None:
+        """Say so, or what is wrong with 503."""
+        if not await asyncio.to_thread(self.minter.answers, self.minter.group):
+            self.set_status(503)
+            self.write({"error": f"The directory does not know the group {self.minter.group}."})
+            return
+        self.write({"serves": sorted(self.minter.kinds)})
+
+
+def tls(keys: Path) -> ssl.SSLContext:
+    """Only a client with a certificate by the minter CA gets past the handshake."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3  # both ends are ours
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(keys / "minter-ca.pem")
+    context.load_cert_chain(keys / "server.pem", keys / "server.key")
+    return context
+
+
+def serve(minter: Minter, keys: Path, *, port: int, health_port: int) -> None:
+    """Listen; needs a running event loop."""
+    quiet = {"log_function": _refused_by_tornado}
+    routes = [(path, MintHandler, {"minter": minter, "mint": mint}) for path, mint in minter.kinds.items()]
+    hubs = Application(routes, default_handler_class=NothingHere, **quiet)  # type: ignore[arg-type]
+    HTTPServer(
+        hubs, ssl_options=tls(keys), max_body_size=LONGEST_BODY, max_header_size=8192,
+        idle_connection_timeout=PATIENCE, body_timeout=PATIENCE,
+    ).listen(port)  # fmt: skip
+    health = Application([("/health", HealthHandler, {"minter": minter})], **quiet)  # type: ignore[arg-type]
+    HTTPServer(health).listen(health_port, address="127.0.0.1")
+
+
+def _refused_by_tornado(handler: RequestHandler) -> None:
+    """Decisions log themselves; what is left for the access log is a wrong path or method."""
+    request: HTTPServerRequest = handler.request
+    if handler.get_status() >= 404:
+        log.warning(
+            "refuse caller=%s method=%s path=%r status=%d",
+            request.remote_ip,
+            request.method,
+            request.path[:80],
+            handler.get_status(),
+        )
