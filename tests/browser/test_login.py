@@ -1,0 +1,139 @@
+"""Who gets in, and how: password, one-time code, and nothing less."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import steps
+from playwright.sync_api import Page, expect
+
+from benchtop import accounts, enrol, people
+from benchtop.settings import Settings
+
+WRONG_CODE = "000000"
+
+
+@pytest.fixture
+def dave(settings: Settings) -> Iterator[str]:
+    """Dave, who has no second factor: neither before the test nor after it."""
+    steps.benchtop(settings, "people", "reset", "dave")
+    yield "dave"
+    steps.benchtop(settings, "people", "reset", "dave")
+
+
+@pytest.fixture(scope="session")
+def readers(settings: Settings) -> dict[str, str]:
+    """Enrolled people of tests/people.yaml by what happens to them: logins that fail may lock an account."""
+    everybody = people.load(settings.root / accounts.PEOPLE, settings.root / "tests/people.yaml")
+    names = sorted(set(everybody.people) - set(accounts.load(settings).people))
+    mishaps = dict(zip(("wrong password", "wrong code", "used code"), names, strict=False))
+    accounts.apply(settings, everybody)
+    few = everybody.model_copy(update={"people": {name: everybody.people[name] for name in mishaps.values()}})
+    enrol.enrol_missing(settings, few)
+    return mishaps
+
+
+def test_the_browser_trusts_the_facilitys_own_ca_and_no_error_is_ignored(page: Page, settings: Settings):
+    answer = page.goto(settings.url)
+    assert answer
+    details = answer.security_details()
+    assert details
+    assert details["issuer"] == "Benchtop facility CA"
+
+
+def test_a_certificate_of_somebody_else_is_refused(page: Page):
+    """The control: the same browser does not open the gateway, whose certificate another CA signed."""
+    with pytest.raises(Exception, match="ERR_CERT_AUTHORITY_INVALID"):
+        page.goto("https://apache:8444/")
+
+
+def test_a_newcomer_enrols_from_the_qr_image_and_comes_back_with_its_code(
+    dave: str, new_visitor: Callable[[], Page], settings: Settings, pictures: Path
+):
+    page = new_visitor()
+    steps.give_password(page, settings, dave, enrol.password(settings, dave))
+    expect(page.locator("#kc-totp-settings-form")).to_be_visible()
+    page.screenshot(path=pictures / "enrolment.png")
+    otp = steps.read_qr(page)
+    steps.finish_enrolment(page, otp)
+    page.wait_for_url(f"{settings.url}/")
+    expect(page.get_by_role("heading", name="Welcome")).to_contain_text("Dave")
+
+    again = new_visitor()
+    steps.give_password(again, settings, dave, enrol.password(settings, dave))
+    steps.give_code(again, steps.code_after(otp))
+    again.wait_for_url(f"{settings.url}/")
+
+
+def test_who_leaves_the_enrolment_page_is_not_in(dave: str, page: Page, settings: Settings):
+    steps.give_password(page, settings, dave, enrol.password(settings, dave))
+    expect(page.locator("#kc-totp-settings-form")).to_be_visible()
+    page.goto(f"{settings.url}/jupyterhub/hpc/")
+    expect(page).to_have_url(re.compile(re.escape(settings.login_url)))
+
+
+def test_a_wrong_password_is_refused_and_the_right_one_taken(
+    readers: dict[str, str], page: Page, settings: Settings, pictures: Path
+):
+    name = readers["wrong password"]
+    steps.give_password(page, settings, name, "not-the-password")
+    expect(page.locator("[id^=input-error]").first).to_be_visible()
+    expect(page.locator("input[name=otp]")).to_have_count(0)
+    page.screenshot(path=pictures / "wrong-password.png")
+    steps.log_in(page, settings, name)
+
+
+def test_a_wrong_code_is_refused_and_the_right_one_taken(
+    readers: dict[str, str], page: Page, settings: Settings, pictures: Path
+):
+    name = readers["wrong code"]
+    steps.give_password(page, settings, name, enrol.password(settings, name))
+    steps.give_code(page, WRONG_CODE)
+    expect(page.locator("[id^=input-error-otp]").first).to_be_visible()
+    page.screenshot(path=pictures / "wrong-code.png")
+    steps.give_code(page, enrol.fresh_code(settings, name))
+    page.wait_for_url(f"{settings.url}/")
+
+
+def test_a_code_that_was_used_is_refused(
+    readers: dict[str, str], new_visitor: Callable[[], Page], settings: Settings
+):
+    name = readers["used code"]
+    code = enrol.fresh_code(settings, name)
+    first = new_visitor()
+    steps.give_password(first, settings, name, enrol.password(settings, name))
+    steps.give_code(first, code)
+    first.wait_for_url(f"{settings.url}/")
+
+    second = new_visitor()
+    steps.give_password(second, settings, name, enrol.password(settings, name))
+    steps.give_code(second, code)
+    expect(second.locator("[id^=input-error-otp]").first).to_be_visible()
+
+
+def test_somebody_without_a_cluster_gets_a_page_that_says_whom_to_ask(
+    page: Page, settings: Settings, pictures: Path
+):
+    steps.log_in(page, settings, "frank")
+    expect(page.get_by_role("heading", name="Your account has no cluster yet")).to_be_visible()
+    expect(page.get_by_role("main").get_by_role("link", name=re.compile("@"))).to_be_visible()
+    page.screenshot(path=pictures / "no-cluster.png")
+    answer = page.goto(f"{settings.url}/jupyterhub/hpc/")
+    assert answer
+    assert answer.status == 403
+
+
+def test_the_landing_page_offers_what_the_person_may_use(page: Page, settings: Settings, pictures: Path):
+    steps.log_in(page, settings, "alice")
+    expect(page.get_by_role("link", name="Open notebooks on HPC")).to_be_visible()
+    page.screenshot(path=pictures / "landing.png")
+
+
+def test_every_demo_person_can_be_asked_for_by_a_program(settings: Settings):
+    """A trainer's script logs in with what `benchtop people --json` prints."""
+    people = json.loads(steps.benchtop(settings, "people", "--json"))
+    assert {"alice", "bob", "carol", "dave", "erin", "frank"} <= {person["name"] for person in people}
+    assert all({"name", "password", "totp_secret", "clusters"} <= person.keys() for person in people)
+    assert all(person["totp_secret"] for person in people if person["name"] != "dave")

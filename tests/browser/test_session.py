@@ -1,0 +1,140 @@
+"""One thread through the facility: a form, a job, a notebook, and its end."""
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import steps
+from conftest import wait_until
+from playwright.sync_api import Page, expect
+from testinfra.host import Host
+
+from benchtop.settings import Settings
+
+Service = Callable[..., Host]
+CELL = "import os, subprocess\nfor c in ('id -un', 'hostname', 'echo gpus=$CUDA_VISIBLE_DEVICES', 'echo job=$SLURM_JOB_ID', 'nvidia-smi | head -1'):\n    print(subprocess.getoutput(c))"
+
+
+@pytest.fixture
+def jobs(service: Service) -> Callable[[str], list[str]]:
+    """The numbers of a person's jobs, by the scheduler itself."""
+    return lambda name: service("slurmctld").check_output("squeue --noheader --format=%%A --user=%s", name).split()
+
+
+@pytest.fixture
+def no_session(settings: Settings, jobs: Callable[[str], list[str]], service: Service) -> Iterator[Callable[[str], None]]:
+    """Make sure that a person has no session, now and when the test is over."""
+    people: set[str] = set()
+
+    def end(name: str) -> None:
+        people.add(name)
+        steps.end_session(settings, name)
+        wait_until(lambda: not jobs(name), timeout=30, what=f"the end of {name}'s jobs")
+
+    yield end
+    for name in people:
+        end(name)
+
+
+def test_alice_runs_a_cell_inside_a_job_with_a_pascal_gpu(
+    page: Page,
+    settings: Settings,
+    pictures: Path,
+    jobs: Callable[[str], list[str]],
+    no_session: Callable[[str], None],
+    record_property: Callable[[str, object], None],
+):
+    no_session("alice")
+    began = time.monotonic()
+    steps.log_in(page, settings, "alice")
+    page.get_by_role("link", name="Open notebooks on HPC").click()
+    page.get_by_label("Partition").select_option("usatlas")
+    page.get_by_label("GPU").select_option("pascal:1")
+    page.get_by_label("Runtime").fill("30")
+    page.screenshot(path=pictures / "form.png")
+    clicked = time.monotonic()
+    page.get_by_role("button", name="Start").click()
+    steps.wait_for_lab(page)
+    ready = time.monotonic()
+    said = steps.run_in_new_notebook(page, CELL)
+    done = time.monotonic()
+    page.screenshot(path=pictures / "notebook.png")
+
+    who, where, gpus, job, smi = said.splitlines()
+    assert (who, where, gpus) == ("alice", "gpu-1", "gpus=0")
+    assert [job] == [f"job={number}" for number in jobs("alice")]
+    assert "emulated" in smi.lower()
+    figures = {"login to output": done - began, "click to Lab": ready - clicked, "notebook to output": done - ready}
+    for what, seconds in figures.items():
+        record_property(what, round(seconds, 1))
+        print(f"{what}: {seconds:.1f} s")
+
+
+def test_files_stay_when_the_session_ends(
+    page: Page, settings: Settings, no_session: Callable[[str], None], jobs: Callable[[str], list[str]]
+):
+    no_session("alice")
+    steps.log_in(page, settings, "alice")
+    words = f"kept {time.time_ns()}"
+    steps.start(page, settings, partition="debug")
+    steps.run_in_new_notebook(page, f"open('kept.txt', 'w').write('{words}')")
+    first = jobs("alice")
+    no_session("alice")
+    steps.start(page, settings, partition="debug")
+    assert jobs("alice") != first
+    assert words in steps.run_in_new_notebook(page, "print(open('kept.txt').read())")
+
+
+def test_stop_ends_the_job_at_once(
+    page: Page, settings: Settings, no_session: Callable[[str], None], jobs: Callable[[str], list[str]]
+):
+    no_session("alice")
+    steps.log_in(page, settings, "alice")
+    steps.start(page, settings, partition="debug")
+    assert len(jobs("alice")) == 1
+    page.goto(f"{settings.url}/jupyterhub/hpc/hub/home")
+    page.get_by_role("button", name=re.compile("Stop My Server")).click()
+    wait_until(lambda: not jobs("alice"), timeout=10, what="the end of alice's job")
+
+
+def test_carol_is_not_offered_a_gpu(page: Page, settings: Settings, no_session: Callable[[str], None]):
+    no_session("carol")
+    steps.log_in(page, settings, "carol")
+    page.goto(f"{settings.url}/jupyterhub/hpc/hub/spawn")
+    expect(page.get_by_label("GPU").locator("option")).to_have_text(["none"])
+    expect(page.get_by_label("Partition").locator("option[value=usatlas]")).to_have_count(0)
+
+
+def test_a_forged_request_of_carol_for_a_gpu_is_refused_with_a_sentence(
+    page: Page,
+    settings: Settings,
+    pictures: Path,
+    no_session: Callable[[str], None],
+    jobs: Callable[[str], list[str]],
+    service: Service,
+):
+    no_session("carol")
+    steps.log_in(page, settings, "carol")
+    page.goto(f"{settings.url}/jupyterhub/hpc/hub/spawn")
+    page.evaluate("document.querySelector('#gpu').add(new Option('forged', 'pascal:1'))")
+    page.get_by_label("GPU").select_option("pascal:1")
+    with page.expect_response(re.compile(r"/hub/spawn")) as sent:
+        page.get_by_role("button", name="Start").click()
+    assert sent.value.status == 400
+    expect(page.get_by_text(re.compile("GPU: your account does not include GPUs")).first).to_be_visible()
+    page.screenshot(path=pictures / "refused.png")
+    assert not jobs("carol")
+    log = steps.log_of(settings, "hpc-1")
+    assert re.search(r"spawn refused user=carol cell=hpc-1 field=gpu value='pascal:1' rule=\S+ request=\S+", log)
+
+
+def test_the_same_request_of_alice_is_granted(
+    page: Page, settings: Settings, no_session: Callable[[str], None], jobs: Callable[[str], list[str]]
+):
+    """The control beside the refusal: it is carol's rights that refuse it, not the form."""
+    no_session("alice")
+    steps.log_in(page, settings, "alice")
+    steps.start(page, settings, partition="debug", gpu="pascal:1")
+    assert len(jobs("alice")) == 1
