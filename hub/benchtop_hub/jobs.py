@@ -1,0 +1,89 @@
+"""The queue of the cluster, asked once for all sessions of the hub.
+
+Upstream runs one squeue a session and poll (batchspawner #329). Here one answer serves everybody until it
+is too old for the one who asks. And an answer that did not come is `Unknown`, never "gone": upstream
+drops the session then and leaks its job (batchspawner #315).
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+FORMAT = "%i|%T|%B|%r"  # the reason last: it is free text
+# Everything else is alive, states of later versions included: a suspended, requeued or completing job
+# still holds what it holds (upstream counts those as gone).
+ENDED = frozenset(
+    "BOOT_FAIL CANCELLED COMPLETED DEADLINE FAILED LAUNCH_FAILED NODE_FAIL OUT_OF_MEMORY PREEMPTED "
+    "RECONFIG_FAIL REVOKED TIMEOUT".split()
+)
+WAITING = frozenset("PENDING CONFIGURING REQUEUED REQUEUE_FED REQUEUE_HOLD RESV_DEL_HOLD SPECIAL_EXIT".split())
+
+
+class Unknown(Exception):
+    """The scheduler did not say; the message is why."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job, as the scheduler tells it."""
+
+    state: str
+    node: str
+    reason: str
+
+    @property
+    def alive(self) -> bool:
+        """Does it still hold anything?"""
+        return self.state not in ENDED
+
+    @property
+    def waiting(self) -> bool:
+        """Has it not started?"""
+        return self.state in WAITING
+
+
+def parse(listing: str) -> dict[str, Job]:
+    """squeue's answer in FORMAT, by job id."""
+    jobs = {}
+    for line in listing.splitlines():
+        fields = line.split("|", 3)
+        if len(fields) == 4:
+            number, state, node, reason = (field.strip() for field in fields)
+            jobs[number] = Job(state, "" if node == "n/a" else node, "" if reason == "None" else reason)
+    return jobs
+
+
+class Queue:
+    """One cached answer, shared by all who ask."""
+
+    def __init__(self, ask: Callable[[str], Awaitable[str]], *, clock: Callable[[], float] = time.monotonic):
+        """ask: gets squeue's answer in FORMAT, in the name of a person; may raise anything."""
+        self._ask = ask
+        self._clock = clock
+        self._jobs: Mapping[str, Job] | Unknown = Unknown("nobody has asked yet")
+        self._asked_at = float("-inf")
+        self._lock = asyncio.Lock()
+
+    async def job(self, number: str, person: str, *, max_age: float = 1.0) -> Job | None:
+        """A job, by an answer that is at most `max_age` seconds old; None when there is no such job.
+
+        person: in whose name to ask, if one must ask
+        Raises Unknown.
+        """
+        needed = self._clock() - max_age
+        if self._asked_at < needed:
+            async with self._lock:  # all who wait here are served by the first one's answer, if it is new enough
+                if self._asked_at < needed:
+                    await self._refresh(person)
+        if isinstance(self._jobs, Unknown):
+            raise Unknown(str(self._jobs))
+        return self._jobs.get(number)
+
+    async def _refresh(self, person: str) -> None:
+        asked_at = self._clock()
+        try:
+            self._jobs = parse(await self._ask(person))
+        except Exception as error:  # noqa: BLE001 whatever went wrong, the jobs are where they were
+            self._jobs = Unknown(f"{type(error).__name__}: {error}")
+        self._asked_at = asked_at

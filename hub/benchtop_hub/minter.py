@@ -1,0 +1,75 @@
+"""Tokens for one person at a time, from the cluster's minter.
+
+A hub holds no key of the cluster. It shows its own certificate to the minter, which knows who may be
+named, and gets a token that lives for minutes.
+"""
+
+import asyncio
+import ssl
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+
+import aiohttp
+
+LIFETIME = 600  # seconds: the most that the minter grants
+SPARE = 120  # a token with less than this left is not handed out: it could expire under way
+TIMEOUT = aiohttp.ClientTimeout(total=5)
+
+
+class Refused(Exception):
+    """The minter grants no token for this person; the message is its sentence."""
+
+
+class Unavailable(Exception):
+    """The minter gave no answer that can be understood."""
+
+
+class Minter:
+    """Asks the minter, and remembers each token until it is nearly over."""
+
+    def __init__(self, url: str, keys: Path, *, clock: Callable[[], float] = time.time) -> None:
+        self._url = f"{url}/token"
+        self._keys = keys
+        self._clock = clock
+        self._known: dict[str, tuple[str, float]] = {}
+        self._asking: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._http: aiohttp.ClientSession | None = None
+
+    async def token(self, person: str) -> str:
+        """A token with at least SPARE seconds left.
+
+        Raises Refused or Unavailable.
+        """
+        async with self._asking[person]:
+            token, expires = self._known.get(person, ("", 0.0))
+            if expires - self._clock() < SPARE:
+                token, expires = await self._ask(person)
+                self._known[person] = token, expires
+        return token
+
+    def known(self) -> list[str]:
+        """The people for whom a token is at hand."""
+        soonest = self._clock() + SPARE
+        return [person for person, (_, expires) in self._known.items() if expires >= soonest]
+
+    async def _ask(self, person: str) -> tuple[str, float]:
+        try:
+            if self._http is None:
+                context = ssl.create_default_context(cafile=self._keys / "minter-ca.pem")
+                context.load_cert_chain(self._keys / "minter.pem")
+                self._http = aiohttp.ClientSession(
+                    connector=aiohttp.TCPConnector(ssl=context), timeout=TIMEOUT
+                )
+            wanted = {"person": person, "lifetime": LIFETIME}
+            async with self._http.post(self._url, json=wanted) as answer:
+                said = await answer.json()
+                if answer.status == 200:
+                    return str(said["token"]), float(said["expires"])
+                sentence = str(said["error"])
+        except (OSError, TimeoutError, aiohttp.ClientError, ValueError, KeyError, TypeError) as error:
+            raise Unavailable(f"{type(error).__name__}: {error}") from error
+        if answer.status == 403:
+            raise Refused(sentence)
+        raise Unavailable(sentence)

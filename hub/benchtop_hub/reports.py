@@ -1,0 +1,80 @@
+"""What a job may say to its hub: the port that it listens on, or why it could not start.
+
+Replaces batchspawner's handler. A report is taken from the session's own token only, only while that very
+session is being started, and only in the one form that is expected; everything else is refused and logged.
+"""
+
+import hmac
+import json
+from typing import Any
+
+from jupyterhub.apihandlers import APIHandler
+from tornado.web import HTTPError
+
+LARGEST = 8192  # bytes of a report
+PORTS = range(1024, 65536)
+
+
+class ReportHandler(APIHandler):
+    """The part that both reports share: whose it is, and what it says."""
+
+    _accept_cookie_auth = False  # a page in somebody's browser is no job
+
+    def spawner(self) -> Any:
+        """The spawner whose token this is. Raises 403."""
+        token = self.get_auth_token() or ""
+        user = self.current_user
+        for spawner in getattr(user, "spawners", {}).values() if user else ():
+            if spawner.api_token and hmac.compare_digest(spawner.api_token.encode(), token.encode()):
+                return spawner
+        return self.refuse("not-a-session")
+
+    def refuse(self, reason: str) -> Any:
+        """Log and answer 403, the same for every reason."""
+        name = getattr(self.current_user, "name", "-")
+        self.log.warning("report refused reason=%s user=%s from=%s", reason, name, self.request.remote_ip)
+        raise HTTPError(403, "Only a session that is being started may report.")
+
+    def said(self, key: str) -> object:
+        """The value of the only key that the report may have. Raises 400."""
+        try:
+            if len(self.request.body) > LARGEST:
+                raise ValueError("too long")
+            report = json.loads(self.request.body)
+            if not isinstance(report, dict) or set(report) != {key}:
+                raise ValueError("not the expected key")
+        except ValueError:
+            raise HTTPError(400, f'A report looks like {{"{key}": …}}.') from None
+        value: object = report[key]
+        return value
+
+
+class PortHandler(ReportHandler):
+    """POST {"port": 1024–65535}: the session listens there."""
+
+    def post(self) -> None:
+        """Take the port."""
+        spawner = self.spawner()
+        port = self.said("port")
+        if type(port) is not int or port not in PORTS:  # True is an int as well
+            raise HTTPError(400, "A port is a number from 1024 to 65535.")
+        if not spawner.report_port(port):
+            self.refuse("not-pending")
+        self.set_status(204)
+
+
+class LastWordsHandler(ReportHandler):
+    """POST {"log": text}: the session could not start, and this is the end of its log."""
+
+    def post(self) -> None:
+        """Take the text."""
+        spawner = self.spawner()
+        log = self.said("log")
+        if not isinstance(log, str):
+            raise HTTPError(400, "A log is text.")
+        if not spawner.report_end(log):
+            self.refuse("not-pending")
+        self.set_status(204)
+
+
+default_handlers = [(r"/api/session/port", PortHandler), (r"/api/session/last-words", LastWordsHandler)]

@@ -1,0 +1,18 @@
+"""The cluster hpc: sessions are Slurm jobs."""
+
+import os
+
+from traitlets.config import get_config
+
+from benchtop_hub.slurm import SlurmSession
+
+c = get_config()  # noqa: F821  (traitlets gives it to configuration files)
+
+c.JupyterHub.spawner_class = SlurmSession
+c.SlurmSession.cell = os.environ["CELL"]
+c.SlurmSession.minter = "https://hpc-minter:8600"
+c.SlurmSession.support = "hpc-support@example.org"
+# Which partition the form starts with: the first of these that the person may use.
+c.SlurmSession.preferred_partitions = ["usatlas", "debug", "harvester"]
+c.SlurmSession.cores = 1
+c.SlurmSession.memory = "1G"

@@ -1,0 +1,88 @@
+"""One hub of the facility: what all hubs of all clusters have in common.
+
+Which cell of which cluster it is comes from the environment (CELL, CLUSTER), every secret from the
+folder /keys, and what differs by cluster from clusters/CLUSTER.py. After a change: restart the cell's hub;
+running sessions don't notice.
+"""
+
+import os
+from pathlib import Path
+from urllib.parse import quote
+
+from traitlets.config import get_config
+
+from benchtop_hub import health, identity
+from jupyterhub import apihandlers
+
+c = get_config()  # noqa: F821  (traitlets gives it to configuration files)
+
+CELL, CLUSTER = os.environ["CELL"], os.environ["CLUSTER"]
+PUBLIC = f"https://{os.environ['BENCHTOP_NAME']}:{os.environ['BENCHTOP_PORT']}"
+BASE = f"/jupyterhub/{CLUSTER}/"
+HERE, KEYS = Path(__file__).parent, Path("/keys")
+FACILITY = "Benchtop"
+SUPPORT = f"{CLUSTER}-support@example.org"
+
+
+def key(name: str) -> str:
+    """A secret of this cell. It stays out of the environment and the command line."""
+    return (KEYS / name).read_text().strip()
+
+
+# ---- who may come in -------------------------------------------------------------------------------
+c.JupyterHub.authenticator_class = identity.SignedHeaderAuthenticator
+c.SignedHeaderAuthenticator.cell = CELL
+c.SignedHeaderAuthenticator.required_group = f"cluster-{CLUSTER}"
+c.SignedHeaderAuthenticator.admin_group = "facility-admins"
+c.SignedHeaderAuthenticator.logout_address = f"/mellon/logout?ReturnTo={quote(PUBLIC + '/', safe='')}"
+c.SignedHeaderAuthenticator.support = SUPPORT
+
+# ---- where it is -----------------------------------------------------------------------------------
+c.JupyterHub.base_url = BASE
+c.JupyterHub.public_url = PUBLIC + BASE  # https: so every cookie is Secure, whatever the proxies say
+# The name `hub` exists on the cell's own network only, which nobody is on but the proxy.
+c.JupyterHub.hub_ip = c.JupyterHub.hub_connect_ip = "hub"
+c.JupyterHub.cookie_secret = bytes.fromhex(key("cookie.secret"))  # the same after every restart
+c.JupyterHub.cookie_max_age_days = 1
+c.JupyterHub.tornado_settings = {
+    "cookie_options": {"samesite": "Lax"},
+    "xsrf_cookie_kwargs": {"secure": True, "samesite": "Lax"},
+}
+c.JupyterHub.token_expires_in_max_seconds = 86400  # a lost token is worth a day
+
+# ---- its proxy: another container, so that connections outlive this one -------------------------------
+c.ConfigurableHTTPProxy.should_start = False
+c.ConfigurableHTTPProxy.api_url = "http://proxy:8001"
+c.ConfigurableHTTPProxy.auth_token = key("proxy.token")
+c.JupyterHub.cleanup_servers = False  # sessions go on while the hub is away
+c.JupyterHub.last_activity_interval = 15  # seconds: a proxy that lost its routes gets them back by then
+
+# ---- its database ----------------------------------------------------------------------------------
+c.JupyterHub.db_url = f"postgresql+psycopg://{CELL}:{quote(key('database.password'), safe='')}@postgres/{CELL}"
+c.JupyterHub.db_kwargs = {
+    "pool_pre_ping": True,  # a restarted database costs one reconnect and no error page
+    "connect_args": {"connect_timeout": 5, "application_name": CELL},
+}
+
+# ---- sessions: what does not depend on the cluster -----------------------------------------------------
+# Jobs reach their hub by the gateway alone, which lets the API of their own cell through.
+c.Spawner.hub_connect_url = f"https://apache:8444/_cell/{CELL}"
+c.Spawner.default_url = "/lab"
+c.Spawner.notebook_dir = "/home/{username}"
+c.Spawner.start_timeout = 600  # seconds in the queue before giving up
+c.Spawner.http_timeout = 60
+c.Spawner.poll_interval = 5  # seconds; costs nothing: one answer of the queue serves all sessions
+c.Spawner.consecutive_failure_limit = 0  # upstream stops the hub after five sessions that could not start
+
+# ---- pages -------------------------------------------------------------------------------------------
+c.JupyterHub.template_paths = [str(HERE / "templates")]
+c.JupyterHub.template_vars = {"facility": FACILITY, "cluster": CLUSTER, "cell": CELL, "support": SUPPORT}
+
+# ---- watching ------------------------------------------------------------------------------------------
+apihandlers.default_handlers.extend(health.default_handlers)
+c.JupyterHub.authenticate_prometheus = True
+if (KEYS / "metrics.token").exists():
+    c.JupyterHub.services = [{"name": "metrics", "api_token": key("metrics.token")}]
+    c.JupyterHub.load_roles = [{"name": "metrics", "scopes": ["read:metrics"], "services": ["metrics"]}]
+
+load_subconfig(str(HERE / "clusters" / f"{CLUSTER}.py"))  # noqa: F821  (likewise)
