@@ -112,12 +112,8 @@ def context_files(root: Path) -> Iterator[Path]:
 
 def image_ids(images: dict[str, str]) -> dict[str, str]:
     """Image → its id, empty where it does not exist."""
-    words = ("image", "inspect", "--format", "{{.Id}} {{json .RepoTags}}", *images)
-    lines = compose.docker(*words, check=False).stdout.decode().splitlines()
-    found = {}
-    for line in lines:
-        number, _, tags = line.partition(" ")
-        found.update(dict.fromkeys(json.loads(tags) or [], number))
+    seen = json.loads(compose.docker("image", "inspect", *images, check=False).stdout or b"[]")
+    found = {tag: str(one["Id"]) for one in seen for tag in one["RepoTags"] or []}
     return {image: found.get(image) or found.get(f"{image}:latest") or "" for image in images}
 
 
