@@ -48,13 +48,19 @@ _usages = {
 Key: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
+def private_folder(path: Path) -> None:
+    """Make a folder that nobody else can look into; those above it likewise, where they are missing."""
+    if not path.is_dir():
+        private_folder(path.parent)
+        path.mkdir(mode=0o700, exist_ok=True)
+
+
 def write(path: Path, data: bytes) -> bool:
     """Make `path` hold `data`, 0600 in a folder that is 0700; say whether that changed anything.
 
     A reader sees the old content or the new one, never half of it.
     """
-    if not path.parent.is_dir():
-        path.parent.mkdir(mode=0o700, parents=True)
+    private_folder(path.parent)
     if path.is_file() and path.read_bytes() == data:
         path.chmod(0o600)
         return False

@@ -49,6 +49,7 @@ pepper piano pigeon pillow pixel planet plaza plum pocket pollen poppy prairie p
 quartz rabbit radish raven river robin rocket saddle saffron sage salmon sandal satin shadow silver
 sketch spruce squash stone sugar summit sunset tango temple thunder tiger timber toast tulip tundra
 turtle valley vanilla velvet violin walnut willow window winter yarrow yogurt zebra zephyr
+anchor button candle meteor
 """
 
 # OWASP's smallest recommendation: a class of 30 may log in at once on two cores
@@ -215,7 +216,7 @@ def _volumes(settings: Settings, now: datetime) -> dict[str, dict[str, bytes]]:
     }
     template = settings.root / "keycloak" / "realm.json"
     volumes["keys-keycloak"]["import/benchtop-realm.json"] = render.realm(
-        template.read_text() if template.exists() else "{}",
+        template.read_text(),
         settings,
         {
             "REALM_KEY": pki.der64(realm_key),
@@ -264,7 +265,7 @@ def _variable(cluster: str) -> bytes:
 
 def _fill(folder: Path, files: Mapping[str, bytes]) -> bool:
     """Make `folder` hold exactly `files`; say whether that changed anything."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    pki.private_folder(folder)
     changed = [name for name, content in files.items() if pki.write(folder / name, content)]
     stale = [p for p in folder.rglob("*") if p.is_file() and str(p.relative_to(folder)) not in files]
     for path in stale:
