@@ -1,0 +1,80 @@
+"""What a session tells its hub: the port that it listens on, or the end of its log when it cannot start.
+
+Nothing but the standard library: this works before, and also without, anything of Jupyter.
+"""
+
+import json
+import os
+import ssl
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+TRUST = Path("/etc/benchtop/trust/bundle.pem")  # the facility's CAs: the hub is reached by its gateway only
+PATIENCE = 300.0  # seconds that a hub may be away while a session starts
+LINES, CHARACTERS = 20, 4000  # of last words
+
+
+class Unwanted(Exception):
+    """The hub waits for no session like this one; the message is its answer."""
+
+
+def post(url: str, token: str, report: dict[str, object]) -> None:
+    """Send one report.
+
+    Raises Unwanted when the hub says no, and OSError when it could not be asked: try again.
+    """
+    request = urllib.request.Request(  # noqa: S310 the address is the hub's
+        url,
+        data=json.dumps(report).encode(),
+        headers={"Authorization": f"token {token}", "Content-Type": "application/json"},
+        method="POST",
+    )
+    context = ssl.create_default_context(cafile=TRUST if TRUST.exists() else None)
+    try:
+        with urllib.request.urlopen(request, timeout=10, context=context):  # noqa: S310 likewise
+            return
+    except urllib.error.HTTPError as error:
+        said = error.read(500).decode(errors="replace")
+        if error.code < 500:
+            raise Unwanted(f"{error.code}: {said}") from None
+        raise OSError(f"{error.code}: {said}") from None
+
+
+def until_taken(
+    send: Callable[[], None],
+    *,
+    patience: float = PATIENCE,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Send again and again, slower and slower, until it is taken.
+
+    Raises Unwanted at once, and the last OSError when `patience` seconds are over.
+    """
+    end, pause = clock() + patience, 0.2
+    while True:
+        try:
+            return send()
+        except OSError as error:
+            if clock() + pause > end:
+                raise
+            print(f"the hub does not answer yet: {error}", file=sys.stderr, flush=True)
+            sleep(pause)
+            pause = min(pause * 2, 5.0)
+
+
+def tail(log: Path) -> str:
+    """The last lines of a log, as much as fits into a report."""
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - 4 * CHARACTERS))
+        text = file.read().decode(errors="replace")
+    return "\n".join(text.splitlines()[-LINES:])[-CHARACTERS:]
+
+
+def own_log() -> Path:
+    """The file that this process writes its errors to."""
+    return Path(os.readlink("/proc/self/fd/2"))

@@ -1,0 +1,106 @@
+"""Start JupyterLab in the job and tell the hub where it listens.
+
+The socket is bound before anything else is loaded and handed to the server, so that no other process can
+take the port between choosing and binding it (batchspawner chooses one and lets the server bind it later),
+and so that the hub's first request waits in the socket for the server instead of being tried again.
+"""
+
+import os
+import signal
+import socket
+import sys
+import threading
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from benchtop_lab import report
+
+BACKLOG = 128
+
+
+def listen(address: str = "0.0.0.0") -> socket.socket:  # noqa: S104 the proxy comes from another host
+    """A listening socket on a port that the system chose."""
+    listening = socket.create_server((address, 0), backlog=BACKLOG)
+    # Accepted connections inherit it. Without, each message of a kernel waits 40 ms for the
+    # acknowledgement of the one before, because nothing in Jupyter's server asks for it.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listening.setblocking(False)
+    return listening
+
+
+def with_port(url: str, port: int) -> str:
+    """The same address with another port."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=f"{parts.hostname}:{port}"))
+
+
+def tell_hub(port: int) -> None:
+    """Report the port; when nobody wants it, end this session: it belongs to nobody."""
+    api, token = os.environ["JUPYTERHUB_API_URL"], os.environ["JUPYTERHUB_API_TOKEN"]
+    try:
+        report.until_taken(lambda: report.post(f"{api}/session/port", token, {"port": port}))
+    except (OSError, report.Unwanted) as error:
+        print(f"the hub does not take this session, so it ends: {error}", file=sys.stderr, flush=True)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def last_words() -> None:
+    """Tell the hub what the log says: the person who waits reads it."""
+    api, token = os.environ["JUPYTERHUB_API_URL"], os.environ["JUPYTERHUB_API_TOKEN"]
+    sys.stdout.flush()
+    sys.stderr.flush()
+    try:
+        report.post(f"{api}/session/last-words", token, {"log": report.tail(report.own_log())})
+    except (OSError, report.Unwanted) as error:
+        print(f"the hub did not hear why: {error}", file=sys.stderr, flush=True)
+
+
+def serve(listening: socket.socket) -> None:
+    """Run JupyterLab on that socket until it is told to stop."""
+    trust = os.environ.get("SSL_CERT_FILE")
+    if report.TRUST.exists():
+        os.environ["SSL_CERT_FILE"] = str(report.TRUST)
+    import aiohttp  # noqa: F401, PLC0415 reads what to trust once, as it is imported: JupyterHub's client has no setting
+
+    os.environ.pop("SSL_CERT_FILE", None)  # what a person's programs trust is theirs
+    if trust is not None:
+        os.environ["SSL_CERT_FILE"] = trust
+    from jupyter_server.serverapp import ServerApp  # noqa: PLC0415 after the port is on its way
+    from jupyterhub.singleuser.extension import JupyterHubSingleUser  # noqa: PLC0415
+
+    class Server(ServerApp):  # type: ignore[misc]
+        """Listens on the socket that is there already."""
+
+        def _find_http_port(self) -> None:
+            """Nothing to find."""
+
+        def _bind_http_server_tcp(self) -> bool:
+            self.http_server.add_socket(listening)
+            return True
+
+    JupyterHubSingleUser.serverapp_class = Server
+    JupyterHubSingleUser.launch_instance(argv=[])
+
+
+def main() -> Any:
+    """The job's program."""
+    listening = listen()
+    port = listening.getsockname()[1]
+    os.environ["JUPYTERHUB_SERVICE_URL"] = with_port(os.environ["JUPYTERHUB_SERVICE_URL"], port)
+    # beside the loading of JupyterLab, which takes longer
+    threading.Thread(target=tell_hub, args=(port,), daemon=True).start()
+    try:
+        serve(listening)
+    except SystemExit as ending:
+        if ending.code:
+            last_words()
+        raise
+    except Exception:
+        sys.excepthook(*sys.exc_info())
+        last_words()
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
