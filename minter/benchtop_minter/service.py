@@ -1,7 +1,7 @@
 """The minter's two listeners: mutual TLS for hubs, and loopback for its own health check.
 
-POST /token {"person": "alice", "lifetime": 600} → 200 {"token", "expires"}; refused → 403 and bad
-input → 400, both with {"error": a sentence}. Each decision is one line of the log.
+POST /token {"person": "alice", "lifetime": 600} → 200 {"token", "expires"}; refused → 403, bad
+input → 400, no directory → 503, each with {"error": a sentence}. Each decision is one line of the log.
 """
 
 import asyncio
@@ -28,6 +28,13 @@ log = logging.getLogger("minter")
 
 class Malformed(Exception):  # noqa: N818  # what it is, not that it is an error
     """A request that says nothing we understand; the message is safe to show to the caller."""
+
+
+class Unavailable(Exception):  # noqa: N818  # what it is, not that it is an error
+    """Nothing can be decided now; the message is safe to show to the caller."""
+
+
+STATUS = {Malformed: 400, Refused: 403, Unavailable: 503}
 
 
 @dataclass(frozen=True)
@@ -94,16 +101,11 @@ class MintHandler(RequestHandler):
             who = caller(self.request.get_ssl_certificate() or {}, self.minter.cluster)  # type: ignore[arg-type]
             person, lifetime = question(self.request.body)
             asked = f"{person!a:.40}"
-            grant = await self.decide(person, lifetime)
-        except (Refused, Malformed) as problem:
-            log.warning(
-                "refuse person=%s caller=%s kind=%s reason=%s",
-                asked,
-                who,
-                self.request.path,
-                json.dumps(str(problem)),
-            )
-            self.set_status(403 if isinstance(problem, Refused) else 400)
+            grant = await asyncio.to_thread(self.decide, person, lifetime)  # the directory may be slow
+        except (Malformed, Refused, Unavailable) as problem:
+            reason = json.dumps(str(problem))
+            log.warning("refuse person=%s caller=%s kind=%s reason=%s", asked, who, self.request.path, reason)
+            self.set_status(STATUS[type(problem)])
             self.write({"error": str(problem)})
             return
         now = datetime.now(UTC)
@@ -116,21 +118,16 @@ class MintHandler(RequestHandler):
         self.set_header("Cache-Control", "no-store")
         self.write({"token": token, "expires": expires})
 
-    async def decide(self, person: str, lifetime: int) -> Grant:
-        """`check`, off the event loop: a directory that is slow must not stop the others."""
+    def decide(self, person: str, lifetime: int) -> Grant:
+        """`check`; raises Unavailable rather than "nobody by that name" when nobody can be looked up."""
         try:
-            return await asyncio.to_thread(
-                check, person, lifetime, group=self.minter.group, lookup=self.minter.lookup
-            )
+            return check(person, lifetime, group=self.minter.group, lookup=self.minter.lookup)
         except Refused:
-            # "nobody by that name" is not what happened when nobody at all can be looked up
-            if not await asyncio.to_thread(self.minter.answers, self.minter.group):
-                raise Refused(
-                    "The directory does not answer: try again, and look at nslcd if it stays so."
-                ) from None
-            raise
+            if self.minter.answers(self.minter.group):
+                raise
+        raise Unavailable("The directory does not answer: try again, and look at nslcd if it stays so.")
 
-    def write_error(self, status_code: int, **kwargs: Any) -> None:
+    def write_error(self, status_code: int, **_: object) -> None:
         """What goes wrong elsewhere, in the same shape; a traceback is for the log alone."""
         sentences = {404: "There is no such credential here.", 405: "Ask by POST."}
         self.finish({"error": sentences.get(status_code, "The minter failed; its log says why.")})
@@ -173,27 +170,29 @@ def tls(keys: Path) -> ssl.SSLContext:
     return context
 
 
-def serve(minter: Minter, keys: Path, *, port: int, health_port: int) -> None:
-    """Listen; needs a running event loop."""
+def serve(minter: Minter, keys: Path, *, port: int, health_port: int) -> list[HTTPServer]:
+    """Listen, and return the two listeners; needs a running event loop."""
     quiet = {"log_function": _refused_by_tornado}
     routes = [(path, MintHandler, {"minter": minter, "mint": mint}) for path, mint in minter.kinds.items()]
-    hubs = Application(routes, default_handler_class=NothingHere, **quiet)  # type: ignore[arg-type]
-    HTTPServer(
-        hubs, ssl_options=tls(keys), max_body_size=LONGEST_BODY, max_header_size=8192,
-        idle_connection_timeout=PATIENCE, body_timeout=PATIENCE,
-    ).listen(port)  # fmt: skip
-    health = Application([("/health", HealthHandler, {"minter": minter})], **quiet)  # type: ignore[arg-type]
-    HTTPServer(health).listen(health_port, address="127.0.0.1")
+    hubs = HTTPServer(
+        Application(routes, default_handler_class=NothingHere, **quiet),  # type: ignore[arg-type]
+        ssl_options=tls(keys),
+        max_body_size=LONGEST_BODY,
+        max_header_size=8192,
+        idle_connection_timeout=PATIENCE,
+        body_timeout=PATIENCE,
+    )
+    hubs.listen(port)
+    health = HTTPServer(Application([("/health", HealthHandler, {"minter": minter})], **quiet))  # type: ignore[arg-type]
+    health.listen(health_port, address="127.0.0.1")
+    return [hubs, health]
 
 
 def _refused_by_tornado(handler: RequestHandler) -> None:
     """Decisions log themselves; what is left for the access log is a wrong path or method."""
     request: HTTPServerRequest = handler.request
-    if handler.get_status() >= 404:
+    status = handler.get_status()
+    if status in (404, 405):
         log.warning(
-            "refuse caller=%s method=%s path=%r status=%d",
-            request.remote_ip,
-            request.method,
-            request.path[:80],
-            handler.get_status(),
+            "refuse caller=%s %s %r status=%d", request.remote_ip, request.method, request.path[:80], status
         )

@@ -1,0 +1,222 @@
+"""The minter over real TLS, with a directory of three people and certificates of two CAs."""
+
+import asyncio
+import json
+import logging
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+from benchtop_minter.grants import Person, slurm_token
+from benchtop_minter.service import Minter, serve
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest, HTTPResponse
+from tornado.testing import bind_unused_port
+
+KEY = bytes(range(32))
+PEOPLE = {
+    "alice": Person("alice", 2001, frozenset({"cluster-hpc"})),
+    "bob": Person("bob", 2002, frozenset({"cluster-htc"})),
+    "root": Person("root", 0, frozenset({"cluster-hpc"})),
+}
+GOOD = b'{"person": "alice", "lifetime": 60}'
+
+
+def name(common: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
+
+
+class Authority:
+    """A CA that lives as long as the tests."""
+
+    def __init__(self, common: str) -> None:
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.name = name(common)
+        self.pem = self.sign(common, self.key, x509.BasicConstraints(ca=True, path_length=0))
+
+    def sign(self, common: str, key: ec.EllipticCurvePrivateKey, *extensions: x509.ExtensionType) -> bytes:
+        """A certificate for that name and key."""
+        now = datetime.now(UTC)
+        builder = (
+            x509.CertificateBuilder().subject_name(name(common)).issuer_name(self.name).public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(hours=1)).not_valid_after(now + timedelta(hours=1))
+        )  # fmt: skip
+        for extension in extensions:
+            builder = builder.add_extension(extension, critical=False)
+        return builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+    def issue(self, path: Path, common: str, usage: x509.ObjectIdentifier) -> Path:
+        """Write a certificate and its key into one file."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        names = x509.SubjectAlternativeName([x509.DNSName(common)])
+        pem = self.sign(common, key, x509.ExtendedKeyUsage([usage]), names)
+        private = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        path.write_bytes(pem + private)
+        return path
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A minter's key folder, and beside it the certificates of various callers."""
+    folder = tmp_path_factory.mktemp("keys")
+    ours, other = Authority("minter CA"), Authority("another CA")
+    (folder / "minter-ca.pem").write_bytes(ours.pem)
+    server = ours.issue(folder / "server.pem", "localhost", ExtendedKeyUsageOID.SERVER_AUTH)
+    (folder / "server.key").write_bytes(server.read_bytes())
+    client = ExtendedKeyUsageOID.CLIENT_AUTH
+    ours.issue(folder / "hpc-1.pem", "hpc-1", client)
+    ours.issue(folder / "htc-1.pem", "htc-1", client)
+    ours.issue(folder / "not-a-client.pem", "hpc-1", ExtendedKeyUsageOID.SERVER_AUTH)
+    other.issue(folder / "other-ca.pem", "hpc-1", client)
+    return folder
+
+
+def client_tls(keys: Path, certificate: str | None) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=str(keys / "minter-ca.pem"))
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # our test CA carries no key identifiers
+    if certificate:
+        context.load_cert_chain(keys / certificate)
+    return context
+
+
+Call = Callable[..., Any]
+
+
+@asynccontextmanager
+async def running(keys: Path, *, directory: bool = True) -> AsyncIterator[Call]:
+    """A minter on free ports; yields a way to ask it."""
+    sockets = [bind_unused_port() for _ in range(2)]
+    port, health_port = (port for _, port in sockets)
+    for one, _ in sockets:
+        one.close()
+    lookup = PEOPLE.get if directory else lambda _: None
+    minter = Minter("hpc", {"/token": slurm_token(KEY)}, lookup, lambda _: directory)
+    listeners = serve(minter, keys, port=port, health_port=health_port)
+    client = AsyncHTTPClient(force_instance=True)
+
+    async def call(
+        body: bytes | None = GOOD,
+        *,
+        certificate: str | None = "hpc-1.pem",
+        method: str = "POST",
+        path: str = "/token",
+        health: bool = False,
+    ) -> HTTPResponse:
+        url = f"http://127.0.0.1:{health_port}/health" if health else f"https://localhost:{port}{path}"
+        tls = None if health else client_tls(keys, certificate)
+        request = HTTPRequest(
+            url, method, body=body, ssl_options=tls, allow_nonstandard_methods=True, request_timeout=5
+        )
+        return await client.fetch(request, raise_error=False)
+
+    try:
+        yield call
+    finally:
+        for listener in listeners:
+            listener.stop()
+
+
+def ask(keys: Path, *arguments: Any, directory: bool = True, **options: Any) -> HTTPResponse:
+    async def once() -> HTTPResponse:
+        async with running(keys, directory=directory) as call:
+            return await call(*arguments, **options)
+
+    return asyncio.run(once())
+
+
+def test_a_hub_gets_a_token_for_a_person(keys: Path):
+    answer = ask(keys)
+    given = json.loads(answer.body)
+    claims = jwt.decode(given["token"], KEY, algorithms=["HS256"])
+    assert (answer.code, claims["sun"], claims["exp"]) == (200, "alice", given["expires"])
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_the_grant_is_one_line_of_the_log(keys: Path, caplog: pytest.LogCaptureFixture):
+    with caplog.at_level(logging.INFO, "minter"):
+        ask(keys)
+    assert [
+        record.getMessage().rsplit(" ", 1)[0] for record in caplog.records if record.name == "minter"
+    ] == ["grant person=alice uid=2001 caller=hpc-1 kind=/token lifetime=60"]
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "sentence"),
+    [
+        (b'{"person": "root", "lifetime": 60}', 403, "account of the system"),
+        (b'{"person": "bob", "lifetime": 60}', 403, "not in the group"),
+        (b'{"person": "mallory", "lifetime": 60}', 403, "knows nobody"),
+        (b'{"person": "alice", "lifetime": 601}', 403, "ask for 1 to 600 s"),
+        (b'{"person": "alice", "lifetime": true}', 400, "JSON object"),
+        (b"not json", 400, "JSON object"),
+        (b"", 400, "JSON object"),
+    ],
+)
+def test_a_refusal_is_a_sentence_and_a_line_of_the_log(
+    keys: Path, caplog: pytest.LogCaptureFixture, body: bytes, code: int, sentence: str
+):
+    answer = ask(keys, body)
+    assert (answer.code, list(json.loads(answer.body))) == (code, ["error"])
+    assert sentence in json.loads(answer.body)["error"]
+    lines = [record.getMessage() for record in caplog.records if record.name == "minter"]
+    assert len(lines) == 1
+    assert lines[0].startswith("refuse ")
+    assert sentence in lines[0]
+
+
+def test_a_name_cannot_forge_a_line_of_the_log(keys: Path, caplog: pytest.LogCaptureFixture):
+    ask(keys, json.dumps({"person": "x\ngrant person=erin", "lifetime": 60}).encode())
+    assert all("\n" not in record.getMessage() for record in caplog.records)
+
+
+def test_a_cell_of_another_cluster_is_refused(keys: Path):
+    assert ask(keys, certificate="htc-1.pem").code == 403
+
+
+@pytest.mark.parametrize("certificate", [None, "other-ca.pem", "not-a-client.pem"])
+def test_who_is_no_hub_does_not_get_past_the_handshake(keys: Path, certificate: str | None):
+    with pytest.raises((ssl.SSLError, OSError, HTTPClientError)):
+        assert ask(keys, certificate=certificate).code == 599
+
+
+def test_a_huge_body_is_not_read(keys: Path):
+    try:
+        code = ask(keys, b'{"person": "' + b"a" * 2**20 + b'", "lifetime": 60}').code
+    except (OSError, HTTPClientError):
+        return  # the minter hung up on it
+    assert code == 400
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "HEAD"])
+def test_another_method_is_refused(keys: Path, method: str):
+    assert ask(keys, None, method=method).code == 405
+
+
+@pytest.mark.parametrize("path", ["/", "/token/", "/health", "//token"])
+def test_another_path_mints_nothing(keys: Path, path: str):
+    answer = ask(keys, path=path)
+    assert (answer.code, list(json.loads(answer.body))) == (404, ["error"])
+
+
+def test_without_the_directory_it_says_so(keys: Path):
+    answer = ask(keys, directory=False)
+    assert (answer.code, "directory does not answer" in json.loads(answer.body)["error"]) == (503, True)
+
+
+def test_health_is_good_when_the_directory_answers(keys: Path):
+    assert ask(keys, None, method="GET", health=True).code == 200
+
+
+def test_health_is_bad_when_it_does_not(keys: Path):
+    assert ask(keys, None, method="GET", health=True, directory=False).code == 503
