@@ -152,5 +152,7 @@ def mmdebstrap(sources: list[apt.Source]) -> list[str]:
     """The words that write the base as a tar archive; no sources: mmdebstrap's own mirror."""
     words = ["mmdebstrap", "--quiet", "--variant=minbase", "--include=ca-certificates"]
     words += [f"--dpkgopt={line}" for line in LEFT_OUT]
+    # Debian's Java fails to install where this folder is left out with the manual pages in it
+    words += ['--customize-hook=mkdir -p "$1/usr/share/man/man1"']
     words += ['--aptopt=Acquire::Languages "none"', SUITE, "-"]
     return words + [line for source in sources for line in apt.one_line(source)]

@@ -202,8 +202,9 @@ class Progress:
         if not match:
             return
         number, text = match.groups()
-        if text.startswith("[") and not text.startswith("[internal]") and number not in self._steps:
-            self._steps[number] = self._running[number] = text
+        if text.startswith("[") or text == "...":  # a step's title, repeated after lines of another one
+            if number not in self._steps and " internal]" not in text and text != "...":
+                self._steps[number] = self._running[number] = text
         elif text == "CACHED" or text.startswith("DONE"):
             if self._running.pop(number, None):
                 self.done += 1
@@ -218,13 +219,13 @@ class Progress:
 
     def now(self) -> str:
         """The steps that run at this moment, the two newest of them."""
-        running = [text if len(text) < 60 else text[:57] + "…" for text in self._running.values()]
-        return " | ".join(running[-2:])
+        return " | ".join(_short(text, 60) for text in list(self._running.values())[-2:])
 
     def failure(self) -> tuple[str, list[str]]:
         """The step that failed and its last lines of output."""
         if self._failed:
-            return self._steps.get(self._failed, "an unnamed step"), list(self._said.get(self._failed, []))
+            step = _short(self._steps.get(self._failed, "an unnamed step"), 90)
+            return step, list(self._said.get(self._failed, []))
         return "its start", list(self._tail)
 
 
@@ -234,6 +235,10 @@ def _read(state: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return known
+
+
+def _short(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
 
 
 def _near(path: Path, root: Path) -> str:

@@ -47,12 +47,18 @@ def test_three_nodes_of_one_image_are_built_once():
 
 
 BUILD = """\
-#1 [internal] load build definition from Dockerfile
+#1 [hub internal] load build definition from Dockerfile
 #1 DONE 0.0s
 #7 [hub build 1/3] RUN apt-get install gcc
 #8 [hub stage-1 1/2] RUN useradd hub
 #8 CACHED
 #7 1.234 Reading package lists...
+#7 ...
+
+#8 [hub stage-1 1/2] RUN useradd hub
+#8 DONE 0.1s
+
+#7 [hub build 1/3] RUN apt-get install gcc
 #7 2.345 E: Unable to locate package gcc
 #7 ERROR: process "/bin/sh -c apt-get install gcc" did not complete successfully: exit code: 100
 ------
