@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from rich.table import Table
@@ -26,21 +27,27 @@ def prepare(settings: Settings, everybody: People) -> None:
     render.homes(settings, everybody)
 
 
-def apply(settings: Settings, everybody: People) -> None:
-    """Make the directory and the scheduler's accounting equal to people.yaml."""
-    with step("Giving the people their accounts and rights") as current:
-        logins = secrets.logins(settings, everybody.people)
-        said = []
-        for service, content in (
-            ("ldap", render.directory(everybody, logins)),
-            ("slurmctld", render.accounting(everybody)),
-        ):
-            current.now(service)
+# What each service makes its own data equal to, and what that is called.
+_APPLIED: dict[str, tuple[str, Callable[[People, Mapping[str, secrets.Login]], bytes]]] = {
+    "ldap": ("Listing the people in the directory", render.directory),
+    "slurmctld": (
+        "Giving the people their rights in Slurm",
+        lambda everybody, _: render.accounting(everybody),
+    ),
+}
+
+
+def apply(settings: Settings, everybody: People, *services: str) -> None:
+    """Make the directory and the scheduler's accounting (or one of them) equal to people.yaml."""
+    logins = secrets.logins(settings, everybody.people)
+    for service in services or _APPLIED:
+        what, rendered = _APPLIED[service]
+        with step(what) as current:
+            content = rendered(everybody, logins)
             done = compose.run(settings, "exec", "-T", service, "apply-people", input=content)
-            said += [line for line in done.stdout.decode(errors="replace").splitlines() if line.strip()]
-        for line in said:
-            log.info("apply-people: %s", line)
-        current.outcome = f"{len(everybody.people)} people"
+            for line in done.stdout.decode(errors="replace").splitlines():
+                log.info("apply-people on %s: %s", service, line)
+            current.outcome = f"{len(everybody.people)} people"
 
 
 def enrol_missing(settings: Settings, everybody: People) -> None:

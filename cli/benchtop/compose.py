@@ -136,7 +136,8 @@ class Container:
         """It will not become well by waiting."""
         if self.state in {"exited", "dead"}:
             return not self.well
-        return self.health == "unhealthy"
+        # one that is on its way out keeps the last word of its health check
+        return self.state == "running" and self.health == "unhealthy"
 
 
 def containers(project: str | None = None) -> list[Container]:

@@ -36,9 +36,12 @@ def up(settings: Settings) -> None:
     accounts.prepare(settings, everybody)
     images.build(settings)
     running = {one.service for one in compose.containers(settings.project) if one.state == "running"}
+    # people before everything else: no node or minter is well as long as it knows nobody
+    services.start(settings, only="ldap")
+    accounts.apply(settings, everybody, "ldap")
     services.start(settings)
     take_up_keys(settings, running)
-    accounts.apply(settings, everybody)
+    accounts.apply(settings, everybody, "slurmctld")
     accounts.enrol_missing(settings, everybody)
     welcome(settings, everybody)
 

@@ -18,20 +18,23 @@ TOO_MANY_RESTARTS = 3
 WORTH_A_LINE = 5.0  # seconds: a service that took longer to become well is named with its time
 
 
-def start(settings: Settings, *profiles: str) -> None:
+def start(settings: Settings, *profiles: str, only: str = "") -> None:
     """Start every service (with those of `profiles`) and wait until each does its job.
 
+    only: this one, with what it depends on
     Raises Problem that names the service that does not, with the end of its log.
     """
     words = [word for profile in profiles for word in ("--profile", profile)]
-    services = set(compose.config(settings, *profiles)["services"])
+    services = {only} if only else set(compose.config(settings, *profiles)["services"])
     renew_failed(settings)
-    with step("Starting the services") as current:
+    with step(f"Starting {only or 'the services'}") as current:
         file = settings.state / "log" / "up.log"
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("wb") as out:
             process = subprocess.Popen(
-                compose.command(settings, *words, "--progress", "plain", "up", "--detach", "--no-build"),
+                compose.command(
+                    settings, *words, "--progress", "plain", "up", "--detach", "--no-build", *services
+                ),
                 cwd=settings.root,
                 env=compose.environment(settings),
                 stdin=subprocess.DEVNULL,
@@ -46,7 +49,7 @@ def start(settings: Settings, *profiles: str) -> None:
             ((seconds, name) for name, seconds in took.items() if seconds >= WORTH_A_LINE), reverse=True
         )
         slowest = f"; slowest: {', '.join(f'{name} {duration(s)}' for s, name in slow[:3])}" if slow else ""
-        current.outcome = f"{len(services)} services are well{slowest}"
+        current.outcome = f"{len(services)} services are well{slowest}" if not only else ""
 
 
 def watch(
