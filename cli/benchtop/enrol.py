@@ -88,6 +88,7 @@ def enrol_missing(
     lost) gets a new one: these are demo people, and nobody's phone depends on it.
     """
     meant = [name for name, person in people.people.items() if person.enrolled]
+    keycloak.take_up_groups(settings)
     factors = keycloak.second_factors(settings, meant)
     kept = secrets.logins(settings, meant)
     wanting = [

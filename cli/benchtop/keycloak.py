@@ -8,6 +8,7 @@ password or token is ever an argument or an environment variable, where `ps` wou
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -41,6 +42,26 @@ class Answer:
 
     status: int
     body: Json
+
+
+def take_up_groups(settings: Settings) -> None:
+    """Let Keycloak learn the directory's groups now.
+
+    Otherwise the first login of a member makes each group; two of them at the same time make it
+    twice, and one ends on an error page (seen with 26.7.4: "Duplicate resource error").
+    """
+    token = _token(settings)
+    (answer,) = _ask(settings, token, [Call(f"{_ADMIN}/components")])
+    calls = [
+        Call(
+            f"{_ADMIN}/user-storage/{part['parentId']}/mappers/{part['id']}/sync?direction=fedToKeycloak",
+            "POST",
+        )
+        for part in _expect(answer, 200)
+        if part["providerId"] == "group-ldap-mapper"
+    ]
+    for synced in _ask(settings, token, calls):
+        _expect(synced, 200)
 
 
 def second_factors(settings: Settings, names: Iterable[str]) -> dict[str, list[str]]:
@@ -92,7 +113,14 @@ def _ids(settings: Settings, token: str, names: Iterable[str]) -> dict[str, str]
     return {name: str(entry["id"]) for name, answer in answers for entry in _expect(answer, 200)}
 
 
+_tokens: dict[Settings, tuple[float, str]] = {}
+_TOKEN_LIFE = 40  # seconds; Keycloak's own is 60
+
+
 def _token(settings: Settings) -> str:
+    until, kept = _tokens.get(settings, (0.0, ""))
+    if time.monotonic() < until:
+        return kept
     form = {
         "grant_type": "password",
         "client_id": "admin-cli",
@@ -100,13 +128,16 @@ def _token(settings: Settings) -> str:
         "password": secrets.value(settings, "keycloak-admin.password"),
     }
     url = f"{_HERE}/realms/master/protocol/openid-connect/token"
+    asked = time.monotonic()
     (answer,) = _ask(settings, None, [Call(url, form=form)])
     if answer.status == 401:
         raise Problem(
             "Keycloak refuses the admin password in .benchtop: its database was made with other secrets. "
             "Remove it with `make clean`, then `make up`."
         )
-    return str(_expect(answer, 200)["access_token"])
+    token = str(_expect(answer, 200)["access_token"])
+    _tokens[settings] = (asked + _TOKEN_LIFE, token)
+    return token
 
 
 def _expect(answer: Answer, *statuses: int) -> Json:

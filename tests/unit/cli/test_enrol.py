@@ -108,6 +108,7 @@ def alice(site, monkeypatch):
         "second_factors",
         lambda _, names: {name: ["id-1"] if site.enrolled else [] for name in names},
     )
+    monkeypatch.setattr(keycloak, "take_up_groups", lambda _: None)
     person = Person(name="Alice Archer", uid=2001, mail="a@x.org")
     return People(people={"alice": person})
 
