@@ -71,7 +71,7 @@ def watch(
         broken = [
             one
             for one in found.values()
-            if (one.failed and (code is not None or one.health == "unhealthy"))
+            if (one.failed and (code is not None or one.state == "running"))
             or one.restarts - before.get(one.service, 0) >= TOO_MANY_RESTARTS
         ]
         if broken:
