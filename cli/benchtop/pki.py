@@ -163,6 +163,13 @@ def permitted(ca: x509.Certificate) -> set[str]:
     return {str(name.value) for name in limits.permitted_subtrees or () if isinstance(name, x509.DNSName)}
 
 
+def _covers(limits: Collection[str], names: Collection[str]) -> bool:
+    """Whether a CA with these limits may vouch for all names; no limits fit a CA that wants none only."""
+    if not names:
+        return not limits
+    return all(any(name == limit or name.endswith(f".{limit}") for limit in limits) for name in names)
+
+
 def leaf(folder: Path, ca: Path, kind: Kind, names: Sequence[str], *, now: datetime) -> tuple[bytes, bytes]:
     """The certificate and key (both PEM) of one server or client, kept in `folder`, signed by the CA in `ca`.
 
