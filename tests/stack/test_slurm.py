@@ -74,6 +74,7 @@ class Someone:
 
 
 Person = Callable[[str], Someone]
+Output = Callable[[Someone, str], str]
 
 
 @pytest.fixture
@@ -120,13 +121,13 @@ def up_since(host: Host) -> float:
 # ---- the job itself ---------------------------------------------------------------------------
 
 
-def test_a_job_runs_as_its_owner_on_a_node_with_the_gpu_that_it_asked_for(person: Person, output):
+def test_a_job_runs_as_its_owner_on_a_node_with_the_gpu_that_it_asked_for(person: Person, output: Output):
     script = "#!/bin/sh\nid -un; hostname; pwd; echo $CUDA_VISIBLE_DEVICES; echo $SLURM_JOB_GPUS\n"
     job = person("alice").submit("--partition=debug --gres=gpu:pascal:1", script)
     assert output(person("alice"), job).split() == ["alice", "gpu-1", "/home/alice", "0", "0"]
 
 
-def test_two_gpus_at_once_are_two_different_ones(person: Person, output):
+def test_two_gpus_at_once_are_two_different_ones(person: Person, output: Output):
     script = "#!/bin/sh\necho $CUDA_VISIBLE_DEVICES; nvidia-smi -L | grep -c ^GPU\n"
     options = "--partition=usatlas --account=tier3 --qos=usatlas --gres=gpu:tesla:2"
     assert output(person("alice"), person("alice").submit(options, script)).split() == ["0,1", "2"]
@@ -151,7 +152,7 @@ def test_twenty_jobs_in_a_row_all_run(person: Person):
 
 @pytest.mark.parametrize("export", ["--export=NONE", "--export=GREETING=hello", "--get-user-env"])
 def test_a_job_that_brings_no_environment_does_not_end_the_node(
-    person: Person, output, service: Services, export: str
+    person: Person, output: Output, service: Services, export: str
 ):
     """Without GetEnvTimeout=0 slurmd 24.11 exits on each of these."""
     script = "#!/bin/sh\nunset SLURM_JWT\necho $GREETING; id -un\n"
@@ -161,18 +162,18 @@ def test_a_job_that_brings_no_environment_does_not_end_the_node(
     assert up_since(service("gpu-1")) == before
 
 
-def test_a_job_that_brings_no_environment_gets_its_owners(person: Person, output):
+def test_a_job_that_brings_no_environment_gets_its_owners(person: Person, output: Output):
     script = '#!/bin/sh\necho "$HOME $USER $SHELL"\n'
     job = person("alice").submit("--partition=debug --export=NONE", script)
     assert output(person("alice"), job).split() == ["/home/alice", "alice", "/bin/bash"]
 
 
-def test_commands_inside_a_job_need_no_token(person: Person, output):
+def test_commands_inside_a_job_need_no_token(person: Person, output: Output):
     script = "#!/bin/sh\nunset SLURM_JWT\nsqueue --noheader --jobs=$SLURM_JOB_ID --format=%u\n"
     assert output(person("alice"), person("alice").submit("--partition=debug", script)).split() == ["alice"]
 
 
-def test_a_job_cannot_read_the_key_of_the_cluster(person: Person, output, service: Services):
+def test_a_job_cannot_read_the_key_of_the_cluster(person: Person, output: Output, service: Services):
     script = "#!/bin/sh\ncat /keys/slurm.key >/dev/null 2>&1 && echo read || echo refused\n"
     job = person("alice").submit("--partition=debug --nodelist=gpu-1", script)
     assert output(person("alice"), job).split() == ["refused"]
@@ -360,7 +361,7 @@ def test_without_a_token_a_hub_can_do_nothing(person: Person):
 # ---- emulated GPUs ----------------------------------------------------------------------------
 
 
-def test_nvidia_smi_says_first_that_it_is_emulated(person: Person, output):
+def test_nvidia_smi_says_first_that_it_is_emulated(person: Person, output: Output):
     script = "#!/bin/sh\nnvidia-smi\n"
     shown = output(
         person("alice"), person("alice").submit("--partition=debug --gres=gpu:pascal:1", script)
@@ -369,7 +370,7 @@ def test_nvidia_smi_says_first_that_it_is_emulated(person: Person, output):
     assert sum("P100" in line for line in shown) == 1
 
 
-def test_nvidia_smi_answers_programs(person: Person, output):
+def test_nvidia_smi_answers_programs(person: Person, output: Output):
     asked = "--query-gpu=index,name,memory.total --format=csv,noheader,nounits"
     script = f"#!/bin/sh\nnvidia-smi {asked} 2>/dev/null\n"
     shown = output(person("alice"), person("alice").submit("--partition=debug --gres=gpu:pascal:1", script))
@@ -377,7 +378,7 @@ def test_nvidia_smi_answers_programs(person: Person, output):
 
 
 @pytest.mark.parametrize("node", ["gpu-1", "cpu-1"])
-def test_nvidia_smi_finds_no_device_that_a_job_was_not_given(person: Person, output, node: str):
+def test_nvidia_smi_finds_no_device_that_a_job_was_not_given(person: Person, output: Output, node: str):
     script = "#!/bin/sh\nnvidia-smi; echo $?\n"
     shown = output(
         person("alice"), person("alice").submit(f"--partition=debug --nodelist={node}", script)
@@ -451,6 +452,40 @@ def test_a_node_that_was_away_takes_jobs_again_by_itself(person: Person, service
     wait_until(lambda: up_since(node) > started, timeout=15, what="gpu-2 to be started again")
     job = alice.submit("--partition=usatlas --account=tier3 --qos=usatlas --nodelist=gpu-2")
     alice.becomes(job, "RUNNING", timeout=60)
+
+
+def test_jobs_find_their_nodes_when_two_have_swapped_their_addresses(
+    person: Person, output: Output, service: Services, settings: Settings
+):
+    """As after an engine's restart: slurmctld must not send one node's jobs to the other."""
+    nodes = ("gpu-1", "gpu-2")
+    address = {node: service(node).check_output("hostname -i") for node in nodes}
+    compose.run(settings, "stop", "--timeout", "1", *nodes)
+    for node in sorted(nodes, key=lambda node: tuple(map(int, address[node].split("."))), reverse=True):
+        compose.run(settings, "start", node)  # the first to start takes the lowest address
+    wait_until(lambda: all(up_since(service(node)) for node in nodes), timeout=30, what="both nodes to be up")
+    assert {node: service(node).check_output("hostname -i") for node in nodes} != address
+    alice = person("alice")
+    for node in nodes:
+        options = f"--partition=usatlas --account=tier3 --qos=usatlas --nodelist={node}"
+        job = alice.submit(options, "#!/bin/sh\nhostname\n")
+        alice.becomes(job, "COMPLETED", timeout=30)
+        assert output(alice, job).strip() == node
+
+
+def test_a_node_that_dies_takes_its_jobs_with_it(person: Person, service: Services):
+    """Slurm waits 20 s before it believes that a job which started is not there."""
+    alice, node = person("alice"), service("gpu-2")
+    job = alice.submit("--partition=usatlas --account=tier3 --qos=usatlas --nodelist=gpu-2")
+    alice.becomes(job, "RUNNING")
+    running = re.compile(r"RunTime=00:00:(2[2-9]|[3-5]\d)")
+    wait_until(
+        lambda: running.search(alice.run("scontrol show job %s", job).stdout),
+        timeout=30,
+        what="the job to be old",
+    )
+    node.run("kill -KILL $(cat /run/slurmd.pid)")
+    alice.becomes(job, "NODE_FAIL", timeout=20)
 
 
 # ---- people -----------------------------------------------------------------------------------
