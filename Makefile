@@ -6,7 +6,7 @@ PERSON := $(if $(filter command,$(origin USER)),$(USER))
 UV := uv pip compile --quiet --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help up down clean apply status logs shell people otp trust doctor lint test test-long screenshots lock engine-stop
+.PHONY: help up down clean apply status logs shell people otp trust doctor lint test test-long screenshots bench lock engine-stop
 
 help:  ## list what you can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ screenshots:  ## take the pictures of the documentation anew
 
 test-long:  ## prove that it survives faults
 	$(BENCHTOP) test faults
+
+bench:  ## measure, each figure beside its floor, and write docs/benchmarks.md (ROUNDS=20)
+	$(BENCHTOP) bench $(if $(ROUNDS),--rounds $(ROUNDS))
 
 lock:  ## pin the Python packages of the host and of the images anew, with uv
 	$(UV) --universal --python-version 3.11 cli/requirements.in --output-file cli/requirements.lock
