@@ -98,6 +98,15 @@ def test_somebody_who_is_not_of_the_cluster_gets_a_page_that_says_so(signed_in: 
     assert "has no cluster yet" in text(page)
 
 
+def test_browsers_keep_files_that_carry_a_version_and_no_pages(signed_in: SignedIn, settings: Settings):
+    """JupyterLab is some hundred files: asked for again at each visit, they are most of its start."""
+    carol = signed_in("carol")
+    page = carol.get(f"{settings.url}/jupyterhub/hpc/hub/home")
+    assert page.headers["Cache-Control"] == "private, max-age=0, must-revalidate"
+    (style, *_) = re.findall(r'href="(/jupyterhub/hpc/hub/static/[^"]+css\?v=[^"]+)"', page.text)
+    assert carol.get(f"{settings.url}{style}").headers["Cache-Control"] == "max-age=315360000"
+
+
 # ---- what goes wrong ----------------------------------------------------------------------
 
 
