@@ -134,7 +134,7 @@ def test_two_gpus_at_once_are_two_different_ones(person: Person, output: Output)
 
 
 def test_a_job_starts_within_two_seconds(person: Person):
-    """A session is on its way to a person who waits. Measured: 0.1 to 0.6 s on an idle machine."""
+    """A person waits for their session. Measured: 0.15 to 1.0 s, as slurmctld looks once a second."""
     alice = person("alice")
     start = time.monotonic()
     alice.becomes(alice.submit("--partition=debug"), "RUNNING", timeout=10)
