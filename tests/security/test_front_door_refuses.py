@@ -12,7 +12,6 @@ import pytest
 import requests
 
 from benchtop import compose, enrol
-from benchtop import enrol
 from benchtop.settings import Settings
 from front_door import ask, form_of
 
