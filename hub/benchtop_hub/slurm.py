@@ -100,6 +100,7 @@ class SlurmSession(SlurmSpawner):
     node = ""
     last_words = ""
     _address = ""
+    _submitted_at = float("-inf")
     _interrupted = False
     _granted: form.Granted | None = None
     _refused: tuple[dict[str, str], form.Problem] | None = None
@@ -252,6 +253,7 @@ class SlurmSession(SlurmSpawner):
             raise self._sorry(f"Slurm does not accept the session: {_plain(str(failed))}", "submit") from None
         except (Refused, Unavailable) as trouble:
             raise self._sorry(self._trouble("submit", trouble), "minter") from None
+        self._submitted_at = time.monotonic()
         # one line, of which the first part is the number: Slurm prints warnings before it
         self.job_id = said.strip().splitlines()[-1].split(";")[0]
         if not self.job_id.isdecimal():
@@ -335,10 +337,15 @@ class SlurmSession(SlurmSpawner):
             await asyncio.sleep(0.1)
         raise self._sorry(f"The job runs on {self.node}, but JupyterLab does not answer there.", "no-answer")
 
+    def _age(self, most: float) -> float:
+        # An answer from before the job was submitted does not know of it: by that one it would be gone,
+        # and nobody would end it when a start is cancelled in its first seconds.
+        return max(0.0, min(most, time.monotonic() - self._submitted_at))
+
     async def _look(self, max_age: float) -> jobs.Job | None:
         """The job while it lives, None when the scheduler does not say. Raises SessionFailed if it ended."""
         try:
-            job = await self.cluster.queue.job(self.job_id, self.user.name, max_age=max_age)
+            job = await self.cluster.queue.job(self.job_id, self.user.name, max_age=self._age(max_age))
         except jobs.Unknown as unknown:
             self.log.warning("queue unknown user=%s job=%s: %s", self.user.name, self.job_id, unknown)
             self._stage = (self._stage[0], "The scheduler does not answer at the moment; still trying.")
@@ -348,9 +355,10 @@ class SlurmSession(SlurmSpawner):
         if job.alive:
             self.job_status = f"{job.state} {job.node}".strip()
             return job
+        # the state first: a job that was cancelled in the queue keeps the reason why it waited there
         why = (
-            _REASONS.get(job.reason)
-            or _ENDS.get(job.state)
+            _ENDS.get(job.state)
+            or _REASONS.get(job.reason)
             or f"{job.state.lower()}, {job.reason}".rstrip(", ")
         )
         raise self._sorry(f"Job {self.job_id} ended before JupyterLab could start: {why}.", "job-ended")
@@ -401,7 +409,7 @@ class SlurmSession(SlurmSpawner):
             await self.stop()
             return 1
         try:
-            job = await self.cluster.queue.job(self.job_id, self.user.name, max_age=RUNNING_AGE)
+            job = await self.cluster.queue.job(self.job_id, self.user.name, max_age=self._age(RUNNING_AGE))
         except jobs.Unknown as unknown:
             self.log.warning("queue unknown user=%s job=%s: %s", self.user.name, self.job_id, unknown)
             return None
