@@ -28,7 +28,9 @@ class Mistake:
     reason: str
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.reason}"
+        # a name out of the file may hold a line break, and a mistake is one line of a list
+        reason = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in self.reason)
+        return f"{self.file}:{self.line}: {reason}"
 
 
 @dataclass(frozen=True)

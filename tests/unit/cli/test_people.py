@@ -300,6 +300,7 @@ def _somewhere(tmp_path_factory):
 
 
 @given(trees)
+@example({"people": {"\n": {}}})
 @settings(max_examples=200, deadline=None)
 def test_any_yaml_is_taken_or_refused_with_lines(tree):
     taken_or_refused_with_lines(yaml.safe_dump(tree).encode())
