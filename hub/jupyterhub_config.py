@@ -9,12 +9,11 @@ import os
 from pathlib import Path
 from urllib.parse import quote
 
-from traitlets.config import get_config
-
 from benchtop_hub import health, identity
 from jupyterhub import apihandlers
+from traitlets.config import get_config
 
-c = get_config()  # noqa: F821  (traitlets gives it to configuration files)
+c = get_config()
 
 CELL, CLUSTER = os.environ["CELL"], os.environ["CLUSTER"]
 PUBLIC = f"https://{os.environ['BENCHTOP_NAME']}:{os.environ['BENCHTOP_PORT']}"
@@ -58,7 +57,9 @@ c.JupyterHub.cleanup_servers = False  # sessions go on while the hub is away
 c.JupyterHub.last_activity_interval = 15  # seconds: a proxy that lost its routes gets them back by then
 
 # ---- its database ----------------------------------------------------------------------------------
-c.JupyterHub.db_url = f"postgresql+psycopg://{CELL}:{quote(key('database.password'), safe='')}@postgres/{CELL}"
+c.JupyterHub.db_url = (
+    f"postgresql+psycopg://{CELL}:{quote(key('database.password'), safe='')}@postgres/{CELL}"
+)
 c.JupyterHub.db_kwargs = {
     "pool_pre_ping": True,  # a restarted database costs one reconnect and no error page
     "connect_args": {"connect_timeout": 5, "application_name": CELL},

@@ -6,11 +6,10 @@ prints the last log lines of each service that it touched. Nothing here starts t
 """
 
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 import testinfra
@@ -21,22 +20,6 @@ from benchtop.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 LOG_LINES = 40
-
-T = TypeVar("T")
-
-
-def wait_until(condition: Callable[[], T], *, timeout: float, what: str, every: float = 0.2) -> T:
-    """Ask until the answer is true, and return it; the time-out is the promise that is tested.
-
-    condition: called at least once; timeout, every: seconds; what: ends "waited for …".
-    Raises AssertionError with the last answer.
-    """
-    end = time.monotonic() + timeout
-    while not (answer := condition()):
-        assert time.monotonic() < end, f"waited {timeout:.0f} s for {what}; last answer: {answer!r}"
-        time.sleep(every)
-    return answer
-
 
 @pytest.fixture(scope="session")
 def settings() -> Settings:

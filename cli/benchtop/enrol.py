@@ -22,7 +22,7 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPSConnectionPool
 from urllib3.connection import HTTPSConnection
 
-from benchtop import keycloak, pki, secrets
+from benchtop import console, keycloak, pki, realm, secrets
 from benchtop.console import Problem, log
 from benchtop.people import People
 from benchtop.settings import Settings
@@ -88,7 +88,8 @@ def enrol_missing(
     lost) gets a new one: these are demo people, and nobody's phone depends on it.
     """
     meant = [name for name, person in people.people.items() if person.enrolled]
-    keycloak.take_up_groups(settings)
+    for sentence in realm.follow(settings):
+        console.say(sentence)
     factors = keycloak.second_factors(settings, meant)
     kept = secrets.logins(settings, meant)
     wanting = [

@@ -20,7 +20,7 @@ from benchtop.render import REALM
 from benchtop.settings import Settings
 
 _HERE = "http://127.0.0.1:8080"
-_ADMIN = f"{_HERE}/admin/realms/{REALM}"
+ADMIN = f"{_HERE}/admin/realms/{REALM}"
 _MARK = "--benchtop--"  # after each answer: the mark and its status, as no JSON of Keycloak's looks
 _PATIENCE = 60  # seconds for a batch; a busy laptop answers in two
 
@@ -29,11 +29,12 @@ Json: TypeAlias = Any  # what Keycloak says; checked where it is used
 
 @dataclass(frozen=True)
 class Call:
-    """One request: form fields make it a POST of a form."""
+    """One request; with form fields, or a document to send as JSON."""
 
     url: str
     method: str = "GET"
     form: Mapping[str, str] | None = None
+    document: Json = None
 
 
 @dataclass(frozen=True)
@@ -44,34 +45,14 @@ class Answer:
     body: Json
 
 
-def take_up_groups(settings: Settings) -> None:
-    """Let Keycloak learn the directory's groups now.
-
-    Otherwise the first login of a member makes each group; two of them at the same time make it
-    twice, and one ends on an error page (seen with 26.7.4: "Duplicate resource error").
-    """
-    token = _token(settings)
-    (answer,) = _ask(settings, token, [Call(f"{_ADMIN}/components")])
-    calls = [
-        Call(
-            f"{_ADMIN}/user-storage/{part['parentId']}/mappers/{part['id']}/sync?direction=fedToKeycloak",
-            "POST",
-        )
-        for part in _expect(answer, 200)
-        if part["providerId"] == "group-ldap-mapper"
-    ]
-    for synced in _ask(settings, token, calls):
-        _expect(synced, 200)
-
-
 def second_factors(settings: Settings, names: Iterable[str]) -> dict[str, list[str]]:
     """The ids of each person's TOTP credentials; a person whom Keycloak does not know has none."""
-    token = _token(settings)
+    token = token_of(settings)
     ids = _ids(settings, token, names)
-    calls = [Call(f"{_ADMIN}/users/{id_}/credentials") for id_ in ids.values()]
+    calls = [Call(f"{ADMIN}/users/{id_}/credentials") for id_ in ids.values()]
     found = {
-        name: [entry["id"] for entry in _expect(answer, 200) if entry["type"] == "otp"]
-        for name, answer in zip(ids, _ask(settings, token, calls), strict=True)
+        name: [entry["id"] for entry in expect(answer, 200) if entry["type"] == "otp"]
+        for name, answer in zip(ids, ask(settings, token, calls), strict=True)
     }
     return {name: found.get(name, []) for name in names}
 
@@ -86,21 +67,21 @@ def reset(settings: Settings, *names: str) -> None:
 
     Their password stays. Raises Problem for a name that Keycloak does not know.
     """
-    token = _token(settings)
+    token = token_of(settings)
     ids = _ids(settings, token, names)
     strangers = [name for name in names if name not in ids]
     if strangers:
         raise Problem(f"Keycloak knows no {', '.join(strangers)}: `make people` lists everybody.")
     factors = second_factors(settings, names)
     calls = [
-        Call(f"{_ADMIN}/users/{ids[name]}/credentials/{credential}", "DELETE")
+        Call(f"{ADMIN}/users/{ids[name]}/credentials/{credential}", "DELETE")
         for name, credentials in factors.items()
         for credential in credentials
     ]
-    calls += [Call(f"{_ADMIN}/attack-detection/brute-force/users/{id_}", "DELETE") for id_ in ids.values()]
-    calls += [Call(f"{_ADMIN}/users/{id_}/logout", "POST") for id_ in ids.values()]
-    for answer in _ask(settings, token, calls):
-        _expect(answer, 200, 204, 404)  # 404: somebody else was faster, and it is gone as it should be
+    calls += [Call(f"{ADMIN}/attack-detection/brute-force/users/{id_}", "DELETE") for id_ in ids.values()]
+    calls += [Call(f"{ADMIN}/users/{id_}/logout", "POST") for id_ in ids.values()]
+    for answer in ask(settings, token, calls):
+        expect(answer, 200, 204, 404)  # 404: somebody else was faster, and it is gone as it should be
     for name in names:
         secrets.remember_totp(settings, name, None)
 
@@ -108,16 +89,17 @@ def reset(settings: Settings, *names: str) -> None:
 def _ids(settings: Settings, token: str, names: Iterable[str]) -> dict[str, str]:
     """Keycloak's own id of each person that it knows."""
     names = list(names)
-    calls = [Call(f"{_ADMIN}/users?exact=true&briefRepresentation=true&username={quote(n)}") for n in names]
-    answers = zip(names, _ask(settings, token, calls), strict=True)
-    return {name: str(entry["id"]) for name, answer in answers for entry in _expect(answer, 200)}
+    calls = [Call(f"{ADMIN}/users?exact=true&briefRepresentation=true&username={quote(n)}") for n in names]
+    answers = zip(names, ask(settings, token, calls), strict=True)
+    return {name: str(entry["id"]) for name, answer in answers for entry in expect(answer, 200)}
 
 
 _tokens: dict[Settings, tuple[float, str]] = {}
 _TOKEN_LIFE = 40  # seconds; Keycloak's own is 60
 
 
-def _token(settings: Settings) -> str:
+def token_of(settings: Settings) -> str:
+    """What proves for a minute that we are the admin."""
     until, kept = _tokens.get(settings, (0.0, ""))
     if time.monotonic() < until:
         return kept
@@ -129,18 +111,19 @@ def _token(settings: Settings) -> str:
     }
     url = f"{_HERE}/realms/master/protocol/openid-connect/token"
     asked = time.monotonic()
-    (answer,) = _ask(settings, None, [Call(url, form=form)])
+    (answer,) = ask(settings, None, [Call(url, "POST", form)])
     if answer.status == 401:
         raise Problem(
             "Keycloak refuses the admin password in .benchtop: its database was made with other secrets. "
             "Remove it with `make clean`, then `make up`."
         )
-    token = str(_expect(answer, 200)["access_token"])
+    token = str(expect(answer, 200)["access_token"])
     _tokens[settings] = (asked + _TOKEN_LIFE, token)
     return token
 
 
-def _expect(answer: Answer, *statuses: int) -> Json:
+def expect(answer: Answer, *statuses: int) -> Json:
+    """The JSON of an answer that has one of the statuses; raises Problem for another one."""
     if answer.status not in statuses:
         said = json.dumps(answer.body) if answer.body is not None else "nothing"
         raise Problem(
@@ -150,7 +133,7 @@ def _expect(answer: Answer, *statuses: int) -> Json:
     return answer.body
 
 
-def _ask(settings: Settings, token: str | None, calls: Sequence[Call]) -> list[Answer]:
+def ask(settings: Settings, token: str | None, calls: Sequence[Call]) -> list[Answer]:
     """The answers to all calls, in their order, made one after the other by one curl."""
     if not calls:
         return []
@@ -170,7 +153,9 @@ def _config(call: Call, token: str | None) -> str:
     lines += [f"write-out = {_quoted(f'{_MARK}%{{http_code}}{_MARK}')}"]
     if call.form is not None:
         lines += [f"data-urlencode = {_quoted(f'{key}={value}')}" for key, value in call.form.items()]
-    elif call.method != "GET":
+    if call.document is not None:
+        lines += [f"data = {_quoted(json.dumps(call.document))}", 'header = "Content-Type: application/json"']
+    if call.method != "GET":
         lines += [f"request = {call.method}"]
     if token:
         lines += [f"header = {_quoted(f'Authorization: Bearer {token}')}"]

@@ -6,24 +6,21 @@ nothing else of the tool ever sees a list of people that is not right.
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from benchtop.console import Problem
+from benchtop.marked import Mistake, Place, Source, parse
 
 CLUSTERS = ("hpc", "htc")  # what a person can be given, whether or not it is switched on yet
 PEOPLE_GID = 2000  # the primary group of every person
 LOWEST_UID, HIGHEST_UID = 2001, 59999  # below live the services; above, Debian's own reserve
 LOWEST_GID = 3000  # below live the groups that the facility makes by itself
-_DEPTH = 12  # the file is five levels deep: more is a mistake, or somebody playing
 
 # Names that mean something else on some machine of the facility: a person of that name would
 # shadow an account of the system there, or be taken for a service.
@@ -142,33 +139,7 @@ class People(_Strict):
     people: Annotated[dict[str, Person], Field(min_length=1)]
 
 
-Place = tuple[str | int, ...]
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, order=True)
-class _Mistake:
-    file: str
-    line: int
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.reason}"
-
-
-@dataclass(frozen=True)
-class _Source:
-    """One file as written: its values, and the line of each."""
-
-    file: str
-    value: object
-    lines: Mapping[Place, int]
-
-    def mistake(self, place: Place, reason: str) -> _Mistake:
-        """A mistake at the line of `place`, or of the nearest thing around it that has one."""
-        while place and place not in self.lines:
-            place = place[:-1]
-        return _Mistake(self.file, self.lines.get(place, 1), reason)
 
 
 def load(path: Path, *more: Path) -> People:
@@ -176,8 +147,8 @@ def load(path: Path, *more: Path) -> People:
 
     Raises Invalid with every mistake of all files.
     """
-    mistakes: list[_Mistake] = []
-    sources = [_parse(file, mistakes) for file in (path, *more)]
+    mistakes: list[Mistake] = []
+    sources = [parse(file, mistakes) for file in (path, *more)]
     read = [source for source in sources if source]
     models = [model for source in read if (model := _model(source, mistakes))]
     _names(read, mistakes)
@@ -205,130 +176,7 @@ def _union(parts: Iterable[Mapping[str, _T]]) -> dict[str, _T]:
     return {name: value for part in parts for name, value in part.items()}
 
 
-# ---- from text to values ------------------------------------------------------------------
-
-
-class _Unreadable(Exception):  # noqa: N818 - a file without values, not an error of ours
-    """Why a file has no values at all, and the line where that shows."""
-
-    def __init__(self, line: int, reason: str) -> None:
-        super().__init__(reason)
-        self.line = line
-
-
-def _parse(path: Path, mistakes: list[_Mistake]) -> _Source | None:
-    """The values of a YAML file; None, and mistakes, when it has none that we read."""
-    file = _shown(path)
-    try:
-        text = _text(path)
-        foreign = [_Mistake(file, line, reason) for line, reason in _foreign(text)]
-        mistakes.extend(foreign)
-        if foreign:
-            return None
-        node = _compose(text)
-    except _Unreadable as error:
-        mistakes.append(_Mistake(file, error.line, str(error)))
-        return None
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = min(mark.line + 1, text.count("\n") + 1) if mark else 1
-        mistakes.append(_Mistake(file, line, f"this is not YAML: {error.problem or error.context}"))
-        return None
-    except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        mistakes.append(_Mistake(file, line, "holds a control character, which no text should"))
-        return None
-    lines: dict[Place, int] = {}
-    return _Source(file, _value(node, (), _Source(file, None, lines), lines, mistakes), lines)
-
-
-def _text(path: Path) -> str:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise _Unreadable(1, f"cannot be read: {error.strerror}") from error
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise _Unreadable(data.count(b"\n", 0, error.start) + 1, "this is not UTF-8 text") from error
-
-
-def _compose(text: str) -> yaml.Node:
-    node = yaml.compose(text, Loader=yaml.SafeLoader)
-    if node is None:
-        raise _Unreadable(1, "is empty: it must list people below `people:`")
-    if not isinstance(node, yaml.MappingNode):
-        raise _Unreadable(node.start_mark.line + 1, "must be a mapping with `people:` in it")
-    return node
-
-
-def _foreign(text: str) -> Iterator[tuple[int, str]]:
-    """What YAML allows and a list of people has no use for."""
-    depth = 0
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        line = event.start_mark.line + 1 if event.start_mark else 1
-        if isinstance(event, yaml.NodeEvent) and event.anchor:
-            yield line, f"anchors and aliases are not used here: write “{event.anchor}” out"
-        if isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
-            depth += 1
-            if depth > _DEPTH:  # before a parser that recurses meets it
-                yield line, "is nested too deeply"
-                return
-        elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
-            depth -= 1
-
-
-def _value(
-    node: yaml.Node, place: Place, source: _Source, lines: dict[Place, int], mistakes: list[_Mistake]
-) -> object:
-    """The plain value of a node; notes the line of everything on the way."""
-    lines.setdefault(place, node.start_mark.line + 1)
-    if isinstance(node, yaml.MappingNode):
-        found: dict[str, object] = {}
-        first: dict[str, int] = {}
-        for key_node, value_node in node.value:
-            line = key_node.start_mark.line + 1
-            if not isinstance(key_node, yaml.ScalarNode) or not key_node.tag.endswith(":str"):
-                shown = f"“{key_node.value}”" if isinstance(key_node, yaml.ScalarNode) else "this"
-                reason = f"{shown} is not a name (put it in quotes if it is meant as one)"
-                mistakes.append(_Mistake(source.file, line, reason))
-                continue
-            key = key_node.value
-            if key in found:
-                reason = f"“{key}” is here a second time (first in line {first[key]})"
-                mistakes.append(_Mistake(source.file, line, reason))
-                continue
-            first[key] = lines[(*place, key)] = line
-            found[key] = _value(value_node, (*place, key), source, lines, mistakes)
-        return found
-    if isinstance(node, yaml.SequenceNode):
-        return [_value(item, (*place, i), source, lines, mistakes) for i, item in enumerate(node.value)]
-    return _scalar(node.tag, node.value)
-
-
-def _scalar(tag: str, text: str) -> object:
-    """Text, a number, yes or no. Everything else that YAML sees in a word (dates, octals) stays text."""
-    if tag.endswith(":null"):
-        return None
-    if tag.endswith(":bool"):
-        return {"true": True, "false": False}.get(text.lower(), text)  # `yes` and `off` are words
-    if tag.endswith(":int") and re.fullmatch(r"-?(0|[1-9]\d{0,17})", text, re.ASCII):
-        return int(text)
-    return text
-
-
-def _shown(path: Path) -> str:
-    """The path as a person at the root of the checkout would type it."""
-    try:
-        return str(path.resolve().relative_to(Path.cwd()))
-    except ValueError:
-        return os.fspath(path)
-
-
-# ---- from values to people ----------------------------------------------------------------
-
-
-def _model(source: _Source, mistakes: list[_Mistake]) -> People | None:
+def _model(source: Source, mistakes: list[Mistake]) -> People | None:
     try:
         return People.model_validate(source.value)
     except ValidationError as error:
@@ -391,7 +239,7 @@ _REFERENCES = (
 )
 
 
-def _entries(source: _Source, kind: str) -> dict[str, dict[str, object]]:
+def _entries(source: Source, kind: str) -> dict[str, dict[str, object]]:
     """The entries of one kind as written: checks that need the whole file run on these, right or wrong."""
     value = source.value
     for step in _BRANCHES[kind]:
@@ -401,10 +249,10 @@ def _entries(source: _Source, kind: str) -> dict[str, dict[str, object]]:
     return {name: entry if isinstance(entry, dict) else {} for name, entry in value.items()}
 
 
-def _names(sources: Iterable[_Source], mistakes: list[_Mistake]) -> None:
+def _names(sources: Iterable[Source], mistakes: list[Mistake]) -> None:
     """Names are well formed, not the system's, and one entry's alone in all files."""
     for kind, branch in _BRANCHES.items():
-        seen: dict[str, _Mistake] = {}
+        seen: dict[str, Mistake] = {}
         for source in sources:
             for name in _entries(source, kind):
                 here = source.mistake((*branch, name), "")
@@ -418,11 +266,11 @@ def _names(sources: Iterable[_Source], mistakes: list[_Mistake]) -> None:
                 elif name in seen:
                     reason = f"the {kind} “{name}” is taken already ({seen[name].file}:{seen[name].line})"
                 if reason:
-                    mistakes.append(_Mistake(here.file, here.line, reason))
+                    mistakes.append(Mistake(here.file, here.line, reason))
                 seen.setdefault(name, here)
 
 
-def _unique(sources: Iterable[_Source], mistakes: list[_Mistake]) -> None:
+def _unique(sources: Iterable[Source], mistakes: list[Mistake]) -> None:
     """A uid, a mail address and a gid have one owner: a second one would read the first one's files."""
     for kind, field in (("login name", "uid"), ("login name", "mail"), ("group", "gid")):
         owners: dict[object, str] = {}
@@ -439,7 +287,7 @@ def _unique(sources: Iterable[_Source], mistakes: list[_Mistake]) -> None:
                 owners.setdefault(same, name)
 
 
-def _references(sources: Iterable[_Source], mistakes: list[_Mistake]) -> None:
+def _references(sources: Iterable[Source], mistakes: list[Mistake]) -> None:
     """What an entry refers to exists, and is named once; Slurm accounts go with its cluster."""
     known = {kind: {name for source in sources for name in _entries(source, kind)} for kind in _BRANCHES}
     for source in sources:

@@ -123,13 +123,18 @@ def authority(folder: Path, name: str, *, now: datetime, names: Collection[str] 
     """The self-signed CA `name` in `folder`/ca.pem, made when it is missing.
 
     names: DNS names (each with everything below it) that the CA may vouch for; none means no limit.
-    When the CA that is there has other names, its key stays and a new certificate is made for it:
-    who trusted the old one has to trust the new one.
+    When the CA that is there may not vouch for all of them, its key stays and a new certificate is
+    made for it: who trusted the old one has to trust the new one.
     """
     signer = key(folder / "ca.key")
     kept = certificate(folder / "ca.pem")
     wanted = set(names)
-    if kept and _same_key(kept, signer) and permitted(kept) == wanted and _lasts(kept, INTERNAL_RENEW, now):
+    if (
+        kept
+        and _same_key(kept, signer)
+        and _covers(permitted(kept), wanted)
+        and _lasts(kept, INTERNAL_RENEW, now)
+    ):
         return kept
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     public = signer.public_key()
@@ -156,6 +161,13 @@ def permitted(ca: x509.Certificate) -> set[str]:
     except x509.ExtensionNotFound:
         return set()
     return {str(name.value) for name in limits.permitted_subtrees or () if isinstance(name, x509.DNSName)}
+
+
+def _covers(limits: Collection[str], names: Collection[str]) -> bool:
+    """Whether a CA with these limits may vouch for all names; no limits fit a CA that wants none only."""
+    if not names:
+        return not limits
+    return all(any(name == limit or name.endswith(f".{limit}") for limit in limits) for name in names)
 
 
 def leaf(folder: Path, ca: Path, kind: Kind, names: Sequence[str], *, now: datetime) -> tuple[bytes, bytes]:

@@ -6,6 +6,7 @@ that neither Apache nor Keycloak has to wait for the other at the first start.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -18,6 +19,10 @@ from benchtop.people import CLUSTERS, PEOPLE_GID, People
 from benchtop.settings import Settings
 
 REALM = "benchtop"
+# What Keycloak takes from the file only when it makes the realm; the rest can follow a change.
+BORN_WITH = ("privateKey", "certificate", "authenticationFlows", "requiredActions", "components")
+# Attributes of the realm that say which file it was made from: all of it, and the part above.
+ALL_MARK, BORN_MARK = "benchtop.file", "benchtop.file.born-with"
 _BINDING = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-"
 _TRANSIENT = "urn:oasis:names:tc:SAML:2.0:nameid-format:transient"
 
@@ -98,10 +103,16 @@ def realm(template: str, settings: Settings, keys: Mapping[str, str]) -> str:
 
     filled = re.sub(r"\$\{(\w+)\}", fill, template)
     try:
-        json.loads(filled)
+        document = json.loads(filled)
     except json.JSONDecodeError as error:
         raise Problem(f"keycloak/realm.json:{error.lineno}: {error.msg}. Mend that line.") from error
-    return filled
+    born = {key: value for key, value in document.items() if key in BORN_WITH}
+    marks = {ALL_MARK: _digest(document), BORN_MARK: _digest(born)}
+    return json.dumps(document | {"attributes": document.get("attributes", {}) | marks}, indent=1)
+
+
+def _digest(document: object) -> str:
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
 class Hashed(Protocol):

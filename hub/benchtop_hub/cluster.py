@@ -33,7 +33,9 @@ class Cluster:
         """The cluster whose minter answers at `minter_url` to the certificate in the folder `keys`."""
         return cls(Minter(minter_url, Path(keys)))
 
-    async def run(self, person: str, *command: str, stdin: str = "", env: dict[str, str] | None = None) -> str:
+    async def run(
+        self, person: str, *command: str, stdin: str = "", env: dict[str, str] | None = None
+    ) -> str:
         """Run one of Slurm's commands as `person`. Raises commands.Failed, minter.Refused or Unavailable."""
         return await commands.run(*command, token=await self.minter.token(person), stdin=stdin, env=env)
 

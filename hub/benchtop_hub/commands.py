@@ -7,12 +7,16 @@ PATH = "/usr/local/bin:/usr/bin:/bin"
 PATIENCE = 15.0  # seconds; Slurm's own MessageTimeout is 10
 
 
-class Failed(Exception):
+class Failed(Exception):  # noqa: N818  # what it is, not that it is an error
     """A command that did not do what it was asked; the message is what it said."""
 
 
 async def run(
-    *command: str, token: str, stdin: str = "", env: Mapping[str, str] | None = None, timeout: float = PATIENCE
+    *command: str,
+    token: str,
+    stdin: str = "",
+    env: Mapping[str, str] | None = None,
+    timeout: float = PATIENCE,
 ) -> str:
     """What the command printed.
 

@@ -15,14 +15,20 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from benchtop_hub.rights import ANY, Choice, Limit
 
-FIELDS = {"partition": "Partition", "account": "Account", "qos": "Quality of service", "gpu": "GPU", "runtime": "Runtime"}
+FIELDS = {
+    "partition": "Partition",
+    "account": "Account",
+    "qos": "Quality of service",
+    "gpu": "GPU",
+    "runtime": "Runtime",
+}
 NO_GPU = "none"
 DEFAULT_RUNTIME = 720  # minutes, or less where less is allowed
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Why a request is refused: the field, what it said, the rule (for the log), and a sentence (for the person)."""
+    """Why a request is refused: the field, what it said, the rule for the log, a sentence for the person."""
 
     field: str
     value: str
@@ -30,7 +36,7 @@ class Problem:
     sentence: str
 
 
-class Refused(Exception):
+class Refused(Exception):  # noqa: N818  # what it is, not that it is an error
     """A request that the person's rights don't cover; `problem` says which part."""
 
     def __init__(self, problem: Problem) -> None:
@@ -61,7 +67,7 @@ class Request(BaseModel):
         if isinstance(value, str):
             return value.strip() or None
         if isinstance(value, (bool, float)):
-            raise ValueError("a whole number of minutes")
+            raise ValueError("a whole number of minutes")  # noqa: TRY004  pydantic wants this one
         return value
 
     @property
@@ -143,7 +149,10 @@ def check(request: Request, choices: Sequence[Choice], *, support: str) -> Grant
         if not fits:
             allowed = ", ".join(dict.fromkeys(getattr(choice, name) for choice in left))
             with_what = f" with {' and '.join(chosen)}" if chosen else ""
-            sentence = f"{_label(name)}: “{value}” is not yours to use{with_what}. Choose {allowed}, or ask {support}."
+            sentence = (
+                f"{_label(name)}: “{value}” is not yours to use{with_what}. "
+                f"Choose {allowed}, or ask {support}."
+            )
             raise Refused(Problem(name, value, _rule(name, request, left), sentence))
         if value:
             chosen.append(f"the {_label(name).lower()} {value}" if name != "qos" else f"QOS {value}")
@@ -167,10 +176,14 @@ def _by_gpu(request: Request, choices: Sequence[Choice], support: str) -> list[C
     if fits:
         return fits
     known: list[Limit] = [choice.gpus[kind] for choice in choices if kind in choice.gpus]
-    most = max(known, key=lambda limit: limit.value, default=Limit(0, f"partition:{choices[0].partition}/Gres"))
+    most = max(
+        known, key=lambda limit: limit.value, default=Limit(0, f"partition:{choices[0].partition}/Gres")
+    )
     where = dict.fromkeys(choice.partition for choice in choices)
     if most.value:
-        sentence = f"GPU: {count} is more than you may have here ({most.value}). Choose less, or ask {support}."
+        sentence = (
+            f"GPU: {count} is more than you may have here ({most.value}). Choose less, or ask {support}."
+        )
     elif any(limit.rule.startswith(("assoc:", "qos:")) for limit in known):
         sentence = f"GPU: your account does not include GPUs. Choose “none”, or ask {support} for access."
     else:
@@ -208,7 +221,12 @@ def prefer(choices: Iterable[Choice], partitions: Sequence[str]) -> list[Choice]
 
 
 def render(
-    templates: Path, choices: Sequence[Choice], sent: Mapping[str, str], problem: Problem | None, *, support: str
+    templates: Path,
+    choices: Sequence[Choice],
+    sent: Mapping[str, str],
+    problem: Problem | None,
+    *,
+    support: str,
 ) -> str:
     """The form's fields as HTML.
 
@@ -233,7 +251,11 @@ def render(
         partitions=longest,
         accounts=list(dict.fromkeys(choice.account for choice in choices)),
         qualities=list(dict.fromkeys(choice.qos for choice in choices)),
-        gpus=[(kind, count) for kind in sorted(most, key=lambda k: (k != ANY, k)) for count in range(1, most[kind] + 1)],
+        gpus=[
+            (kind, count)
+            for kind in sorted(most, key=lambda k: (k != ANY, k))
+            for count in range(1, most[kind] + 1)
+        ],
         values=values,
         problem=problem,
         support=support,

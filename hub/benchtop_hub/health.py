@@ -25,7 +25,7 @@ class ReadyHandler(APIHandler):
             return
         try:
             await asyncio.wait_for(self.proxy.get_all_routes(), PATIENCE)
-        except Exception as error:  # noqa: BLE001 whatever it is, the proxy is not reached
+        except Exception as error:
             self._not_ready("the proxy does not answer", error)
             return
         self.finish("ready")

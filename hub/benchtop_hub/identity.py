@@ -38,7 +38,7 @@ class Identity:
     groups: frozenset[str]
 
 
-class Refused(Exception):
+class Refused(Exception):  # noqa: N818  # what it is, not that it is an error
     """An identity that must not be believed.
 
     reason:   a word for the log
@@ -106,13 +106,21 @@ def _single(headers: HTTPHeaders, name: str, *, empty: bool = False) -> str:
     return values[0]
 
 
+class ForPerson(HTTPError):  # noqa: N818  # what it is, not that it is an error
+    """An error whose sentence is shown to the person; the log gets the other one."""
+
+    def __init__(self, status: int, log: str, sentence: str) -> None:
+        super().__init__(status, "%s", log)
+        self.jupyterhub_message = sentence
+
+
 def request_id(handler: BaseHandler) -> str:
     """The id under which Apache, the log and the person know this request."""
     found: str | None = getattr(handler, "_benchtop_request", None)
     if found is None:
         given = handler.request.headers.get("X-Request-Id", "")
         found = given if REQUEST.fullmatch(given) else secrets.token_hex(4)
-        handler._benchtop_request = found
+        setattr(handler, "_benchtop_request", found)  # noqa: B010 the attribute is ours, not the class's
     return found
 
 
@@ -190,7 +198,7 @@ class SignedHeaderAuthenticator(Authenticator):
             return True  # the usual case, and it writes nothing to the database
         return model
 
-    def get_handlers(self, app: Any) -> list[tuple[str, type[BaseHandler]]]:
+    def get_handlers(self, app: object) -> list[tuple[str, type[BaseHandler]]]:
         """Our logout in place of upstream's; there is no login form."""
         return [("/logout", Logout)]
 
@@ -204,9 +212,7 @@ class SignedHeaderAuthenticator(Authenticator):
     def _turn_away(self, handler: BaseHandler, refused: Refused) -> NoReturn:
         self._log(handler, "login refused", refused.reason, refused.claimed)
         # The cookie is not touched: whoever can make a browser ask for this page could log people out.
-        error = HTTPError(403, refused.reason)
-        error.jupyterhub_message = refused.sentence
-        raise error
+        raise ForPerson(403, refused.reason, refused.sentence)
 
     def _log(self, handler: BaseHandler, what: str, reason: str, user: str, **more: str) -> None:
         extra = "".join(f" {key}={value}" for key, value in more.items())

@@ -13,14 +13,18 @@ from dataclasses import dataclass
 FORMAT = "%i|%T|%B|%r"  # the reason last: it is free text
 # Everything else is alive, states of later versions included: a suspended, requeued or completing job
 # still holds what it holds (upstream counts those as gone).
-ENDED = frozenset(
-    "BOOT_FAIL CANCELLED COMPLETED DEADLINE FAILED LAUNCH_FAILED NODE_FAIL OUT_OF_MEMORY PREEMPTED "
-    "RECONFIG_FAIL REVOKED TIMEOUT".split()
-)
-WAITING = frozenset("PENDING CONFIGURING REQUEUED REQUEUE_FED REQUEUE_HOLD RESV_DEL_HOLD SPECIAL_EXIT".split())
+# fmt: off
+ENDED = frozenset({
+    "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "LAUNCH_FAILED", "NODE_FAIL",
+    "OUT_OF_MEMORY", "PREEMPTED", "RECONFIG_FAIL", "REVOKED", "TIMEOUT",
+})
+WAITING = frozenset({
+    "PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT",
+})
+# fmt: on
 
 
-class Unknown(Exception):
+class Unknown(Exception):  # noqa: N818  # what it is, not that it is an error
     """The scheduler did not say; the message is why."""
 
 
@@ -44,7 +48,7 @@ class Job:
 
 
 def parse(listing: str) -> dict[str, Job]:
-    """squeue's answer in FORMAT, by job id."""
+    """Squeue's answer in FORMAT, by job id."""
     jobs = {}
     for line in listing.splitlines():
         fields = line.split("|", 3)
@@ -57,7 +61,9 @@ def parse(listing: str) -> dict[str, Job]:
 class Queue:
     """One cached answer, shared by all who ask."""
 
-    def __init__(self, ask: Callable[[str], Awaitable[str]], *, clock: Callable[[], float] = time.monotonic):
+    def __init__(
+        self, ask: Callable[[str], Awaitable[str]], *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         """ask: gets squeue's answer in FORMAT, in the name of a person; may raise anything."""
         self._ask = ask
         self._clock = clock
@@ -73,7 +79,9 @@ class Queue:
         """
         needed = self._clock() - max_age
         if self._asked_at < needed:
-            async with self._lock:  # all who wait here are served by the first one's answer, if it is new enough
+            async with (
+                self._lock
+            ):  # all who wait here are served by the first one's answer, if it is new enough
                 if self._asked_at < needed:
                     await self._refresh(person)
         if isinstance(self._jobs, Unknown):
@@ -84,6 +92,6 @@ class Queue:
         asked_at = self._clock()
         try:
             self._jobs = parse(await self._ask(person))
-        except Exception as error:  # noqa: BLE001 whatever went wrong, the jobs are where they were
+        except Exception as error:
             self._jobs = Unknown(f"{type(error).__name__}: {error}")
         self._asked_at = asked_at

@@ -18,11 +18,11 @@ SPARE = 120  # a token with less than this left is not handed out: it could expi
 TIMEOUT = aiohttp.ClientTimeout(total=5)
 
 
-class Refused(Exception):
+class Refused(Exception):  # noqa: N818  # what it is, not that it is an error
     """The minter grants no token for this person; the message is its sentence."""
 
 
-class Unavailable(Exception):
+class Unavailable(Exception):  # noqa: N818  # what it is, not that it is an error
     """The minter gave no answer that can be understood."""
 
 

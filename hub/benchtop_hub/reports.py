@@ -6,7 +6,8 @@ session is being started, and only in the one form that is expected; everything 
 
 import hmac
 import json
-from typing import Any
+from contextlib import suppress
+from typing import NoReturn, Protocol
 
 from jupyterhub.apihandlers import APIHandler
 from tornado.web import HTTPError
@@ -15,21 +16,34 @@ LARGEST = 8192  # bytes of a report
 PORTS = range(1024, 65536)
 
 
+class Reporting(Protocol):
+    """A spawner that listens to its job."""
+
+    api_token: str
+
+    def report_port(self, port: int) -> bool:
+        """Take the port; False when it is not waited for."""
+
+    def report_end(self, lines: str) -> bool:
+        """Take the last words; False when they are not waited for."""
+
+
 class ReportHandler(APIHandler):
     """The part that both reports share: whose it is, and what it says."""
 
     _accept_cookie_auth = False  # a page in somebody's browser is no job
 
-    def spawner(self) -> Any:
+    def spawner(self) -> Reporting:
         """The spawner whose token this is. Raises 403."""
         token = self.get_auth_token() or ""
         user = self.current_user
         for spawner in getattr(user, "spawners", {}).values() if user else ():
             if spawner.api_token and hmac.compare_digest(spawner.api_token.encode(), token.encode()):
-                return spawner
+                found: Reporting = spawner
+                return found
         return self.refuse("not-a-session")
 
-    def refuse(self, reason: str) -> Any:
+    def refuse(self, reason: str) -> NoReturn:
         """Log and answer 403, the same for every reason."""
         name = getattr(self.current_user, "name", "-")
         self.log.warning("report refused reason=%s user=%s from=%s", reason, name, self.request.remote_ip)
@@ -37,20 +51,18 @@ class ReportHandler(APIHandler):
 
     def said(self, key: str) -> object:
         """The value of the only key that the report may have. Raises 400."""
-        try:
-            if len(self.request.body) > LARGEST:
-                raise ValueError("too long")
-            report = json.loads(self.request.body)
-            if not isinstance(report, dict) or set(report) != {key}:
-                raise ValueError("not the expected key")
-        except ValueError:
-            raise HTTPError(400, f'A report looks like {{"{key}": …}}.') from None
-        value: object = report[key]
-        return value
+        report: object = None
+        if len(self.request.body) <= LARGEST:
+            with suppress(ValueError):
+                report = json.loads(self.request.body)
+        if isinstance(report, dict) and set(report) == {key}:
+            value: object = report[key]
+            return value
+        raise HTTPError(400, f'A report looks like {{"{key}": …}}.')
 
 
 class PortHandler(ReportHandler):
-    """POST {"port": 1024–65535}: the session listens there."""
+    """POST {"port": 1024 to 65535}: the session listens there."""
 
     def post(self) -> None:
         """Take the port."""

@@ -70,7 +70,7 @@ class Choice:
 
 
 def minutes(text: str) -> int | None:
-    """The whole minutes of `[DAYS-]HOURS:MINUTES:SECONDS`, as scontrol and sacctmgr write it; None: no limit."""
+    """The whole minutes of Slurm's `[DAYS-]HOURS:MINUTES:SECONDS`; None: no limit."""
     match = re.fullmatch(r"(?:(\d+)-)?(\d+):(\d+):(\d+)", text.strip())
     if not match:
         return None  # UNLIMITED, INFINITE, NONE or empty
@@ -186,7 +186,9 @@ def _choice(part: Partition, assoc: Association, qos: str, rules: Mapping[str, R
         caps = [Limit(there, f"partition:{part.name}/Gres")]
         for who, said in speak:
             # what limits all GPUs together limits each type as well
-            caps += [Limit(said.gpus[k], f"{who}/MaxTRES") for k in dict.fromkeys((kind, ANY)) if k in said.gpus]
+            caps += [
+                Limit(said.gpus[k], f"{who}/MaxTRES") for k in dict.fromkeys((kind, ANY)) if k in said.gpus
+            ]
         offered[kind] = min(caps, key=lambda cap: cap.value)
     shortest = min(times, key=lambda time: time.value, default=None)
     return Choice(part.name, assoc.account, qos, shortest, offered)

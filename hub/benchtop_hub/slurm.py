@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from functools import cache
 from html import escape
+from logging import Logger
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,12 @@ from jupyterhub.httpclient import fetch
 from jupyterhub.spawner import SpawnException
 from jupyterhub.utils import url_path_join
 from sqlalchemy import inspect
-from tornado.web import HTTPError
 from traitlets import Any as AnyTrait
 from traitlets import Integer, List, Unicode, default
 
 from benchtop_hub import commands, form, jobs, reports
 from benchtop_hub.cluster import Cluster
-from benchtop_hub.identity import request_id
+from benchtop_hub.identity import ForPerson, request_id
 from benchtop_hub.minter import Refused, Unavailable
 
 # Importing batchspawner mounts a handler that sets whatever attribute of a spawner a job names. It is
@@ -54,6 +54,15 @@ def _shared(minter: str, keys: str) -> Cluster:
     return Cluster.reached_by(minter, keys)
 
 
+class SessionFailed(SpawnException):
+    """A session that could not start. Of a SpawnException, upstream's page shows nothing but "failed"."""
+
+    def __init__(self, sentence: str, html: str, reason: str) -> None:
+        super().__init__(sentence, reason=reason, message_html=html, status_code=500)
+        self.jupyterhub_message = sentence
+        self.jupyterhub_html_message = html
+
+
 class SlurmSession(SlurmSpawner):
     """batchspawner's SlurmSpawner, with what a facility needs.
 
@@ -73,7 +82,9 @@ class SlurmSession(SlurmSpawner):
     cell = Unicode(help="This hub's name: in job names and in the log.").tag(config=True)
     home = Unicode("/home/{username}", help="A person's home on the nodes.").tag(config=True)
     lab_python = Unicode("/opt/lab/bin/python", help="The Python of sessions, on the nodes.").tag(config=True)
-    log_name = Unicode(".benchtop-session.log", help="In the home: what the latest session said.").tag(config=True)
+    log_name = Unicode(".benchtop-session.log", help="In the home: what the latest session said.").tag(
+        config=True
+    )
     templates = Unicode("/etc/jupyterhub/templates", help="Folder of form.html.").tag(config=True)
     support = Unicode("the support", help="Whom a person may ask for more.").tag(config=True)
     preferred_partitions = List(
@@ -81,7 +92,8 @@ class SlurmSession(SlurmSpawner):
     ).tag(config=True)
     cores = Integer(1, help="CPUs of a session.").tag(config=True)
     memory = Unicode("1G", help="Memory of a session, as sbatch --mem takes it.").tag(config=True)
-    cluster = AnyTrait(help="The view of the cluster; shared by all sessions of the hub.")
+    cluster: Cluster
+    cluster = AnyTrait(help="The view of the cluster; shared by all sessions of the hub.")  # type: ignore[assignment]
 
     node = ""
     last_words = ""
@@ -100,13 +112,13 @@ class SlurmSession(SlurmSpawner):
         return []  # upstream hands the hub's own PATH and the like to the session
 
     @default("apply_user_options")
-    def _start_applies(self) -> Any:
+    def _start_applies(self) -> Callable[[object, object], None]:
         return lambda spawner, options: None  # start() checks: nothing that is configured can go round it
 
     # ---- what may be asked for ------------------------------------------------------------
 
     @default("options_form")
-    def _has_form(self) -> Any:
+    def _has_form(self) -> Callable[["SlurmSession"], Awaitable[str]]:
         return SlurmSession._form
 
     async def _form(self) -> str:
@@ -133,34 +145,34 @@ class SlurmSession(SlurmSpawner):
         """A link fills the form in; it starts nothing: upstream starts a session for whoever follows it."""
         sent = {name: str(value[0]) for name, value in query_data.items() if name in form.FIELDS}
         self._refused = sent, form.Problem("", "", "", "")
-        error = HTTPError(400, "a link does not start a session")
-        error.jupyterhub_message = "Look at what the link filled in, then press Start."
-        raise error
+        raise ForPerson(
+            400, "a link does not start a session", "Look at what the link filled in, then press Start."
+        )
 
     async def _checked(self, request: form.Request) -> form.Granted:
         try:
             choices = form.prefer(await self.cluster.choices(self.user.name), self.preferred_partitions)
         except TROUBLES as trouble:
-            error = HTTPError(503, "rights unknown")
-            error.jupyterhub_message = self._trouble("rights", trouble)
-            raise error from None
+            raise ForPerson(503, "rights unknown", self._trouble("rights", trouble)) from None
         return form.check(request, choices, support=self.support)
 
-    def _refusal(self, problem: form.Problem) -> HTTPError:
+    def _refusal(self, problem: form.Problem) -> ForPerson:
         self.log.warning(
             "spawn refused user=%s cell=%s field=%s value=%r rule=%s request=%s",
             self.user.name, self.cell, problem.field, problem.value, problem.rule,
             request_id(self.handler) if self.handler else "-",
         )  # fmt: skip
-        error = HTTPError(400, f"{problem.field} refused by {problem.rule}")
-        error.jupyterhub_message = problem.sentence
-        return error
+        return ForPerson(400, f"{problem.field} refused by {problem.rule}", problem.sentence)
 
     def _trouble(self, what: str, trouble: Exception) -> str:
-        self.log.error("scheduler trouble user=%s cell=%s during=%s: %s", self.user.name, self.cell, what, trouble)
+        self.log.error(
+            "scheduler trouble user=%s cell=%s during=%s: %s", self.user.name, self.cell, what, trouble
+        )
         if isinstance(trouble, Refused):
             return f"The cluster does not let you in: {trouble} Ask {self.support}."
-        return f"The scheduler does not answer. Try again in a minute; if that does not help, tell {self.support}."
+        return (
+            f"The scheduler does not answer. Try again in a minute, and tell {self.support} if it stays so."
+        )
 
     # ---- start ------------------------------------------------------------------------------
 
@@ -181,7 +193,7 @@ class SlurmSession(SlurmSpawner):
             "sbatch",
             "--parsable",
             "--no-requeue",  # a session that starts again elsewhere has lost its port and its kernels
-            "--export=ALL",  # of the environment that is made here; slurmd then reads no other (GetEnvTimeout)
+            "--export=ALL",  # of the environment that is made here; slurmd then looks for no other
             "--propagate=NONE",  # limits of the hub's container are no matter of a job
             f"--job-name={self.job_name()}",
             f"--chdir={home}",
@@ -214,7 +226,12 @@ class SlurmSession(SlurmSpawner):
         await self._until_answering(url_path_join(url, self.server.base_url, "api"))
         self._stage = (95, "JupyterLab answers.")
         self.log.info(
-            "session started user=%s cell=%s job=%s at=%s:%s", self.user.name, self.cell, self.job_id, self.node, port
+            "session started user=%s cell=%s job=%s at=%s:%s",
+            self.user.name,
+            self.cell,
+            self.job_id,
+            self.node,
+            port,
         )
         return url
 
@@ -222,9 +239,11 @@ class SlurmSession(SlurmSpawner):
         env = {**self.get_env(), "LANG": "C.UTF-8", "PATH": f"{Path(self.lab_python).parent}:{commands.PATH}"}
         script = SCRIPT.format(python=self.lab_python)
         try:
-            said = await self.cluster.run(self.user.name, *self.submit_command(granted), stdin=script, env=env)
+            said = await self.cluster.run(
+                self.user.name, *self.submit_command(granted), stdin=script, env=env
+            )
         except commands.Failed as failed:
-            self.log.error("spawn refused user=%s cell=%s by=slurm: %s", self.user.name, self.cell, failed)
+            self.log.warning("spawn refused user=%s cell=%s by=slurm: %s", self.user.name, self.cell, failed)
             raise self._sorry(f"Slurm does not accept the session: {_plain(str(failed))}", "submit") from None
         except (Refused, Unavailable) as trouble:
             raise self._sorry(self._trouble("submit", trouble), "minter") from None
@@ -248,9 +267,9 @@ class SlurmSession(SlurmSpawner):
 
     async def _until_reported(self, granted: form.Granted) -> int:
         """The port, once the job said it, with `node` known."""
-        assert self._reported is not None
+        reported = self._reported = self._reported or asyncio.get_running_loop().create_future()
         while True:
-            done, _ = await asyncio.wait({self._reported}, timeout=STARTING_AGE)
+            done, _ = await asyncio.wait({reported}, timeout=STARTING_AGE)
             # a report came from a running job: the next answer of the queue must be younger than it
             job = await self._look(0.0 if done else STARTING_AGE)
             if job is None:
@@ -260,10 +279,13 @@ class SlurmSession(SlurmSpawner):
                 self._stage = (50, f"The job runs on {self.node}. JupyterLab is starting.")
                 if done:
                     self._stage = (75, f"JupyterLab is coming up on {self.node}.")
-                    return self._reported.result()
+                    return reported.result()
             elif job.waiting:
                 why = _REASONS.get(job.reason, f"Slurm says “{job.reason}”" if job.reason else "")
-                self._stage = (20, f"Waiting in the queue of partition {granted.partition}{f': {why}' if why else ''}.")
+                self._stage = (
+                    20,
+                    f"Waiting in the queue of partition {granted.partition}{f': {why}' if why else ''}.",
+                )
             if done:
                 await asyncio.sleep(0.1)  # reported, and yet not running by the queue: it lags for an instant
 
@@ -279,7 +301,9 @@ class SlurmSession(SlurmSpawner):
         # The session listens before it has loaded anything, so that one request waits for it there.
         patience = aiohttp.ClientTimeout(total=None, sock_connect=5)
         while True:
-            asked = asyncio.create_task(fetch(url, raise_for_status=False, allow_redirects=False, timeout=patience))
+            asked = asyncio.create_task(
+                fetch(url, raise_for_status=False, allow_redirects=False, timeout=patience)
+            )
             try:
                 while not asked.done():
                     await asyncio.wait({asked}, timeout=STARTING_AGE)
@@ -297,7 +321,7 @@ class SlurmSession(SlurmSpawner):
             await asyncio.sleep(0.1)
 
     async def _look(self, max_age: float) -> jobs.Job | None:
-        """The job while it lives, None when the scheduler does not say. Raises SpawnException when it ended."""
+        """The job while it lives, None when the scheduler does not say. Raises SessionFailed if it ended."""
         try:
             job = await self.cluster.queue.job(self.job_id, self.user.name, max_age=max_age)
         except jobs.Unknown as unknown:
@@ -309,25 +333,29 @@ class SlurmSession(SlurmSpawner):
         if job.alive:
             self.job_status = f"{job.state} {job.node}".strip()
             return job
-        why = _REASONS.get(job.reason) or _ENDS.get(job.state) or f"{job.state.lower()}, {job.reason}".rstrip(", ")
+        why = (
+            _REASONS.get(job.reason)
+            or _ENDS.get(job.state)
+            or f"{job.state.lower()}, {job.reason}".rstrip(", ")
+        )
         raise self._sorry(f"Job {self.job_id} ended before JupyterLab could start: {why}.", "job-ended")
 
-    def _sorry(self, sentence: str, reason: str) -> SpawnException:
+    def _sorry(self, sentence: str, reason: str) -> SessionFailed:
         """A start that failed, as the person reads it: a sentence, the session's last words, what to do."""
         log = f"~/{self.log_name}"
         advice = f"Its log is {log}. If it does not tell you more, ask {self.support}."
         html = f"<p>{escape(sentence)}</p>"
         if self.last_words:
             html += f"<p>The last lines of {escape(log)}:</p><pre>{escape(self.last_words)}</pre>"
-        html += f"<p>{escape(advice if reason == 'job-ended' else f'If it stays like this, ask {self.support}.')}</p>"
+        if reason != "job-ended":
+            advice = f"If it stays like this, ask {self.support}."
+        html += f"<p>{escape(advice)}</p>"
+        words = f" last words: {self.last_words[-400:]!r}" if self.last_words else ""
         self.log.error(
-            "session failed user=%s cell=%s job=%s reason=%s: %s%s", self.user.name, self.cell, self.job_id or "-",
-            reason, sentence, f" last words: {self.last_words[-400:]!r}" if self.last_words else "",
+            "session failed user=%s cell=%s job=%s reason=%s: %s%s",
+            self.user.name, self.cell, self.job_id or "-", reason, sentence, words,
         )  # fmt: skip
-        error = SpawnException(sentence, reason=reason, message_html=html, status_code=500)
-        error.jupyterhub_message = sentence
-        error.jupyterhub_html_message = html
-        return error
+        return SessionFailed(sentence, html, reason)
 
     # ---- what the job says (reports.py) -----------------------------------------------------
 
@@ -378,7 +406,9 @@ class SlurmSession(SlurmSpawner):
         if not now:
             done, _ = await asyncio.wait({ending}, timeout=STOP_PATIENCE)
             if not done:
-                self.log.error("session does not end user=%s job=%s; still trying", self.user.name, self.job_id)
+                self.log.error(
+                    "session does not end user=%s job=%s; still trying", self.user.name, self.job_id
+                )
 
     def clear_state(self) -> None:
         """Forget the job, the tasks of its start included."""
@@ -399,8 +429,8 @@ class SlurmSession(SlurmSpawner):
 _endings: set["asyncio.Task[None]"] = set()
 
 
-async def _end(cluster: Cluster, person: str, number: str, log: Any, *, patience: float = 3600.0) -> None:
-    """scancel until the job is gone: a scheduler that is away for a while must not cost a leaked job."""
+async def _end(cluster: Cluster, person: str, number: str, log: Logger, *, patience: float = 3600.0) -> None:
+    """Scancel until the job is gone: a scheduler that is away for a while must not cost a leaked job."""
     end = time.monotonic() + patience
     asked = False
     while time.monotonic() < end:
@@ -424,8 +454,10 @@ async def _end(cluster: Cluster, person: str, number: str, log: Any, *, patience
 
 
 def _plain(said: str) -> str:
-    """sbatch's complaint without its own name and prefixes."""
-    lines = [line.removeprefix("sbatch: ").removeprefix("error: ") for line in said.splitlines() if line.strip()]
+    """Sbatch's complaint without its own name and prefixes."""
+    lines = [
+        line.removeprefix("sbatch: ").removeprefix("error: ") for line in said.splitlines() if line.strip()
+    ]
     text = " ".join(lines).removeprefix("Batch job submission failed: ")
     return text if text.endswith(".") else f"{text}."
 

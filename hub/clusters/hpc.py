@@ -2,11 +2,10 @@
 
 import os
 
+from benchtop_hub.slurm import SlurmSession
 from traitlets.config import get_config
 
-from benchtop_hub.slurm import SlurmSession
-
-c = get_config()  # noqa: F821  (traitlets gives it to configuration files)
+c = get_config()
 
 c.JupyterHub.spawner_class = SlurmSession
 c.SlurmSession.cell = os.environ["CELL"]

@@ -4,7 +4,6 @@ Nothing but the standard library: this works before, and also without, anything 
 """
 
 import json
-import os
 import ssl
 import sys
 import time
@@ -18,7 +17,7 @@ PATIENCE = 300.0  # seconds that a hub may be away while a session starts
 LINES, CHARACTERS = 20, 4000  # of last words
 
 
-class Unwanted(Exception):
+class Unwanted(Exception):  # noqa: N818  # what it is, not that it is an error
     """The hub waits for no session like this one; the message is its answer."""
 
 
@@ -77,4 +76,4 @@ def tail(log: Path) -> str:
 
 def own_log() -> Path:
     """The file that this process writes its errors to."""
-    return Path(os.readlink("/proc/self/fd/2"))
+    return Path("/proc/self/fd/2").readlink()

@@ -10,7 +10,6 @@ import signal
 import socket
 import sys
 import threading
-from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from benchtop_lab import report
@@ -82,7 +81,7 @@ def serve(listening: socket.socket) -> None:
     JupyterHubSingleUser.launch_instance(argv=[])
 
 
-def main() -> Any:
+def main() -> int:
     """The job's program."""
     listening = listen()
     port = listening.getsockname()[1]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import steps
-from conftest import wait_until
+from waiting import wait_until
 from playwright.sync_api import Page, expect
 from testinfra.host import Host
 

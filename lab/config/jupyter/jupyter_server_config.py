@@ -2,8 +2,14 @@
 
 from traitlets.config import get_config
 
-c = get_config()  # noqa: F821  (traitlets gives it to configuration files)
+c = get_config()
 
 c.ServerApp.terminado_settings = {"shell_command": ["/bin/bash", "--login"]}
 # Extensions come with the image: a button that installs some into a read-only folder only disappoints.
 c.LabApp.extension_manager = "readonly"
+# TLS ends before this server, which therefore does not know that there is any.
+c.ServerApp.tornado_settings = {"xsrf_cookie_kwargs": {"secure": True, "samesite": "Lax"}}
+# Kernels talk by sockets in the person's own folder: by TCP, anybody on the same node could listen in.
+c.KernelManager.transport = "ipc"
+# A session that is told to stop gives its kernels this long (seconds) before it ends them.
+c.KernelManager.shutdown_wait_time = 2.0

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 
 import pyotp
 import pytest
-from benchtop import enrol, keycloak, pki, secrets
+from benchtop import enrol, keycloak, pki, realm, secrets
 from benchtop.console import Problem
 from benchtop.people import People, Person
 from hypothesis import given
@@ -108,7 +108,7 @@ def alice(site, monkeypatch):
         "second_factors",
         lambda _, names: {name: ["id-1"] if site.enrolled else [] for name in names},
     )
-    monkeypatch.setattr(keycloak, "take_up_groups", lambda _: None)
+    monkeypatch.setattr(realm, "follow", lambda _: [])
     person = Person(name="Alice Archer", uid=2001, mail="a@x.org")
     return People(people={"alice": person})
 

@@ -185,6 +185,7 @@ def test_the_same_person_twice_is_told_with_both_lines(refused):
             1,
             "anchors and aliases are not used here: write “everybody” out",
         ),
+        ("people: !!set {a}\n", 1, "tags are not used here: leave “tag:yaml.org,2002:set” out"),
         ("x:\n  y: " + "[" * 3000, 2, "is nested too deeply"),
         ("colours: {}\n" + HEAD + ALICE, 1, "colours: is not known here (a typing error?)"),
     ],

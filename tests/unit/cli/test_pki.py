@@ -156,6 +156,17 @@ def test_a_renamed_facility_keeps_its_authoritys_key(ca):
     assert (ca / "ca.key").read_bytes() == before
 
 
+def test_a_new_name_that_the_authority_covers_needs_no_new_trust(ca):
+    before = (ca / "ca.pem").read_bytes()
+    pki.authority(ca, pki.FACILITY_CA, now=NOW, names={"localhost", "hub.localhost", "id.hub.localhost"})
+    assert (ca / "ca.pem").read_bytes() == before
+
+
+def test_an_authority_without_limits_gets_some(edge):
+    pki.authority(edge, "Benchtop edge CA", now=NOW, names={"localhost"})
+    assert pki.permitted(pki.certificate(edge / "ca.pem")) == {"localhost"}
+
+
 def test_a_half_written_certificate_is_made_anew(tmp_path, edge):
     pki.leaf(tmp_path / "p", edge, "server", ["p"], now=NOW)
     (tmp_path / "p" / "cert.pem").write_text("-----BEGIN CERT")

@@ -76,7 +76,21 @@ def test_the_realm_gets_our_values_and_keeps_keycloaks_own_placeholders(settings
         '{"at": "https://${BENCHTOP_NAME}:${BENCHTOP_PORT}", "key": "${REALM_KEY}", "role": "${role_x}"}'
     )
     realm = json.loads(render.realm(template, settings, {"REALM_KEY": 'a"b\\c'}))
+    assert realm.pop("attributes").keys() == {render.ALL_MARK, render.BORN_MARK}
     assert realm == {"at": SITE, "key": 'a"b\\c', "role": "${role_x}"}
+
+
+def test_the_realm_carries_the_mark_of_the_file_it_was_made_from(settings):
+    def marks(**changes):
+        template = json.dumps({"displayName": "B", "components": {}, "attributes": {"own": "1"}} | changes)
+        return json.loads(render.realm(template, settings, {}))["attributes"]
+
+    assert marks() == marks()
+    assert marks()["own"] == "1"
+    other = marks(displayName="C")
+    assert other[render.ALL_MARK] != marks()[render.ALL_MARK]
+    assert other[render.BORN_MARK] == marks()[render.BORN_MARK]
+    assert marks(components={"x": []})[render.BORN_MARK] != marks()[render.BORN_MARK]
 
 
 def test_a_broken_realm_file_is_told_with_its_line(settings):

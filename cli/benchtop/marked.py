@@ -1,0 +1,165 @@
+"""YAML of which every value remembers its line, so that a mistake can be told with the place to mend.
+
+Only what a list of settings needs: text, whole numbers, true, false, lists and mappings. No aliases,
+no tags, no second document, and a key only once: what YAML does with these surprises people.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+_DEPTH = 12  # our files are five levels deep: more is a mistake, or somebody playing
+
+Place = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, order=True)
+class Mistake:
+    """What is wrong in which line of which file."""
+
+    file: str
+    line: int
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file as written: its values, and the line of each."""
+
+    file: str
+    value: object
+    lines: Mapping[Place, int]
+
+    def mistake(self, place: Place, reason: str) -> Mistake:
+        """A mistake at the line of `place`, or of the nearest thing around it that has one."""
+        while place and place not in self.lines:
+            place = place[:-1]
+        return Mistake(self.file, self.lines.get(place, 1), reason)
+
+
+class _Unreadable(Exception):  # noqa: N818 - a file without values, not an error of ours
+    """Why a file has no values at all, and the line where that shows."""
+
+    def __init__(self, line: int, reason: str) -> None:
+        super().__init__(reason)
+        self.line = line
+
+
+def parse(path: Path, mistakes: list[Mistake]) -> Source | None:
+    """The values of a YAML file; None, and mistakes, when it has none that we read."""
+    file = _shown(path)
+    try:
+        text = _text(path)
+        foreign = [Mistake(file, line, reason) for line, reason in _foreign(text)]
+        mistakes.extend(foreign)
+        if foreign:
+            return None
+        node = _compose(text)
+    except _Unreadable as error:
+        mistakes.append(Mistake(file, error.line, str(error)))
+        return None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = min(mark.line + 1, text.count("\n") + 1) if mark else 1
+        mistakes.append(Mistake(file, line, f"this is not YAML: {error.problem or error.context}"))
+        return None
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        mistakes.append(Mistake(file, line, "holds a control character, which no text should"))
+        return None
+    lines: dict[Place, int] = {}
+    return Source(file, _value(node, (), Source(file, None, lines), lines, mistakes), lines)
+
+
+def _text(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise _Unreadable(1, f"cannot be read: {error.strerror}") from error
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _Unreadable(data.count(b"\n", 0, error.start) + 1, "this is not UTF-8 text") from error
+
+
+def _compose(text: str) -> yaml.Node:
+    node = yaml.compose(text, Loader=yaml.SafeLoader)
+    if node is None:
+        raise _Unreadable(1, "is empty: it must list people below `people:`")
+    if not isinstance(node, yaml.MappingNode):
+        raise _Unreadable(node.start_mark.line + 1, "must be a mapping with `people:` in it")
+    return node
+
+
+def _foreign(text: str) -> Iterator[tuple[int, str]]:
+    """What YAML allows and a list of people has no use for."""
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        line = event.start_mark.line + 1 if event.start_mark else 1
+        if isinstance(event, yaml.NodeEvent) and event.anchor:
+            yield line, f"anchors and aliases are not used here: write “{event.anchor}” out"
+        if isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent) and event.tag:
+            yield line, f"tags are not used here: leave “{event.tag}” out"
+        if isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
+            depth += 1
+            if depth > _DEPTH:  # before a parser that recurses meets it
+                yield line, "is nested too deeply"
+                return
+        elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
+            depth -= 1
+
+
+def _value(
+    node: yaml.Node, place: Place, source: Source, lines: dict[Place, int], mistakes: list[Mistake]
+) -> object:
+    """The plain value of a node; notes the line of everything on the way."""
+    lines.setdefault(place, node.start_mark.line + 1)
+    if isinstance(node, yaml.MappingNode):
+        found: dict[str, object] = {}
+        first: dict[str, int] = {}
+        for key_node, value_node in node.value:
+            line = key_node.start_mark.line + 1
+            if not isinstance(key_node, yaml.ScalarNode) or not key_node.tag.endswith(":str"):
+                shown = f"“{key_node.value}”" if isinstance(key_node, yaml.ScalarNode) else "this"
+                reason = f"{shown} is not a name (put it in quotes if it is meant as one)"
+                mistakes.append(Mistake(source.file, line, reason))
+                continue
+            key = key_node.value
+            if key in found:
+                reason = f"“{key}” is here a second time (first in line {first[key]})"
+                mistakes.append(Mistake(source.file, line, reason))
+                continue
+            first[key] = lines[(*place, key)] = line
+            found[key] = _value(value_node, (*place, key), source, lines, mistakes)
+        return found
+    if isinstance(node, yaml.SequenceNode):
+        return [_value(item, (*place, i), source, lines, mistakes) for i, item in enumerate(node.value)]
+    return _scalar(node.tag, node.value)
+
+
+def _scalar(tag: str, text: str) -> object:
+    """Text, a number, yes or no. Everything else that YAML sees in a word (dates, octals) stays text."""
+    if tag.endswith(":null"):
+        return None
+    if tag.endswith(":bool"):
+        return {"true": True, "false": False}.get(text.lower(), text)  # `yes` and `off` are words
+    if tag.endswith(":int") and re.fullmatch(r"-?(0|[1-9]\d{0,17})", text, re.ASCII):
+        return int(text)
+    return text
+
+
+def _shown(path: Path) -> str:
+    """The path as a person at the root of the checkout would type it."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return os.fspath(path)

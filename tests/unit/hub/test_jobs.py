@@ -1,0 +1,115 @@
+# ruff: noqa: D102  # stand-ins: their names say it
+"""One answer of the queue serves everybody, and no answer is never "gone"."""
+
+import asyncio
+
+import pytest
+from benchtop_hub.jobs import Job, Queue, Unknown, parse
+
+LISTING = """\
+7|RUNNING|gpu-1|None
+8|PENDING|n/a|Resources
+9|SUSPENDED|cpu-1|None
+10|COMPLETING|cpu-1|None
+11|FAILED|gpu-1|NonZeroExitCode
+12|A_STATE_OF_TOMORROW|cpu-1|odd | reason
+not a job
+"""
+
+
+class Scheduler:
+    """Answers, counts how often, and can be away."""
+
+    def __init__(self):
+        self.asked = 0
+        self.away = False
+        self.now = 0.0
+
+    async def squeue(self, person):
+        self.asked += 1
+        await asyncio.sleep(0)
+        if self.away:
+            raise OSError("Unable to contact slurm controller")
+        return LISTING
+
+    def queue(self):
+        return Queue(self.squeue, clock=lambda: self.now)
+
+
+@pytest.fixture
+def scheduler():
+    return Scheduler()
+
+
+def test_states_are_read_as_slurm_tells_them():
+    jobs = parse(LISTING)
+    assert jobs["7"] == Job("RUNNING", "gpu-1", "")
+    assert jobs["8"].waiting
+    assert jobs["8"].node == ""
+    assert jobs["12"].reason == "odd | reason"
+
+
+@pytest.mark.parametrize("number", ["7", "8", "9", "10", "12"])
+def test_whatever_has_not_ended_is_alive(number):
+    assert parse(LISTING)[number].alive
+
+
+def test_what_failed_is_not():
+    assert not parse(LISTING)["11"].alive
+
+
+def test_forty_sessions_cost_one_question(scheduler):
+    queue = scheduler.queue()
+
+    async def everybody():
+        return await asyncio.gather(*(queue.job("7", "alice") for _ in range(40)))
+
+    assert {job.node for job in asyncio.run(everybody())} == {"gpu-1"}
+    assert scheduler.asked == 1
+
+
+def test_an_answer_that_is_too_old_is_asked_anew(scheduler):
+    async def twice(queue):
+        await queue.job("7", "alice", max_age=1)
+        scheduler.now = 0.9
+        await queue.job("7", "alice", max_age=1)
+        first = scheduler.asked
+        scheduler.now = 1.1
+        await queue.job("7", "alice", max_age=1)
+        return first, scheduler.asked
+
+    assert asyncio.run(twice(scheduler.queue())) == (1, 2)
+
+
+def test_a_job_that_is_not_listed_does_not_exist(scheduler):
+    assert asyncio.run(scheduler.queue().job("99", "alice")) is None
+
+
+def test_no_answer_is_unknown_and_never_gone(scheduler):
+    scheduler.away = True
+    with pytest.raises(Unknown, match="Unable to contact"):
+        asyncio.run(scheduler.queue().job("7", "alice"))
+
+
+def test_a_scheduler_that_is_away_is_not_asked_by_each_session(scheduler):
+    scheduler.away = True
+    queue = scheduler.queue()
+
+    async def everybody():
+        return await asyncio.gather(*(queue.job("7", "alice") for _ in range(9)), return_exceptions=True)
+
+    assert all(isinstance(answer, Unknown) for answer in asyncio.run(everybody()))
+    assert scheduler.asked == 1
+
+
+def test_after_a_failure_the_next_answer_counts(scheduler):
+    queue = scheduler.queue()
+
+    async def both():
+        scheduler.away = True
+        with pytest.raises(Unknown):
+            await queue.job("7", "alice")
+        scheduler.away, scheduler.now = False, 2.0
+        return await queue.job("7", "alice")
+
+    assert asyncio.run(both()).node == "gpu-1"

@@ -1,0 +1,20 @@
+"""Wait for a condition, never for a time."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def wait_until(condition: Callable[[], T], *, timeout: float, what: str, every: float = 0.2) -> T:
+    """Ask until the answer is true, and return it; the time-out is the promise that is tested.
+
+    condition: called at least once; timeout, every: seconds; what: ends "waited for …".
+    Raises AssertionError with the last answer.
+    """
+    end = time.monotonic() + timeout
+    while not (answer := condition()):
+        assert time.monotonic() < end, f"waited {timeout:.0f} s for {what}; last answer: {answer!r}"
+        time.sleep(every)
+    return answer
