@@ -29,7 +29,7 @@ from benchtop import idtokens, pki, render
 from benchtop.settings import Settings
 
 # Each cluster with its cells. A further cell or cluster is one more word here.
-CLUSTERS: Mapping[str, tuple[str, ...]] = {"hpc": ("hpc-1",), "htc": ()}
+CLUSTERS: Mapping[str, tuple[str, ...]] = {"hpc": ("hpc-1",), "htc": ("htc-1",)}
 
 # Who binds to the directory, each with a password of its own.
 LDAP_SERVICES = ("keycloak", "nslcd", "apache")
@@ -224,7 +224,8 @@ def _volumes(settings: Settings, now: datetime) -> dict[str, dict[str, bytes]]:
         "trust": {"ca.pem": facility_pem, "edge-ca.pem": edge_pem, "bundle.pem": facility_pem + edge_pem},
     }
     for machine, allowed in idtokens.AUTHORIZATIONS.items():
-        shown = _secret(settings, f"condor-{machine}.token", partial(idtokens.daemon_token, pool_key, allowed))
+        make = partial(idtokens.daemon_token, pool_key, allowed)
+        shown = _secret(settings, f"condor-{machine}.token", make)
         volumes[f"keys-condor-{machine}"]["tokens.d/pool"] = shown.encode()
     template = settings.root / "keycloak" / "realm.json"
     volumes["keys-keycloak"]["import/benchtop-realm.json"] = render.realm(
