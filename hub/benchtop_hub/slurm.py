@@ -36,6 +36,8 @@ apihandlers.default_handlers.extend(
 
 STARTING_AGE = 1.0  # seconds: how old an answer of the queue may be while a session starts or stops
 RUNNING_AGE = 5.0  # … and while it runs
+ANSWER_PATIENCE = 120.0  # seconds from the job's report until JupyterLab must answer; it takes two
+LEAD = 10  # seconds before upstream's time-out, whose message says nothing of the queue
 STOP_PATIENCE = 30.0  # seconds until stopping goes on in the background; Slurm's KillWait is 10
 TROUBLES = (commands.Failed, Unavailable, Refused)
 
@@ -97,6 +99,8 @@ class SlurmSession(SlurmSpawner):
 
     node = ""
     last_words = ""
+    _address = ""
+    _interrupted = False
     _granted: form.Granted | None = None
     _refused: tuple[dict[str, str], form.Problem] | None = None
     _submission: "asyncio.Task[None] | None" = None
@@ -225,6 +229,7 @@ class SlurmSession(SlurmSpawner):
         url = f"http://{self.node}:{port}"
         await self._until_answering(url_path_join(url, self.server.base_url, "api"))
         self._stage = (95, "JupyterLab answers.")
+        self._address = url
         self.log.info(
             "session started user=%s cell=%s job=%s at=%s:%s",
             self.user.name,
@@ -268,7 +273,8 @@ class SlurmSession(SlurmSpawner):
     async def _until_reported(self, granted: form.Granted) -> int:
         """The port, once the job said it, with `node` known."""
         reported = self._reported = self._reported or asyncio.get_running_loop().create_future()
-        while True:
+        end = time.monotonic() + self.start_timeout - LEAD
+        while time.monotonic() < end:
             done, _ = await asyncio.wait({reported}, timeout=STARTING_AGE)
             # a report came from a running job: the next answer of the queue must be younger than it
             job = await self._look(0.0 if done else STARTING_AGE)
@@ -288,6 +294,11 @@ class SlurmSession(SlurmSpawner):
                 )
             if done:
                 await asyncio.sleep(0.1)  # reported, and yet not running by the queue: it lags for an instant
+        raise self._sorry(
+            f"The session did not start within {self.start_timeout // 60} minutes and was given up. "
+            f"The last that was known: {self._stage[1]}",
+            "queue",
+        )
 
     async def _at(self, node: str) -> None:
         if node == self.node:
@@ -300,14 +311,17 @@ class SlurmSession(SlurmSpawner):
     async def _until_answering(self, url: str) -> None:
         # The session listens before it has loaded anything, so that one request waits for it there.
         patience = aiohttp.ClientTimeout(total=None, sock_connect=5)
-        while True:
+        end = time.monotonic() + ANSWER_PATIENCE
+        while time.monotonic() < end:
             asked = asyncio.create_task(
                 fetch(url, raise_for_status=False, allow_redirects=False, timeout=patience)
             )
             try:
-                while not asked.done():
+                while not asked.done() and time.monotonic() < end:
                     await asyncio.wait({asked}, timeout=STARTING_AGE)
                     await self._look(STARTING_AGE)
+                if not asked.done():
+                    break
                 answer = asked.result()
             except (OSError, TimeoutError, aiohttp.ClientError) as error:
                 self.log.debug("session of %s does not answer yet: %s", self.user.name, error)
@@ -319,6 +333,7 @@ class SlurmSession(SlurmSpawner):
             if answer.status < 500:
                 return
             await asyncio.sleep(0.1)
+        raise self._sorry(f"The job runs on {self.node}, but JupyterLab does not answer there.", "no-answer")
 
     async def _look(self, max_age: float) -> jobs.Job | None:
         """The job while it lives, None when the scheduler does not say. Raises SessionFailed if it ended."""
@@ -347,7 +362,7 @@ class SlurmSession(SlurmSpawner):
         html = f"<p>{escape(sentence)}</p>"
         if self.last_words:
             html += f"<p>The last lines of {escape(log)}:</p><pre>{escape(self.last_words)}</pre>"
-        if reason != "job-ended":
+        if reason not in {"job-ended", "no-answer"}:
             advice = f"If it stays like this, ask {self.support}."
         html += f"<p>{escape(advice)}</p>"
         words = f" last words: {self.last_words[-400:]!r}" if self.last_words else ""
@@ -382,6 +397,9 @@ class SlurmSession(SlurmSpawner):
             return None
         if not self.job_id:
             return 0
+        if self._interrupted:
+            await self.stop()
+            return 1
         try:
             job = await self.cluster.queue.job(self.job_id, self.user.name, max_age=RUNNING_AGE)
         except jobs.Unknown as unknown:
@@ -410,10 +428,24 @@ class SlurmSession(SlurmSpawner):
                     "session does not end user=%s job=%s; still trying", self.user.name, self.job_id
                 )
 
+    def get_state(self) -> dict[str, Any]:
+        """What another hub process has to know."""
+        state: dict[str, Any] = super().get_state()
+        if self._address:
+            state["address"] = self._address
+        return state
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Know the job again. One that was being started is nobody's: its start went with that process."""
+        super().load_state(state)
+        self._address = state.get("address", "")
+        self._interrupted = bool(self.job_id and not self._address)
+
     def clear_state(self) -> None:
         """Forget the job, the tasks of its start included."""
         super().clear_state()
-        self.node = ""
+        self.node = self._address = ""
+        self._interrupted = False
         self._submission = self._reported = None
 
     async def progress(self) -> AsyncGenerator[dict[str, Any], None]:

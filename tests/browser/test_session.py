@@ -6,32 +6,46 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import requests
 import steps
 from waiting import wait_until
 from playwright.sync_api import Page, expect
 from testinfra.host import Host
 
+from benchtop import enrol
 from benchtop.settings import Settings
 
 Service = Callable[..., Host]
+AS = "setpriv --reuid %s --regid people --init-groups"
 CELL = "import os, subprocess\nfor c in ('id -un', 'hostname', 'echo gpus=$CUDA_VISIBLE_DEVICES', 'echo job=$SLURM_JOB_ID', 'nvidia-smi | head -1'):\n    print(subprocess.getoutput(c))"
 
 
 @pytest.fixture
 def jobs(service: Service) -> Callable[[str], list[str]]:
     """The numbers of a person's jobs, by the scheduler itself."""
-    return lambda name: service("slurmctld").check_output("squeue --noheader --format=%%A --user=%s", name).split()
+    return lambda name: (
+        service("slurmctld").check_output("squeue --noheader --format=%%A --user=%s", name).split()
+    )
+
+
+@pytest.fixture(scope="module")
+def admin(settings: Settings) -> requests.Session:
+    """Erin, logged in; each login of alice costs one of her codes, of which there is one in 30 s."""
+    return enrol.login(settings, "erin", path="/jupyterhub/hpc/hub/home")
 
 
 @pytest.fixture
-def no_session(settings: Settings, jobs: Callable[[str], list[str]], service: Service) -> Iterator[Callable[[str], None]]:
-    """Make sure that a person has no session, now and when the test is over."""
+def no_session(
+    settings: Settings, admin: requests.Session, jobs: Callable[[str], list[str]], service: Service
+) -> Iterator[Callable[[str], None]]:
+    """Make sure that a person has no session and no open documents, now and when the test is over."""
     people: set[str] = set()
 
     def end(name: str) -> None:
         people.add(name)
-        steps.end_session(settings, name)
+        steps.end_session(settings, admin, name)
         wait_until(lambda: not jobs(name), timeout=30, what=f"the end of {name}'s jobs")
+        service("cpu-1").check_output(f"{AS} rm -rf /home/{name}/.jupyter/lab/workspaces", name)
 
     yield end
     for name in people:
@@ -66,7 +80,11 @@ def test_alice_runs_a_cell_inside_a_job_with_a_pascal_gpu(
     assert (who, where, gpus) == ("alice", "gpu-1", "gpus=0")
     assert [job] == [f"job={number}" for number in jobs("alice")]
     assert "emulated" in smi.lower()
-    figures = {"login to output": done - began, "click to Lab": ready - clicked, "notebook to output": done - ready}
+    figures = {
+        "login to output": done - began,
+        "click to Lab": ready - clicked,
+        "notebook to output": done - ready,
+    }
     for what, seconds in figures.items():
         record_property(what, round(seconds, 1))
         print(f"{what}: {seconds:.1f} s")
@@ -127,7 +145,9 @@ def test_a_forged_request_of_carol_for_a_gpu_is_refused_with_a_sentence(
     page.screenshot(path=pictures / "refused.png")
     assert not jobs("carol")
     log = steps.log_of(settings, "hpc-1")
-    assert re.search(r"spawn refused user=carol cell=hpc-1 field=gpu value='pascal:1' rule=\S+ request=\S+", log)
+    assert re.search(
+        r"spawn refused user=carol cell=hpc-1 field=gpu value='pascal:1' rule=\S+ request=\S+", log
+    )
 
 
 def test_the_same_request_of_alice_is_granted(

@@ -230,21 +230,33 @@ def test_a_start_that_is_cancelled_while_the_job_is_submitted_leaves_no_job(sess
 
 @pytest.mark.parametrize("state", ["RUNNING", "PENDING", "SUSPENDED", "REQUEUED", "COMPLETING", "STOPPED"])
 def test_a_job_that_has_not_ended_keeps_its_session(session, cluster, state):
-    session.load_state({"job_id": "42"})
+    session.load_state({"job_id": "42", "address": "http://gpu-1:45678"})
     cluster.said = jobs.Job(state, "gpu-1", "")
     assert asyncio.run(session.poll()) is None
 
 
 def test_an_unknown_answer_keeps_the_session(session, cluster):
-    session.load_state({"job_id": "42"})
+    session.load_state({"job_id": "42", "address": "http://gpu-1:45678"})
     cluster.said = jobs.Unknown("Zero Bytes were transmitted or received")
     assert asyncio.run(session.poll()) is None
     assert session.get_state()["job_id"] == "42"
 
 
+def test_a_job_whose_start_was_cut_off_by_a_restart_is_ended(session, cluster):
+    session.load_state({"job_id": "42"})
+    assert asyncio.run(session.poll()) == 1
+    assert ("scancel", "42") in cluster.ran
+
+
+def test_a_session_that_was_running_survives_a_restart(session, cluster):
+    start(session, reported)
+    session.load_state(session.get_state())
+    assert asyncio.run(session.poll()) is None
+
+
 @pytest.mark.parametrize("gone", [None, jobs.Job("TIMEOUT", "gpu-1", "TimeLimit")])
 def test_a_job_that_ended_ends_its_session(session, cluster, gone):
-    session.load_state({"job_id": "42"})
+    session.load_state({"job_id": "42", "address": "http://gpu-1:45678"})
     cluster.said = gone
     assert asyncio.run(session.poll()) == 1
 
@@ -254,14 +266,14 @@ def test_a_session_that_was_never_started_is_not_running(session):
 
 
 def test_stopping_waits_until_the_job_is_gone(session, cluster):
-    session.load_state({"job_id": "42"})
+    session.load_state({"job_id": "42", "address": "http://gpu-1:45678"})
     asyncio.run(session.stop())
     assert cluster.names() == ["scancel"]
     assert not cluster.said.alive
 
 
 def test_a_cancel_that_fails_is_tried_again(session, cluster, monkeypatch):
-    session.load_state({"job_id": "42"})
+    session.load_state({"job_id": "42", "address": "http://gpu-1:45678"})
     cluster.cancels_fail = 1
     real = asyncio.sleep
     monkeypatch.setattr(slurm.asyncio, "sleep", lambda seconds: real(0))
