@@ -225,7 +225,7 @@ def _volumes(settings: Settings, now: datetime) -> dict[str, dict[str, bytes]]:
     }
     for machine, allowed in idtokens.AUTHORIZATIONS.items():
         make = partial(idtokens.daemon_token, pool_key, allowed)
-        shown = _secret(settings, f"condor-{machine}.token", make)
+        shown = _secret(settings, f"condor-{machine}.idtoken", make)
         volumes[f"keys-condor-{machine}"]["tokens.d/pool"] = shown.encode()
     template = settings.root / "keycloak" / "realm.json"
     volumes["keys-keycloak"]["import/benchtop-realm.json"] = render.realm(

@@ -403,7 +403,7 @@ def test_a_token_makes_its_bearer_one_kind_of_daemon_and_no_other(
     service: Services, settings: Settings, person: Person, who: str, daemon: str
 ):
     """Whoever breaks into an execute node can pose as an execute node, and as nothing else."""
-    token = person("alice").token if who == "a person" else secrets.value(settings, f"condor-{who}.token")
+    token = person("alice").token if who == "a person" else secrets.value(settings, f"condor-{who}.idtoken")
     node = Someone(who, service("condor-ep-1"), token)
     advertise = "printf %%s %s > ad; condor_advertise "
     done = node.run(f"{advertise} UPDATE_{daemon}_AD ad", AD.format(kind=ADS[daemon]))
