@@ -9,9 +9,10 @@ import os
 from pathlib import Path
 from urllib.parse import quote
 
-from benchtop_hub import health, identity
 from jupyterhub import apihandlers
 from traitlets.config import get_config
+
+from benchtop_hub import health, identity
 
 c = get_config()
 
@@ -54,7 +55,9 @@ c.ConfigurableHTTPProxy.should_start = False
 c.ConfigurableHTTPProxy.api_url = "http://proxy:8001"
 c.ConfigurableHTTPProxy.auth_token = key("proxy.token")
 c.JupyterHub.cleanup_servers = False  # sessions go on while the hub is away
-c.JupyterHub.init_spawners_timeout = 2  # seconds until the pages are served while sessions are still looked at
+c.JupyterHub.init_spawners_timeout = (
+    2  # seconds until the pages are served while sessions are still looked at
+)
 c.JupyterHub.last_activity_interval = 15  # seconds: a proxy that lost its routes gets them back by then
 
 # ---- its database ----------------------------------------------------------------------------------

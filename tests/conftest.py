@@ -21,6 +21,7 @@ from benchtop.settings import Settings
 ROOT = Path(__file__).parents[1]
 LOG_LINES = 40
 
+
 @pytest.fixture(scope="session")
 def settings() -> Settings:
     """The settings of the checkout under test."""

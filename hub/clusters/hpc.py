@@ -2,8 +2,9 @@
 
 import os
 
-from benchtop_hub.slurm import SlurmSession
 from traitlets.config import get_config
+
+from benchtop_hub.slurm import SlurmSession
 
 c = get_config()
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from benchtop import enrol, people
 from benchtop.settings import Settings
 
 CDP_PORT = os.environ.get("BENCHTOP_CDP_PORT", "9222")

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import steps
 from playwright.sync_api import Page, expect
 
+import steps
 from benchtop import accounts, enrol, people
 from benchtop.settings import Settings
 

@@ -7,17 +7,30 @@ from pathlib import Path
 
 import pytest
 import requests
-import steps
-from waiting import wait_until
 from playwright.sync_api import Page, expect
 from testinfra.host import Host
 
+import steps
 from benchtop import enrol
 from benchtop.settings import Settings
+from waiting import wait_until
 
 Service = Callable[..., Host]
 AS = "setpriv --reuid %s --regid people --init-groups"
-CELL = "import os, subprocess\nfor c in ('id -un', 'hostname', 'echo gpus=$CUDA_VISIBLE_DEVICES', 'echo job=$SLURM_JOB_ID', 'nvidia-smi | head -1'):\n    print(subprocess.getoutput(c))"
+COMMANDS = (
+    "id -un",
+    "hostname",
+    "echo gpus=$CUDA_VISIBLE_DEVICES",
+    "echo job=$SLURM_JOB_ID",
+    "nvidia-smi | head -1",
+)
+    "id -un",
+    "hostname",
+    "echo gpus=$CUDA_VISIBLE_DEVICES",
+    "echo job=$SLURM_JOB_ID",
+    "nvidia-smi | head -1",
+)
+CELL = f"import subprocess\nfor command in {COMMANDS}:\n    print(subprocess.getoutput(command))"
 
 
 @pytest.fixture

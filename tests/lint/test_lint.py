@@ -84,6 +84,10 @@ def test_no_file_names_a_package_registry_by_its_host():
     """A mirror, a proxy or another country must work: clients keep their own defaults."""
     hosts = r"https?://[a-z0-9.-]*(debian|pypi|pythonhosted|npmjs|maven)\.[a-z.]*[a-z]"
     found = subprocess.run(
-        ["git", "grep", "-nIE", hosts, "--", ".", ":!tests/unit"], cwd=ROOT, capture_output=True, text=True, check=False
+        ["git", "grep", "-nIE", hosts, "--", ".", ":!tests/unit"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert found.returncode == 1, found.stdout

@@ -4,6 +4,7 @@ import errno
 from dataclasses import replace
 
 import pytest
+
 from benchtop import doctor
 from benchtop.console import Problem
 from benchtop.doctor import GIB, Facts

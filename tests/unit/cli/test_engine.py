@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+
 from benchtop import apt, engine
 from benchtop.apt import Source
 from benchtop.console import Problem

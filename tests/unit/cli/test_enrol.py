@@ -12,11 +12,12 @@ from urllib.parse import parse_qs
 
 import pyotp
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from benchtop import enrol, keycloak, pki, realm, secrets
 from benchtop.console import Problem
 from benchtop.people import People, Person
-from hypothesis import given
-from hypothesis import strategies as st
 
 RAW = "aRawSecretOf20Bytes!"
 SECRET = base64.b32encode(RAW.encode()).decode()

@@ -1,6 +1,7 @@
 """A build is skipped only when nothing that goes into an image has changed, and told step by step."""
 
 import pytest
+
 from benchtop import base, images
 from benchtop.console import Problem
 

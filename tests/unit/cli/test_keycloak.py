@@ -5,6 +5,7 @@ import shlex
 import subprocess
 
 import pytest
+
 from benchtop import compose, keycloak, pki, realm, render, secrets
 from benchtop.console import Problem
 

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from benchtop import people
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+
+from benchtop import people
 
 ROOT = Path(__file__).parents[3]
 HEAD = """\

@@ -4,6 +4,7 @@ import ssl
 from datetime import timedelta
 
 import pytest
+
 from benchtop import pki
 
 NOW = pki.today()

@@ -5,6 +5,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
+
 from benchtop import people, render
 from benchtop.console import Problem
 from benchtop.secrets import Login

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from argon2 import PasswordHasher
+
 from benchtop import pki, secrets
 
 ROOT = Path(__file__).parents[3]

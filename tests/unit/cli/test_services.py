@@ -1,6 +1,7 @@
 """What `make status` and a failed `make up` say about a service."""
 
 import pytest
+
 from benchtop import services
 from benchtop.compose import container as read
 

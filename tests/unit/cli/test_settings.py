@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from benchtop.console import Problem, duration
 from benchtop.settings import Settings
 

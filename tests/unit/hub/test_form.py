@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import pytest
-from benchtop_hub import form
-from benchtop_hub.rights import Choice, Limit
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from benchtop_hub import form
+from benchtop_hub.rights import Choice, Limit
 
 TEMPLATES = Path(__file__).parents[3] / "hub/templates"
 SUPPORT = "hpc-support@example.org"

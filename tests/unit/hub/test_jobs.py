@@ -4,6 +4,7 @@
 import asyncio
 
 import pytest
+
 from benchtop_hub.jobs import Job, Queue, Unknown, parse
 
 LISTING = """\

@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+
 from benchtop_hub.minter import LIFETIME, SPARE, Minter, Unavailable
 
 

@@ -4,8 +4,9 @@
 from types import SimpleNamespace
 
 import pytest
-from benchtop_hub.reports import LARGEST, LastWordsHandler, PortHandler
 from tornado.web import HTTPError
+
+from benchtop_hub.reports import LARGEST, LastWordsHandler, PortHandler
 
 TOKEN = "its-own-token"
 

@@ -1,6 +1,7 @@
 """What the scheduler says is read as it says it, and combined into what a person may use."""
 
 import pytest
+
 from benchtop_hub import rights
 
 PARTITIONS = """\

@@ -6,11 +6,12 @@ import logging
 from types import SimpleNamespace
 
 import pytest
+from jupyterhub import apihandlers
+from jupyterhub.spawner import SpawnException
+
 from benchtop_hub import commands, form, jobs, slurm
 from benchtop_hub.minter import Unavailable
 from benchtop_hub.rights import Choice, Limit
-from jupyterhub import apihandlers
-from jupyterhub.spawner import SpawnException
 
 CHOICE = Choice("debug", "default", "normal", Limit(30, "partition:debug/MaxTime"), {"pascal": Limit(1, "x")})
 GRANTED = form.Granted("debug", "default", "normal", "pascal", 1, 30)

@@ -4,6 +4,7 @@
 import socket
 
 import pytest
+
 from benchtop_lab import report, session
 
 

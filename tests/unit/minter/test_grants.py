@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import jwt
 import pytest
+
 from benchtop_minter.grants import Grant, Person, Refused, check, slurm_token
 
 KEY = bytes(range(32))

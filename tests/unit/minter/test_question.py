@@ -1,10 +1,11 @@
 """What the minter takes for a request, and from whom."""
 
 import pytest
-from benchtop_minter.grants import Refused
-from benchtop_minter.service import Malformed, caller, question
 from hypothesis import given
 from hypothesis import strategies as st
+
+from benchtop_minter.grants import Refused
+from benchtop_minter.service import Malformed, caller, question
 
 
 def test_a_person_and_a_number_is_a_question():

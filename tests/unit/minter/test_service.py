@@ -12,14 +12,15 @@ from typing import Any
 
 import jwt
 import pytest
-from benchtop_minter.grants import Person, slurm_token
-from benchtop_minter.service import Minter, serve
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest, HTTPResponse
 from tornado.testing import bind_unused_port
+
+from benchtop_minter.grants import Person, slurm_token
+from benchtop_minter.service import Minter, serve
 
 KEY = bytes(range(32))
 PEOPLE = {
