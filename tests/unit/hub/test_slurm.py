@@ -10,6 +10,7 @@ from jupyterhub import apihandlers
 from jupyterhub.spawner import SpawnException
 
 from benchtop_hub import commands, form, jobs, slurm
+from benchtop_hub import session as session_module
 from benchtop_hub.minter import Unavailable
 from benchtop_hub.rights import Choice, Limit
 
@@ -54,6 +55,10 @@ class Cluster:
             self.said = jobs.Job("CANCELLED", "gpu-1", "")
         return ""
 
+    async def cancel(self, number, person):
+        await self.run(person, "scancel", number)
+        return True
+
     async def job(self, number, person, *, max_age=1.0):
         assert number == "42"
         await asyncio.sleep(0)
@@ -89,7 +94,7 @@ def cluster():
 
 @pytest.fixture
 def session(cluster, monkeypatch):
-    monkeypatch.setattr(slurm, "STARTING_AGE", 0.01)
+    monkeypatch.setattr(session_module, "STARTING_AGE", 0.01)
     return Session(
         user=SimpleNamespace(name="alice"), cluster=cluster, cell="hpc-1", user_options={},
         log=logging.getLogger("test"),
@@ -277,7 +282,7 @@ def test_a_cancel_that_fails_is_tried_again(session, cluster, monkeypatch):
     session.load_state({"job_id": "42", "address": "http://gpu-1:45678"})
     cluster.cancels_fail = 1
     real = asyncio.sleep
-    monkeypatch.setattr(slurm.asyncio, "sleep", lambda seconds: real(0))
+    monkeypatch.setattr(session_module.asyncio, "sleep", lambda seconds: real(0))
     asyncio.run(session.stop())
     assert cluster.names() == ["scancel", "scancel"]
 
