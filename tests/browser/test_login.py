@@ -24,7 +24,7 @@ def dave(settings: Settings) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def readers(settings: Settings) -> dict[str, str]:
+def readers(settings: Settings) -> Iterator[dict[str, str]]:
     """Enrolled people of tests/people.yaml by what happens to them: logins that fail may lock an account."""
     everybody = people.load(settings.root / accounts.PEOPLE, settings.root / "tests/people.yaml")
     names = sorted(set(everybody.people) - set(accounts.load(settings).people))
@@ -32,7 +32,8 @@ def readers(settings: Settings) -> dict[str, str]:
     accounts.apply(settings, everybody)
     few = everybody.model_copy(update={"people": {name: everybody.people[name] for name in mishaps.values()}})
     enrol.enrol_missing(settings, few)
-    return mishaps
+    yield mishaps
+    accounts.apply(settings, accounts.load(settings))
 
 
 def test_the_browser_trusts_the_facilitys_own_ca_and_no_error_is_ignored(page: Page, settings: Settings):

@@ -24,12 +24,6 @@ COMMANDS = (
     "echo job=$SLURM_JOB_ID",
     "nvidia-smi | head -1",
 )
-    "id -un",
-    "hostname",
-    "echo gpus=$CUDA_VISIBLE_DEVICES",
-    "echo job=$SLURM_JOB_ID",
-    "nvidia-smi | head -1",
-)
 CELL = f"import subprocess\nfor command in {COMMANDS}:\n    print(subprocess.getoutput(command))"
 
 
