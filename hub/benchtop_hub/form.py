@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from jinja2 import Environment, FileSystemLoader
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -134,7 +134,7 @@ def understood(
         label = _label(name, fields)
         if name not in fields:
             sentence = f"{label} is nothing that a session can be asked for."
-        elif kind.model_fields[name].annotation is str:
+        elif int not in get_args(kind.model_fields[name].annotation):
             sentence = f"{label}: “{value}” is not one of the names to choose from."
         else:
             unit = " of minutes" if name == "runtime" else ""
