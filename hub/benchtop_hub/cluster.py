@@ -64,6 +64,10 @@ class Cluster(ABC):
     async def cancel(self, number: str, person: str) -> bool:
         """Tell the scheduler to end a job; False when it knows no such job. Raises as `run` does."""
 
+    async def insist(self, number: str, person: str) -> None:
+        """What is left to do for a job that was cancelled and does not end: here, to say it again."""
+        await self.cancel(number, person)
+
     async def _ask(self, what: str, person: str, *command: str) -> str:
         kept = self._kept.get(what)
         if kept is None or kept.until < self._clock():

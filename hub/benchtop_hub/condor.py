@@ -45,8 +45,11 @@ My.BenchtopCell = "{cell}"
 My.IsJupyter = {jupyter}
 # One that ended stays in the queue for a minute, so that the hub can tell how.
 leave_in_queue = JobStatus == 4 && time() - EnteredCurrentStatus < 60
-# Started a second time elsewhere, it has lost its port and its kernels; its time is over; it is on hold.
-periodic_remove = (JobStatus == 1 && NumJobStarts > 0) || (JobStatus == 5 && HoldReasonCode != {spooling}) \
+# Started a second time elsewhere, it would have lost its port and its kernels. So it goes when it was
+# thrown out, when its time is over, and when it is on hold.
+requirements = NumShadowStarts =?= undefined || NumShadowStarts == 0
+periodic_remove = (JobStatus == 1 && NumShadowStarts > 0) \
+|| (JobStatus == 5 && HoldReasonCode != {spooling}) \
 || (JobStatus == 2 && time() - JobCurrentStartDate > {seconds})
 queue
 """
@@ -102,6 +105,10 @@ class CondorCluster(Cluster):
                 return False
             raise
         return True
+
+    async def insist(self, number: str, person: str) -> None:
+        """Forget a job whose node died: HTCondor would look for it as long as its lease lasts."""
+        await self.run(person, "condor_rm", "-forcex", number, env=self.direct())
 
     async def places(self, person: str) -> list[pool.Place]:
         """What the pool offers. Raises as `run` does."""

@@ -43,6 +43,7 @@ STARTING_AGE = 1.0  # seconds: how old an answer of the queue may be while a ses
 RUNNING_AGE = 5.0  # … and while it runs
 ANSWER_PATIENCE = 120.0  # seconds from the job's report until JupyterLab must answer; it takes two
 LEAD = 10  # seconds before upstream's time-out, whose message says nothing of the queue
+END_PATIENCE = 20.0  # seconds until a job that was cancelled should be gone, whatever it still had to save
 STOP_PATIENCE = 30.0  # seconds until stopping goes on in the background; a job has 10 to save its work
 TROUBLES = (commands.Failed, Unavailable, Refused)
 
@@ -469,9 +470,9 @@ _endings: set["asyncio.Task[None]"] = set()
 
 async def _end(cluster: Cluster, person: str, number: str, log: Logger, *, patience: float = 3600.0) -> None:
     """Cancel until the job is gone: a scheduler that is away for a while must not cost a leaked job."""
-    end = time.monotonic() + patience
-    asked = False
-    while time.monotonic() < end:
+    begin = time.monotonic()
+    asked = insisted = False
+    while time.monotonic() < begin + patience:
         try:
             if not asked:
                 if not await cluster.cancel(number, person):
@@ -480,6 +481,10 @@ async def _end(cluster: Cluster, person: str, number: str, log: Logger, *, patie
             job = await cluster.queue.job(number, person, max_age=0.0)
             if job is None or not (job.alive or job.lingers):
                 return
+            if not insisted and time.monotonic() > begin + END_PATIENCE:
+                log.warning("job does not end user=%s job=%s: insisting", person, number)
+                await cluster.insist(number, person)
+                insisted = True
             await asyncio.sleep(0.2)
         except (*TROUBLES, jobs.Unknown) as trouble:
             log.warning("cancel failed user=%s job=%s: %s", person, number, trouble)
