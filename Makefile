@@ -3,10 +3,10 @@
 BENCHTOP := @python3 cli/bootstrap.py
 # USER is in everybody's environment: only one that was typed after `make` means a person
 PERSON := $(if $(filter command,$(origin USER)),$(USER))
-UV := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
+UV := uv pip compile --quiet --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help up down clean apply status logs shell people otp trust doctor lint test test-long lock engine-stop
+.PHONY: help up down clean apply status logs shell people otp trust doctor lint test test-long screenshots bench lock engine-stop
 
 help:  ## list what you can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,9 +53,17 @@ lint:  ## check the style of every file
 test:  ## prove that it works: lint, unit, stack, browser, security
 	$(BENCHTOP) test
 
+screenshots:  ## take the pictures of the documentation anew
+	$(BENCHTOP) test browser
+	cp $(addprefix .benchtop/screenshots/,login.png enrolment.png landing.png form.png notebook.png) docs/images/
+
 test-long:  ## prove that it survives faults
 	$(BENCHTOP) test faults
 
-lock:  ## pin the host's Python packages anew, with uv
-	$(UV) cli/requirements.in --output-file cli/requirements.lock
-	$(UV) tests/requirements.in --constraint cli/requirements.lock --output-file tests/requirements.lock
+bench:  ## measure, each figure beside its floor, and write docs/benchmarks.md (ROUNDS=20)
+	$(BENCHTOP) bench $(if $(ROUNDS),--rounds $(ROUNDS))
+
+lock:  ## pin the Python packages of the host and of the images anew, with uv
+	$(UV) --universal --python-version 3.11 cli/requirements.in --output-file cli/requirements.lock
+	$(UV) --universal --python-version 3.11 tests/requirements.in --constraint cli/requirements.lock --output-file tests/requirements.lock
+	for package in hub lab minter; do $(UV) --python-version 3.13 $$package/requirements.in --output-file $$package/requirements.lock || exit 1; done

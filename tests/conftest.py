@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 import testinfra
 from testinfra.host import Host
 
-from benchtop import compose, people
+from benchtop import compose, enrol, people
 from benchtop.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -68,3 +69,15 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[Any]:
 def everybody() -> people.People:
     """The people of accounts/people.yaml."""
     return people.load(ROOT / "accounts/people.yaml")
+
+
+@pytest.fixture
+def front_door(settings: Settings) -> requests.Session:
+    """A client that nobody has logged in with yet."""
+    return enrol.session(settings)
+
+
+@pytest.fixture(scope="session")
+def signed_in(settings: Settings) -> Callable[[str], requests.Session]:
+    """`signed_in("carol")` is carol's session. Tests share it: one that ends it logs in for itself."""
+    return cache(lambda name: enrol.login(settings, name))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
 import click
 
-from benchtop import accounts, console, doctor, engine, facility, testing
+from benchtop import accounts, compose, console, doctor, engine, facility, testing
 from benchtop import base as base_image
 from benchtop import trust as trusting
 from benchtop.console import Problem
@@ -173,6 +174,17 @@ def base_command(settings: Settings, renew: bool) -> None:
 def test_command(settings: Settings, suites: tuple[str, ...], keyword: str | None) -> None:
     """Prove that it works: lint, unit, stack, browser, security, or the SUITEs that are named."""
     sys.exit(testing.run(settings, list(suites), keyword))
+
+
+@cli.command()
+@click.option("--rounds", default=20, show_default=True, help="how often each start is measured")
+@pass_settings
+def bench(settings: Settings, rounds: int) -> None:
+    """Measure the facility that is up, each figure beside its floor; writes docs/benchmarks.md."""
+    words = [sys.executable, "bench/session.py", "--rounds", str(rounds), "--write"]
+    sys.exit(
+        subprocess.run(words, cwd=settings.root, env=compose.environment(settings), check=False).returncode
+    )
 
 
 def _person(settings: Settings, name: str) -> None:

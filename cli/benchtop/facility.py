@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from benchtop import accounts, base, compose, doctor, engine, images, secrets, services
 from benchtop.console import OUT, Problem, say, step
-from benchtop.people import People
+from benchtop.people import PEOPLE_GID, People
 from benchtop.settings import Settings
 
 
@@ -169,7 +169,10 @@ def shell(settings: Settings, service: str | None, person: str | None) -> None:
             raise Problem(
                 f"{person} may use no cluster that runs here, so there is no node to open a shell on."
             )
-        words = ["--user", person, "--workdir", f"/home/{person}", node, "bash", "--login"]
+        # the engine's own --user knows the image's passwd alone, in which no person is
+        become = ["setpriv", f"--reuid={person}", f"--regid={PEOPLE_GID}", "--init-groups"]
+        home = ["env", f"HOME=/home/{person}", f"USER={person}", f"LOGNAME={person}"]
+        words = ["--workdir", f"/home/{person}", node, *become, *home, "bash", "--login"]
         compose.replace(settings, "exec", *terminal, *words)
     if not service:
         raise Problem("Say where: `make shell SERVICE=slurmctld`, or as whom: `make shell USER=alice`.")

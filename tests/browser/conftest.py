@@ -28,8 +28,8 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def pictures(settings: Settings) -> Path:
-    """Where screenshots go; `make screenshots` points it to docs/images."""
-    folder = Path(os.environ.get("BENCHTOP_SCREENSHOTS", settings.state / "screenshots"))
+    """Where screenshots go; `make screenshots` takes those of the documentation from there."""
+    folder = settings.state / "screenshots"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

@@ -127,6 +127,9 @@ def test_somebody_without_a_cluster_gets_a_page_that_says_whom_to_ask(
 
 
 def test_the_landing_page_offers_what_the_person_may_use(page: Page, settings: Settings, pictures: Path):
+    page.goto(settings.url)
+    expect(page.locator("#username")).to_be_visible()
+    page.screenshot(path=pictures / "login.png")
     steps.log_in(page, settings, "alice")
     expect(page.get_by_role("link", name="Open notebooks on HPC")).to_be_visible()
     page.screenshot(path=pictures / "landing.png")

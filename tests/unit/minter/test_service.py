@@ -102,7 +102,7 @@ async def running(keys: Path, *, directory: bool = True) -> AsyncIterator[Call]:
     for one, _ in sockets:
         one.close()
     lookup = PEOPLE.get if directory else lambda _: None
-    minter = Minter("hpc", {"/token": slurm_token(KEY)}, lookup, lambda _: directory)
+    minter = Minter("hpc", {"/token": slurm_token(KEY)}, lookup, lambda: directory)
     listeners = serve(minter, keys, port=port, health_port=health_port)
     client = AsyncHTTPClient(force_instance=True)
 

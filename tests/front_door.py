@@ -1,0 +1,72 @@
+"""Ask the front door exactly what a test wants to ask, dot segments and odd headers included.
+
+requests and browsers tidy an address up before they send it; an attacker's client does not.
+"""
+
+import http.client
+import socket
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import requests
+from bs4 import BeautifulSoup
+
+from benchtop.settings import Settings
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back: the status, the headers (lower case), the page."""
+
+    status: int
+    headers: Mapping[str, str]
+    text: str = field(repr=False)
+
+    @property
+    def heading(self) -> str:
+        """What the page says first."""
+        found = BeautifulSoup(self.text, "html.parser").h1
+        return found.get_text(strip=True) if found else ""
+
+
+def ask(
+    settings: Settings,
+    path: str,
+    *,
+    host: str | None = None,
+    session: requests.Session | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Answer:
+    """GET `path`, byte for byte, from one of the public names.
+
+    host:    settings.name by default; also the name that the certificate must be for
+    session: whose cookies of that name to send
+    """
+    name = host or settings.name
+    tls = ssl.create_default_context(cafile=str(settings.state / "ca" / "ca.pem"))
+    connection = http.client.HTTPSConnection(name, settings.port, timeout=30, context=tls)
+    raw = socket.create_connection((settings.bind, settings.port), timeout=30)
+    connection.sock = tls.wrap_socket(raw, server_hostname=name)
+    given = dict(headers or {})
+    if session is not None:
+        own = [f"{c.name}={c.value}" for c in session.cookies if c.domain == name and path.startswith(c.path)]
+        given["Cookie"] = "; ".join([*own, *filter(None, [given.get("Cookie")])])
+    try:
+        connection.putrequest("GET", path, skip_host="Host" in given, skip_accept_encoding=True)
+        for key, value in given.items():
+            connection.putheader(key, value)
+        connection.endheaders()
+        reply = connection.getresponse()
+        body = reply.read().decode(errors="replace")
+        return Answer(reply.status, {k.lower(): v for k, v in reply.getheaders()}, body)
+    finally:
+        connection.close()
+
+
+def form_of(page: requests.Response, field_name: str) -> tuple[str, dict[str, str]]:
+    """Where the form that has `field_name` goes, and its fields."""
+    soup = BeautifulSoup(page.text, "html.parser")
+    form = next(form for form in soup.find_all("form") if form.select_one(f"[name={field_name}]"))
+    values = {str(i["name"]): str(i.get("value", "")) for i in form.select("input[name]")}
+    return str(form["action"]), values

@@ -1,0 +1,224 @@
+"""What somebody who runs a program in a job can reach and read: their hub's API, and no key."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from testinfra.host import Host
+
+from benchtop import compose
+from benchtop.settings import Settings
+
+Services = Callable[..., Host]
+Job = Callable[..., str]
+
+AS_ALICE = "setpriv --reuid alice --regid people --init-groups --no-new-privs /opt/lab/bin/python -c %s"
+
+CONNECT = """
+import socket, sys
+try:
+    socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=3)
+    print("open")
+except OSError as error:
+    print(type(error).__name__, error)
+"""
+
+SPEAK = """
+import http.client, ssl, sys
+tls = ssl.create_default_context(cafile="/etc/benchtop/trust/bundle.pem")
+for certificate in sys.argv[2:]:
+    tls.load_cert_chain(certificate)
+proxy = http.client.HTTPSConnection("hpc-1-proxy", 8000, context=tls, timeout=10)
+try:
+    proxy.request("GET", sys.argv[1], headers={"X-SSO-User": "erin"})
+    print("status", proxy.getresponse().status)
+except OSError as error:
+    print("cut off:", error)
+"""
+
+# Every file that can be read, whatever it is called: keys in PEM, and those whose hash is known, as
+# are the words of what is not a package's.
+SEARCH = """
+import hashlib, json, os, re, stat, sys
+known = set(json.loads(sys.argv[1]))
+pem = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----[\\sA-Za-z0-9+/=:,-]{64,}-----END")
+word = re.compile(rb"[A-Za-z0-9_-]{16,}")
+found = {"below /keys": [], "pem": [], "known": [], "read": 0}
+for folder, folders, files in os.walk("/"):
+    if folder == "/":
+        folders[:] = [name for name in folders if name not in ("proc", "sys", "dev")]
+    for path in (os.path.join(folder, name) for name in files):
+        try:
+            about = os.stat(path, follow_symlinks=False)
+            if not stat.S_ISREG(about.st_mode) or about.st_size > 1 << 20:
+                continue
+            with open(path, "rb") as file:
+                content = file.read()
+        except OSError:
+            continue
+        found["read"] += 1
+        if path.startswith("/keys/"):
+            found["below /keys"].append(path)
+        words = {content} if path.startswith(("/usr/", "/opt/")) else {content, *word.findall(content)}
+        if not known.isdisjoint(hashlib.sha256(one).hexdigest() for one in words):
+            found["known"].append(path)
+        if pem.search(content):
+            found["pem"].append(path)
+print(json.dumps(found))
+"""
+# Published with the packages that they are examples in, and so nobody's secret
+EXAMPLES = ("/opt/lab/lib/", "/usr/share/", "/usr/lib/python3")
+
+
+@pytest.fixture
+def in_a_job(service: Services) -> Job:
+    """Run a Python program on a node as alice, as her job would."""
+
+    def run(program: str, *args: str) -> str:
+        return service("gpu-1").check_output(AS_ALICE + " %s" * len(args), program, *args)
+
+    return run
+
+
+# ---- what can be reached ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "port"), [("slurmctld", 6817), ("apache", 8444), ("hpc-1-proxy", 8000)])
+def test_a_job_reaches_what_it_needs(name: str, port: int, in_a_job: Job):
+    assert in_a_job(CONNECT, name, str(port)) == "open"
+
+
+CLOSED = [
+    ("hpc-1", 8081),  # the hub
+    ("hub", 8081),
+    ("hpc-1-proxy", 8001),  # the proxy's API
+    ("proxy", 8001),
+    ("keycloak", 8080),
+    ("keycloak", 9000),
+    ("ldap", 389),
+    ("ldap", 390),
+    ("postgres", 5432),
+    ("mariadb", 3306),
+    ("hpc-minter", 8600),
+]
+
+
+@pytest.mark.parametrize(("name", "port"), CLOSED)
+def test_a_job_reaches_nothing_else_by_name(name: str, port: int, in_a_job: Job):
+    assert in_a_job(CONNECT, name, str(port)) != "open"
+
+
+def addresses(settings: Settings, service: str) -> set[str]:
+    """A service's addresses on all its networks."""
+    (one,) = compose.run(settings, "ps", "--quiet", service).stdout.decode().split()
+    (seen,) = json.loads(compose.docker("inspect", one).stdout)
+    return {network["IPAddress"] for network in seen["NetworkSettings"]["Networks"].values()}
+
+
+@pytest.mark.parametrize(("name", "port"), [pair for pair in CLOSED if pair[0] not in {"hub", "proxy"}])
+def test_nor_by_address(name: str, port: int, in_a_job: Job, settings: Settings):
+    """Another network's name service gives a name away sooner or later."""
+    found = addresses(settings, name)
+    assert found
+    for address in found:
+        assert in_a_job(CONNECT, address, str(port)) != "open", address
+
+
+def test_an_address_works_where_a_name_does(in_a_job: Job, settings: Settings):
+    answers = {in_a_job(CONNECT, one, "6817") for one in addresses(settings, "slurmctld")}
+    assert "open" in answers
+
+
+HUB = "/jupyterhub/hpc/hub/api"
+
+
+def test_the_proxy_hears_nobody_without_apaches_certificate(in_a_job: Job):
+    assert in_a_job(SPEAK, HUB).startswith("cut off")
+
+
+CERTIFY = """
+import pathlib, subprocess, sys
+folder = pathlib.Path(sys.argv[1])
+words = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=apache".split()
+words += ["-keyout", folder / "key", "-out", folder / "crt"]
+subprocess.run(words, check=True, capture_output=True)
+(folder / "pem").write_text((folder / "key").read_text() + (folder / "crt").read_text())
+"""
+
+
+@pytest.fixture
+def folder(service: Services) -> Iterator[str]:
+    """A folder of alice's on the node, gone afterwards."""
+    node = service("gpu-1")
+    path = node.check_output("mktemp --directory")
+    node.check_output("chown alice: %s", path)
+    yield path
+    node.check_output("rm -r %s", path)
+
+
+def test_nor_with_a_certificate_that_somebody_made_for_themselves(in_a_job: Job, folder: str):
+    in_a_job(CERTIFY, folder)
+    assert in_a_job(SPEAK, HUB, f"{folder}/pem").startswith("cut off")
+
+
+def test_it_hears_apache(service: Services):
+    command = "curl --silent --cert /keys/client.pem --cacert /keys/edge-ca.pem %s"
+    answer = service("apache").check_output(command, f"https://hpc-1-proxy:8000{HUB}")
+    assert "version" in json.loads(answer)
+
+
+# ---- what can be read ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def known(settings: Settings) -> str:
+    """The hashes of every secret that this facility has, as JSON: what is sought must not be sent."""
+    private = [settings.state / "private", *(settings.state / "secrets").glob("keys-*")]
+    kept = [path.read_bytes() for folder in private for path in folder.rglob("*") if secret(path)]
+    assert (settings.state / "private" / "slurm.key").read_bytes() in kept
+    return json.dumps(sorted({hashlib.sha256(content).hexdigest() for content in kept}))
+
+
+def secret(path: Path) -> bool:
+    """Whether a file is one that only its service may read."""
+    if not path.is_file() or path.name == "id":  # names the installation, for everybody
+        return False
+    public = path.suffix in {".pem", ".crt", ".xml"}
+    return not public or b"PRIVATE KEY" in path.read_bytes()
+
+
+def test_no_key_can_be_read_in_a_job(known: str, in_a_job: Job):
+    found = json.loads(in_a_job(SEARCH, known))
+    assert found["read"] > 1000  # it did look
+    assert found["below /keys"] == []
+    assert found["known"] == []
+    assert [path for path in found["pem"] if not path.startswith(EXAMPLES)] == []
+
+
+def test_the_same_search_finds_the_key_where_it_may_be_read(known: str, service: Services):
+    found = json.loads(service("gpu-1").check_output("/opt/lab/bin/python -c %s %s", SEARCH, known))
+    assert found["below /keys"] == found["known"] == ["/keys/slurm.key"]
+
+
+def test_the_search_knows_keys_and_passwords_in_other_files(service: Services, folder: str):
+    node = service("gpu-1")
+    node.check_output("openssl genpkey -algorithm ed25519 -out %s", f"{folder}/made.pem")
+    planted = hashlib.sha256(b"not-a-real-password").hexdigest()
+    node.check_output("echo 'password = not-a-real-password # of nobody' > %s", f"{folder}/some.conf")
+    found = json.loads(node.check_output("/opt/lab/bin/python -c %s %s", SEARCH, json.dumps([planted])))
+    assert f"{folder}/made.pem" in found["pem"]
+    assert found["known"] == [f"{folder}/some.conf"]
+
+
+def test_a_job_sees_no_secret_of_another_process(in_a_job: Job):
+    """Neither in a command line nor in an environment: the daemon's are root's."""
+    program = (
+        "import pathlib\n"
+        "for p in pathlib.Path('/proc').glob('[0-9]*/environ'):\n"
+        "    try: owner = p.parent.stat().st_uid; p.read_bytes(); print(owner)\n"
+        "    except OSError: pass\n"
+    )
+    readable = set(in_a_job(program).split())
+    assert readable == {"2001"}  # alice's own, which is the control

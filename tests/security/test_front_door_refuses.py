@@ -1,0 +1,300 @@
+"""What the front door refuses; beside each "no" its "yes"."""
+
+import json
+import re
+import socket
+import ssl
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+import requests
+
+from benchtop import compose, enrol
+from benchtop.settings import Settings
+from front_door import ask, form_of
+
+SignedIn = Callable[[str], requests.Session]
+
+HPC = "/jupyterhub/hpc"
+CLAIMS = [
+    "X-SSO-User",
+    "X_SSO_User",
+    "x-sso_user",
+    "REMOTE_USER",
+    "REMOTE-USER",
+    "X-Remote-User",
+    "X_Remote_User",
+    "X-Forwarded-User",
+    "HTTP_REMOTE_USER",
+]
+
+
+# ---- who somebody is ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("header", CLAIMS)
+def test_nobody_becomes_somebody_else_by_a_header(header: str, signed_in: SignedIn, settings: Settings):
+    claims = {header: "erin", "X-SSO-Groups": "facility-admins", "X-SSO-Sig": "0" * 40}
+    page = signed_in("carol").get(f"{settings.url}{HPC}/hub/home", headers=claims)
+    assert page.status_code == 200
+    assert 'user: "carol"' in page.text
+    assert "erin" not in page.text
+
+
+def test_erin_herself_is_erin(signed_in: SignedIn, settings: Settings):
+    assert 'user: "erin"' in signed_in("erin").get(f"{settings.url}{HPC}/hub/home").text
+
+
+@pytest.mark.parametrize("header", CLAIMS)
+def test_a_header_is_no_login(header: str, settings: Settings):
+    answer = ask(settings, f"{HPC}/hub/home", headers={header: "erin"})
+    assert answer.status == 303
+    assert answer.headers["location"].startswith(f"{settings.url}/mellon/login")
+
+
+@pytest.mark.parametrize("cookie", ["mellon-hub=0123456789abcdef0123456789abcdef", "mellon-hub=cookietest"])
+def test_an_invented_session_is_no_login(cookie: str, settings: Settings):
+    assert ask(settings, f"{HPC}/hub/home", headers={"Cookie": cookie}).status == 303
+
+
+# ---- whose server it is -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/user/erin",
+        "/user/erin/lab",
+        "/user/%65rin/",
+        "/user/carol/../erin/",
+        "/user/carol/%2e%2e/erin/",
+        "/user/carol/.%2e/erin/",
+        "/user/./erin/",
+        "//user//erin/",
+        "/hub/../user/erin/",
+        "/user/carol;/../erin/",
+        "/user/Erin/",
+        "/user/erin;x/",
+    ],
+)
+def test_a_server_opens_for_its_owner_alone(path: str, signed_in: SignedIn, settings: Settings):
+    page = ask(settings, f"{HPC}{path}", session=signed_in("carol"))
+    assert (page.status, page.heading) == (403, "You may not open this")
+
+
+@pytest.mark.parametrize(
+    "path", ["/user%2ferin/", "/user/carol%2f..%2ferin/", "/user%5cerin/", "/user%252ferin/lab"]
+)
+def test_an_encoded_slash_hides_no_name(path: str, signed_in: SignedIn, settings: Settings):
+    """Refused, or brought to the hub, which finds no such page; never to a server."""
+    assert ask(settings, f"{HPC}{path}", session=signed_in("carol")).status in {302, 404}
+
+
+def test_the_owner_gets_to_their_server_or_to_its_start(signed_in: SignedIn, settings: Settings):
+    page = ask(settings, f"{HPC}/user/carol/", session=signed_in("carol"))
+    assert page.status in {200, 302}
+
+
+# ---- what a person's server is told -------------------------------------------------------
+
+# Stands where a server of carol's would: behind Apache and the proxy, below her own address.
+LISTENER = """
+import http.client, http.server, json, pathlib
+class Told(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(204); self.end_headers()
+        print(json.dumps([[k.lower(), v] for k, v in self.headers.items()]), flush=True)
+    def log_message(self, *_): pass
+def route(method, body=None):
+    proxy = http.client.HTTPConnection("proxy", 8001, timeout=10)
+    proves = {"Authorization": "token " + pathlib.Path("/keys/proxy.token").read_text()}
+    proxy.request(method, "/api/routes/jupyterhub/hpc/user/carol/told", body, proves)
+    assert proxy.getresponse().status in (201, 204)
+server = http.server.HTTPServer(("", 0), Told)
+server.timeout = 30
+route("POST", json.dumps({"target": f"http://hub:{server.server_port}"}))
+try:
+    print("ready", flush=True)
+    server.handle_request()
+finally:
+    route("DELETE")
+"""
+
+
+@contextmanager
+def listener(settings: Settings) -> Iterator[Callable[[], dict[str, str]]]:
+    """A server at /user/carol/told; the result waits for one request and gives its headers."""
+    words = compose.command(settings, "exec", "-T", "hpc-1", "python3", "-c", LISTENER)
+    with subprocess.Popen(
+        words, cwd=settings.root, env=compose.environment(settings), stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+        said = process.stdout
+        yield lambda: dict(json.loads(said.readline()))
+
+
+def test_a_persons_server_learns_neither_mellons_cookie_nor_who_somebody_is(
+    signed_in: SignedIn, settings: Settings
+):
+    claims = dict.fromkeys(CLAIMS, "erin") | {"Cookie": "jupyterhub-user-carol=hers; ROUTEID=.elsewhere"}
+    with listener(settings) as told:
+        page = ask(settings, f"{HPC}/user/carol/told/x", session=signed_in("carol"), headers=claims)
+        headers = told()
+    assert page.status == 204
+    assert "jupyterhub-user-carol=hers" in headers["cookie"]  # the control: its own cookie arrives
+    assert "mellon" not in headers["cookie"]
+    assert "elsewhere" not in headers["cookie"]
+    assert not {name for name in headers if "sso" in name or ("user" in name and name != "user-agent")}
+    assert "erin" not in headers.values()
+
+
+# ---- mellon -------------------------------------------------------------------------------
+
+
+def test_the_sessions_cookie_is_for_this_name_alone_and_out_of_reach_of_scripts(
+    signed_in: SignedIn, settings: Settings
+):
+    (cookie,) = [c for c in signed_in("carol").cookies if c.name == "mellon-hub"]
+    assert cookie.domain == settings.name  # http.cookiejar writes a dot before a domain that was named
+    assert cookie.secure
+    assert cookie.has_nonstandard_attr("HttpOnly")
+    assert cookie.get_nonstandard_attr("SameSite") == "Lax"
+
+
+@pytest.mark.parametrize("verb", ["login", "logout"])
+@pytest.mark.parametrize(
+    "target", ["https://elsewhere.example/", "//elsewhere.example/", "https://{name}.elsewhere.example/"]
+)
+def test_nobody_is_sent_elsewhere(verb: str, target: str, settings: Settings):
+    target = target.format(name=settings.name)
+    assert ask(settings, f"/mellon/{verb}?ReturnTo={target}").status == 400
+
+
+@pytest.mark.parametrize("verb", ["login", "logout"])
+def test_people_are_sent_back_here(verb: str, settings: Settings):
+    assert ask(settings, f"/mellon/{verb}?ReturnTo={settings.url}/signed-out").status == 303
+
+
+def new_response(browser: requests.Session, settings: Settings) -> tuple[str, dict[str, str]]:
+    """What Keycloak gives a browser that is logged in there, to hand to Apache."""
+    browser.cookies.clear(domain=settings.name)
+    return form_of(browser.get(f"{settings.url}/"), "SAMLResponse")
+
+
+def test_an_answer_of_the_login_works_once(settings: Settings):
+    browser = enrol.login(settings, "erin")
+    action, answer = new_response(browser, settings)
+    assert browser.post(action, data=answer, allow_redirects=False).status_code == 303
+    again = browser.post(action, data=answer, allow_redirects=False)
+    assert again.status_code == 400
+    assert "used before" in again.text
+
+
+def test_an_answer_that_was_changed_or_belongs_elsewhere_does_not_work(settings: Settings):
+    browser = enrol.login(settings, "frank")
+    action, answer = new_response(browser, settings)
+    middle = len(answer["SAMLResponse"]) // 2
+    other = "A" if answer["SAMLResponse"][middle] != "A" else "B"
+    changed = answer["SAMLResponse"][:middle] + other + answer["SAMLResponse"][middle + 1 :]
+    refused = browser.post(action, data=answer | {"SAMLResponse": changed}, allow_redirects=False)
+    assert refused.status_code in {400, 403, 500}
+    assert "Traceback" not in refused.text
+    assert browser.get(f"{settings.url}/", allow_redirects=False).status_code == 303
+    stranger = enrol.session(settings)  # the login did not begin in this browser
+    assert stranger.post(action, data=answer, allow_redirects=False).status_code in {400, 403, 303}
+    assert stranger.get(f"{settings.url}/", allow_redirects=False).status_code == 303
+
+
+# ---- Keycloak -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/admin/",
+        "/admin/master/console/",
+        "/admin/realms/benchtop/users",
+        "//admin/",
+        "/ADMIN/",
+        "/realms/master",
+        "/realms/master/protocol/saml",
+        "/realms/benchtop",
+        "/realms/benchtop/account/",
+        "/realms/benchtop/protocol/openid-connect/token",
+        "/realms/benchtop/protocol/saml/clients/benchtop",
+        "/realms/benchtop/protocol/saml/../../../master/protocol/saml",
+        "/realms/benchtop/login-actions/%2e%2e/%2e%2e/master/",
+        "/realms/benchtop/login-actions/..%2f..%2fmaster/",
+        "/realms/benchtop/login-actions/..;/..;/master/",
+        "/resources/../admin/",
+        "/resources/%2e%2e/admin/",
+        "/resources/%252e%252e/admin/",
+        "/resources/..%5cadmin/",
+        "/resources/..;/admin/",
+        "/metrics",
+        "/health",
+        "/mellon/metadata",
+    ],
+)
+def test_of_keycloak_only_the_login_is_open(path: str, settings: Settings):
+    assert ask(settings, path, host=settings.login_name).status in {403, 404}
+
+
+def test_the_login_itself_is_open(front_door: requests.Session, settings: Settings):
+    assert ask(settings, "/realms/benchtop/protocol/saml/descriptor", host=settings.login_name).status == 200
+    page = front_door.get(f"{settings.url}/")
+    assert page.url.startswith(settings.login_url)
+    (style, *_) = re.findall(r'href="(/resources/[^"]+\.css)"', page.text)
+    assert ask(settings, style, host=settings.login_name).status == 200
+
+
+# ---- TLS and headers ----------------------------------------------------------------------
+
+
+def test_old_tls_is_refused(settings: Settings):
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        handshake(settings, highest=ssl.TLSVersion.TLSv1_2)
+
+
+def test_todays_tls_is_spoken(settings: Settings):
+    assert handshake(settings, highest=ssl.TLSVersion.TLSv1_3) == "TLSv1.3"
+
+
+def handshake(settings: Settings, *, highest: ssl.TLSVersion) -> str | None:
+    """Speak TLS, `highest` at most; the version that was agreed on."""
+    tls = ssl.create_default_context(cafile=str(settings.state / "ca" / "ca.pem"))
+    tls.minimum_version, tls.maximum_version = ssl.TLSVersion.MINIMUM_SUPPORTED, highest
+    raw = socket.create_connection((settings.bind, settings.port), timeout=10)
+    with raw, tls.wrap_socket(raw, server_hostname=settings.name) as secure:
+        return secure.version()
+
+
+@pytest.mark.parametrize("path", ["/", "/signed-out", "/nowhere", f"{HPC}/hub/home", "/assets/style.css"])
+def test_every_answer_carries_the_protecting_headers(path: str, signed_in: SignedIn, settings: Settings):
+    page = signed_in("carol").get(f"{settings.url}{path}")
+    assert page.headers["Strict-Transport-Security"] == "max-age=63072000"
+    assert page.headers["X-Content-Type-Options"] == "nosniff"
+    assert page.headers["Referrer-Policy"] == "same-origin"
+    assert page.headers["Server"] == "Apache"
+
+
+def test_another_name_gets_nothing(settings: Settings):
+    for name in ("elsewhere.example", f"x.{settings.name}"):
+        page = ask(settings, "/", headers={"Host": name})
+        assert page.status in {404, 421}
+        assert "location" not in page.headers
+    assert ask(settings, "/").status == 303
+
+
+def test_forwarding_headers_of_a_client_change_no_redirect(settings: Settings):
+    lies = {
+        "X-Forwarded-Host": "elsewhere.example",
+        "X-Forwarded-Proto": "http",
+        "Forwarded": "host=elsewhere.example",
+    }
+    answer = ask(settings, f"{HPC}/", headers=lies)
+    assert answer.headers["location"].startswith(f"{settings.url}/mellon/login")
+    assert "elsewhere" not in answer.headers["location"]
