@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import pytest
-from benchtop import compose, idtokens, secrets
-from benchtop.settings import Settings
 from testinfra.backend.base import CommandResult
 from testinfra.host import Host
+
+from benchtop import compose, idtokens, secrets
+from benchtop.settings import Settings
 from waiting import wait_until
 
 TOKEN = """

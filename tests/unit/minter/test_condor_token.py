@@ -6,6 +6,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import UTC, datetime, timedelta
 
 import jwt
+
 from benchtop_minter.grants import Grant, Person, condor_token
 
 KEY = bytes(range(32))
