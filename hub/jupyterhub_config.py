@@ -12,7 +12,7 @@ from urllib.parse import quote
 from jupyterhub import apihandlers
 from traitlets.config import get_config
 
-from benchtop_hub import health, identity
+from benchtop_hub import health, identity, names
 
 c = get_config()
 
@@ -28,6 +28,8 @@ def key(name: str) -> str:
     """A secret of this cell. It stays out of the environment and the command line."""
     return (KEYS / name).read_text().strip()
 
+
+names.ask_the_system()
 
 # ---- who may come in -------------------------------------------------------------------------------
 c.JupyterHub.authenticator_class = identity.SignedHeaderAuthenticator

@@ -60,8 +60,10 @@ def serve(listening: socket.socket) -> None:
     trust = os.environ.get("SSL_CERT_FILE")
     if report.TRUST.exists():
         os.environ["SSL_CERT_FILE"] = str(report.TRUST)
-    import aiohttp  # noqa: F401, PLC0415 reads what to trust once, as it is imported: JupyterHub's client has no setting
+    import aiohttp.connector  # noqa: PLC0415 reads what to trust once, as it is imported: JupyterHub's client has no setting
 
+    # By default a name is looked up once in ten minutes: too seldom for a gateway that may be made anew.
+    setattr(aiohttp.connector, "DefaultResolver", aiohttp.ThreadedResolver)  # noqa: B010 not exported
     os.environ.pop("SSL_CERT_FILE", None)  # what a person's programs trust is theirs
     if trust is not None:
         os.environ["SSL_CERT_FILE"] = trust
@@ -93,6 +95,8 @@ def main() -> int:
         serve(listening)
     except SystemExit as ending:
         if ending.code:
+            if isinstance(ending.code, str):  # what Python itself would print too late to be told
+                print(ending.code, file=sys.stderr)
             last_words()
         raise
     except Exception:

@@ -281,6 +281,13 @@ def test_every_answer_carries_the_protecting_headers(path: str, signed_in: Signe
     assert page.headers["Server"] == "Apache"
 
 
+def test_no_page_of_another_site_can_frame_the_login(settings: Settings):
+    page = enrol.session(settings).get(settings.url)
+    assert 'name="password"' in page.text
+    assert page.headers["X-Frame-Options"] == "SAMEORIGIN"
+    assert "frame-ancestors 'self'" in page.headers["Content-Security-Policy"]
+
+
 def test_another_name_gets_nothing(settings: Settings):
     for name in ("elsewhere.example", f"x.{settings.name}"):
         page = ask(settings, "/", headers={"Host": name})

@@ -116,8 +116,8 @@ def entries(ldif: str) -> list[dict[str, list[str]]]:
 @pytest.fixture
 def listed(service: Services) -> Document:
     """What the directory holds now, in the form that `apply-people` reads."""
-    search = "ldapsearch -Q -LLL -o ldif-wrap=no -Y EXTERNAL -H ldapi://%2Frun%2Fslapd%2Fldapi"
-    everything = entries(service("ldap").check_output(search.replace("%", "%%") + f" -b {BASE}"))
+    local = "ldapsearch -Q -LLL -o ldif-wrap=no -Y EXTERNAL -H ldapi://%2Frun%2Fslapd%2Fldapi"
+    everything = entries(service("ldap").check_output(f"{local} -b {BASE}"))
     return {
         "people": [
             {
