@@ -110,3 +110,5 @@ if __name__ == "__main__":
         main()
     except KeyboardInterrupt:
         sys.exit(130)
+    except OSError as error:
+        stop(f"The checkout cannot be written to ({error}): make room or take the right, then try again.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -14,6 +15,9 @@ from benchtop import base as base_image
 from benchtop import trust as trusting
 from benchtop.console import Problem
 from benchtop.settings import Settings
+
+# A full disk, a file of somebody else: not the tool's mistake
+BEYOND_US = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}
 
 pass_settings = click.make_pass_decorator(Settings)
 
@@ -212,8 +216,11 @@ def main() -> None:
     except click.ClickException as wrong:
         wrong.show()
         sys.exit(wrong.exit_code)
-    except Exception:
+    except Exception as wrong:
         console.log.exception("unexpected")
+        if isinstance(wrong, OSError) and wrong.errno in BEYOND_US:
+            console.complain(Problem(f"{wrong}: make room or give yourself the right, then try again."))
+            sys.exit(1)
         console.ERR.print(
             "[bold red]The tool itself failed; that is a mistake in it, not yours.[/bold red] "
             "What happened is at the end of .benchtop/log/benchtop.log."

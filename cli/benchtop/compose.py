@@ -189,7 +189,11 @@ def config(settings: Settings, *profiles: str) -> dict[str, Any]:
 
 def last_lines(settings: Settings, service: str, count: int = 12) -> list[str]:
     """The end of a service's log, for a message about it."""
-    done = run(settings, "logs", "--no-color", "--no-log-prefix", "--tail", str(count), service, check=False)
-    return [line.rstrip() for line in done.stdout.decode(errors="replace").splitlines() if line.strip()][
-        -count:
-    ]
+    return [line for line in log_text(settings, "--no-log-prefix", "--tail", str(count), service) if line]
+
+
+def log_text(settings: Settings, *args: str) -> list[str]:
+    """What `docker compose logs ARGS` prints, line by line, for a reader that is no terminal."""
+    text = run(settings, "logs", "--no-color", *args, check=False).stdout.decode(errors="replace")
+    # Compose begins each batch with “clear this line”, whoever reads it
+    return [line.replace("\x1b[2K", "").rstrip() for line in text.splitlines()]

@@ -152,8 +152,10 @@ def logs(settings: Settings, names: list[str]) -> None:
     require_engine()
     for name in names:
         _known(settings, name)
-    follow = ["--follow"] if sys.stdout.isatty() else []
-    compose.replace(settings, "logs", "--tail", "200", *follow, *names)
+    if sys.stdout.isatty():
+        compose.replace(settings, "logs", "--tail", "200", "--follow", *names)
+    for line in compose.log_text(settings, "--tail", "200", *names):
+        click.echo(line)
 
 
 def shell(settings: Settings, service: str | None, person: str | None) -> None:

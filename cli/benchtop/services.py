@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from benchtop import compose
@@ -77,7 +79,9 @@ def watch(
         if broken:
             raise trouble(settings, min(broken, key=_cause))
         if code:
-            raise Problem(*explain(settings, file.read_text(errors="replace").splitlines()))
+            lines = file.read_text(errors="replace").splitlines()
+            blamed = blame(lines, found.values())
+            raise trouble(settings, blamed) if blamed else Problem(*explain(settings, lines))
         if code == 0 and not waiting:
             return took
         if current.elapsed > WELL_WITHIN:
@@ -120,6 +124,12 @@ def trouble(settings: Settings, one: Container) -> Problem:
     )
 
 
+def blame(lines: Iterable[str], containers: Iterable[Container]) -> Container | None:
+    """The container that Compose gave up on, by what it said last."""
+    names = re.findall(r"container (\S+) (?:is unhealthy|exited)", "\n".join(lines))
+    return next((one for one in containers if names and one.name == names[-1]), None)
+
+
 def explain(settings: Settings, lines: list[str]) -> tuple[str, list[str]]:
     """A sentence for what made `docker compose up` fail, and its last lines."""
     text = "\n".join(lines)
@@ -147,11 +157,12 @@ def describe(name: str, one: Container | None) -> tuple[bool, str]:
         return False, "not there"
     said = " ".join(one.said.split())
     reason = f": {said[:160]}" if said else ""
+    again = f" again, fell over {one.restarts} times" if one.restarts else ""
     match one.state:
         case "running" if one.health == "unhealthy":
             text = f"unhealthy{reason}"
         case "running" if one.health == "starting":
-            text = f"starting{reason}"
+            text = f"starting{again}{reason}"
         case "running" if one.one_shot:
             text = "at work"
         case "running":

@@ -128,6 +128,7 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
     node = ""
     last_words = ""
     _address = ""
+    _submitted_at = float("-inf")
     _interrupted = False
     _refused: tuple[dict[str, str], form.Problem] | None = None
     _submission: "asyncio.Task[None] | None" = None
@@ -257,6 +258,7 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
             raise self._sorry(sentence, "submit") from None
         except (Refused, Unavailable) as trouble:
             raise self._sorry(self._trouble("submit", trouble), "minter") from None
+        self._submitted_at = time.monotonic()
         if not number.isdecimal():
             raise self._sorry(f"{self.scheduler} gave the session no number.", "submit")
         self.job_id = number
@@ -339,10 +341,15 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
             await asyncio.sleep(0.1)
         raise self._sorry(f"The job runs on {self.node}, but JupyterLab does not answer there.", "no-answer")
 
+    def _age(self, most: float) -> float:
+        # An answer from before the job was submitted does not know of it: by that one it would be gone,
+        # and nobody would end it when a start is cancelled in its first seconds.
+        return max(0.0, min(most, time.monotonic() - self._submitted_at))
+
     async def _look(self, max_age: float) -> jobs.Job | None:
         """The job while it lives, None when the scheduler does not say. Raises SessionFailed if it ended."""
         try:
-            job = await self.cluster.queue.job(self.job_id, self.user.name, max_age=max_age)
+            job = await self.cluster.queue.job(self.job_id, self.user.name, max_age=self._age(max_age))
         except jobs.Unknown as unknown:
             self.log.warning("queue unknown user=%s job=%s: %s", self.user.name, self.job_id, unknown)
             self._stage = (self._stage[0], "The scheduler does not answer at the moment; still trying.")
@@ -353,9 +360,10 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
         if job.alive:
             self.job_status = f"{job.state} {job.node}".strip()
             return job
+        # the state first: a job that was cancelled in the queue keeps the reason why it waited there
         why = (
-            self.reasons.get(job.reason)
-            or _ENDS.get(job.state)
+            _ENDS.get(job.state)
+            or self.reasons.get(job.reason)
             or f"{job.state.lower()}, {job.reason}".rstrip(", ")
         )
         raise self._sorry(f"Job {self.job_id} ended before JupyterLab could start: {why}.", "job-ended")
@@ -406,7 +414,7 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
             await self.stop()
             return 1
         try:
-            job = await self.cluster.queue.job(self.job_id, self.user.name, max_age=RUNNING_AGE)
+            job = await self.cluster.queue.job(self.job_id, self.user.name, max_age=self._age(RUNNING_AGE))
         except jobs.Unknown as unknown:
             self.log.warning("queue unknown user=%s job=%s: %s", self.user.name, self.job_id, unknown)
             return None

@@ -12,6 +12,7 @@ from benchtop.compose import container as read
         ({}, True, "healthy"),
         ({"health": ""}, True, "running"),
         ({"health": "starting"}, False, "starting"),
+        ({"health": "starting", "restarts": 2}, False, "starting again, fell over 2 times"),
         ({"health": "unhealthy", "said": "no slot\n  is up"}, False, "unhealthy: no slot is up"),
         ({"state": "exited", "exit_code": 0}, False, "stopped"),
         ({"state": "exited", "exit_code": 3}, False, "ended with exit code 3"),
@@ -60,6 +61,20 @@ def test_what_compose_says_is_explained(settings, said, message):
     sentence, details = services.explain(settings, ["first", said])
     assert message in sentence
     assert said in details
+
+
+@pytest.mark.parametrize(
+    ("said", "blamed"),
+    [
+        ("dependency failed to start: container benchtop-apache-1 is unhealthy", True),
+        ("dependency failed to start: container benchtop-apache-1 exited (3)", True),
+        ("dependency failed to start: container benchtop-ldap-1 is unhealthy", False),
+        ("something else", False),
+    ],
+)
+def test_the_container_that_compose_gave_up_on_is_found(container, said, blamed):
+    one = container()
+    assert (services.blame([" Container benchtop-apache-1  Waiting", said], [one]) is one) is blamed
 
 
 def test_a_container_is_read_from_what_the_engine_says(container):

@@ -3,6 +3,7 @@
 
 import asyncio
 import logging
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -31,6 +32,7 @@ class Cluster:
         self.on_submit: asyncio.Event | None = None
         self.refuse: Exception | None = None
         self.cancels_fail = 0
+        self.oldest = 0.0
         self.queue = self
 
     async def choices(self, person):
@@ -61,6 +63,7 @@ class Cluster:
 
     async def job(self, number, person, *, max_age=1.0):
         assert number == "42"
+        self.oldest = max_age
         await asyncio.sleep(0)
         if isinstance(self.said, Exception):
             raise self.said
@@ -246,6 +249,26 @@ def test_an_unknown_answer_keeps_the_session(session, cluster):
     cluster.said = jobs.Unknown("Zero Bytes were transmitted or received")
     assert asyncio.run(session.poll()) is None
     assert session.get_state()["job_id"] == "42"
+
+
+def test_an_answer_from_before_the_job_is_not_believed(session, cluster):
+    async def at_once():
+        began = time.monotonic()
+        await session._submit(GRANTED)
+        assert await session.poll() is None
+        return time.monotonic() - began
+
+    assert asyncio.run(at_once()) > cluster.oldest
+    session._submitted_at -= 3600
+    asyncio.run(session.poll())
+    assert cluster.oldest == session_module.RUNNING_AGE  # the control: later, all share one answer
+
+
+def test_a_job_that_is_cancelled_in_the_queue_is_not_told_by_why_it_waited(session, cluster):
+    cluster.said = jobs.Job("CANCELLED", "", "QOSMaxGRESPerUser")
+    with pytest.raises(SpawnException) as failed:
+        start(session)
+    assert "Job 42 ended before JupyterLab could start: it was cancelled." in str(failed.value)
 
 
 def test_a_job_whose_start_was_cut_off_by_a_restart_is_ended(session, cluster):
