@@ -183,7 +183,7 @@ def shell(settings: Settings, service: str | None, person: str | None) -> None:
 
 
 # Where a person of a cluster gets a shell.
-NODES = {"hpc": "gpu-1"}
+NODES = {"hpc": "gpu-1", "htc": "condor-ep-1"}
 
 
 def _known(settings: Settings, service: str) -> None:

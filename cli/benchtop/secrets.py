@@ -19,16 +19,17 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from argon2 import PasswordHasher
 from pydantic import BaseModel, TypeAdapter
 
-from benchtop import pki, render
+from benchtop import idtokens, pki, render
 from benchtop.settings import Settings
 
 # Each cluster with its cells. A further cell or cluster is one more word here.
-CLUSTERS: Mapping[str, tuple[str, ...]] = {"hpc": ("hpc-1",)}
+CLUSTERS: Mapping[str, tuple[str, ...]] = {"hpc": ("hpc-1",), "htc": ("htc-1",)}
 
 # Who binds to the directory, each with a password of its own.
 LDAP_SERVICES = ("keycloak", "nslcd", "apache")
@@ -178,6 +179,8 @@ def _volumes(settings: Settings, now: datetime) -> dict[str, dict[str, bytes]]:
     gateway_pem, gateway_key = issue("apache-gateway", edge, "server", "apache")
     client = b"".join(issue("apache-client", edge, "client", "apache"))
     slurm_key, jwt_key = _bytes(settings, "slurm.key", 1024), _bytes(settings, "jwt.key", 32)
+    pool_key, people_key = _bytes(settings, "condor-pool.key", 32), _bytes(settings, "condor-people.key", 32)
+    minted_with = {"hpc": {"jwt.key": jwt_key}, "htc": {"people.key": people_key}}
     accounting = password("slurm-database.password")
     ldap = {name: password(f"ldap-{name}.password") for name in LDAP_SERVICES}
 
@@ -212,8 +215,18 @@ def _volumes(settings: Settings, now: datetime) -> dict[str, dict[str, bytes]]:
         "keys-slurm": {"slurm.key": slurm_key},
         "keys-slurmctld": {"slurm.key": slurm_key, "jwt.key": jwt_key},
         "keys-slurmdbd": {"slurm.key": slurm_key, "jwt.key": jwt_key, "database.password": accounting},
+        "keys-condor-cm": {
+            "passwords.d/POOL": idtokens.stored(pool_key),
+            "passwords.d/people": idtokens.stored(people_key),
+        },
+        "keys-condor-ap": {"passwords.d/people": idtokens.stored(people_key)},
+        "keys-condor-ep": {},
         "trust": {"ca.pem": facility_pem, "edge-ca.pem": edge_pem, "bundle.pem": facility_pem + edge_pem},
     }
+    for machine, allowed in idtokens.AUTHORIZATIONS.items():
+        make = partial(idtokens.daemon_token, pool_key, allowed)
+        shown = _secret(settings, f"condor-{machine}.idtoken", make)
+        volumes[f"keys-condor-{machine}"]["tokens.d/pool"] = shown.encode()
     template = settings.root / "keycloak" / "realm.json"
     volumes["keys-keycloak"]["import/benchtop-realm.json"] = render.realm(
         template.read_text(),
@@ -230,7 +243,7 @@ def _volumes(settings: Settings, now: datetime) -> dict[str, dict[str, bytes]]:
         minter_pem, minter_key = issue(f"{cluster}-minter", minter[cluster], "server", f"{cluster}-minter")
         minter_ca = (minter[cluster] / "ca.pem").read_bytes()
         volumes[f"keys-{cluster}-minter"] = {
-            "jwt.key": jwt_key,
+            **minted_with[cluster],
             "server.pem": minter_pem,
             "server.key": minter_key,
             "minter-ca.pem": minter_ca,

@@ -1,16 +1,17 @@
 """The cluster as this hub sees it: asked by command, in one person's name, and remembered for a while."""
 
 import time
-from collections.abc import Awaitable, Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar
 
-from benchtop_hub import commands, jobs, rights
+from benchtop_hub import commands, jobs
 from benchtop_hub.minter import Minter, Refused
 
 T = TypeVar("T")
-REMEMBER = 60.0  # seconds: as long may a change of rights take to reach the form; Slurm itself knows at once
+REMEMBER = 60.0  # seconds: as long may a change of rights take to reach the form; the scheduler knows at once
 
 
 @dataclass
@@ -19,45 +20,53 @@ class _Kept(Generic[T]):
     until: float
 
 
-class Cluster:
-    """Slurm, for the people of one hub."""
+class Cluster(ABC):
+    """A batch system, for the people of one hub."""
 
     def __init__(self, minter: Minter, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.minter = minter
-        self.queue = jobs.Queue(self._squeue)
+        self.queue = jobs.Queue(self._in_anybodys_name, self.parse)
         self._clock = clock
         self._kept: dict[str, _Kept[str]] = {}
 
     @classmethod
-    def reached_by(cls, minter_url: str, keys: str) -> "Cluster":
+    def reached_by(cls, minter_url: str, keys: str) -> Self:
         """The cluster whose minter answers at `minter_url` to the certificate in the folder `keys`."""
         return cls(Minter(minter_url, Path(keys)))
 
     async def run(
-        self, person: str, *command: str, stdin: str = "", env: dict[str, str] | None = None
+        self, person: str, *command: str, stdin: str = "", env: Mapping[str, str] | None = None
     ) -> str:
-        """Run one of Slurm's commands as `person`. Raises commands.Failed, minter.Refused or Unavailable."""
-        return await commands.run(*command, token=await self.minter.token(person), stdin=stdin, env=env)
+        """Run one of the scheduler's commands as `person`.
 
-    async def choices(self, person: str) -> list[rights.Choice]:
-        """What this person may use. Raises as `run` does."""
-        shown = await self._ask("partitions", person, "scontrol", "--oneliner", "--all", "show", "partition")
-        qos = await self._ask("qos", person, *_SACCTMGR, "qos", f"format={rights.QOS}")
-        assoc = await self._ask(
-            f"assoc {person}", person, *_SACCTMGR, "assoc", "where", f"user={person}",
-            f"format={rights.ASSOCIATIONS}",
-        )  # fmt: skip
-        parts = rights.partitions(shown, await self._nodes(person))
-        return rights.choices(parts, rights.qualities(qos), rights.associations(assoc))
+        Raises commands.Failed, minter.Refused or minter.Unavailable.
+        """
+        shown = self.showing(person, await self.minter.token(person))
+        return await commands.run(*command, stdin=stdin, env={**(env or {}), **shown})
 
+    @abstractmethod
+    def showing(self, person: str, token: str) -> dict[str, str]:
+        """The variables by which a command shows the token of a person."""
+
+    @abstractmethod
+    async def listing(self, person: str) -> str:
+        """What the scheduler says of the jobs in its queue, asked in one person's name."""
+
+    @abstractmethod
+    def parse(self, listing: str) -> Mapping[str, jobs.Job]:
+        """The jobs of a listing, by number."""
+
+    @abstractmethod
     async def is_node(self, name: str, person: str) -> bool:
         """Is this a node of the cluster? A session is looked for nowhere else."""
-        return name in rights.node_names(await self._nodes(person))
 
-    async def _nodes(self, person: str) -> str:
-        return await self._ask(
-            "nodes", person, "sinfo", "--all", "--noheader", "--Node", f"--format={rights.NODES}"
-        )
+    @abstractmethod
+    async def cancel(self, number: str, person: str) -> bool:
+        """Tell the scheduler to end a job; False when it knows no such job. Raises as `run` does."""
+
+    async def insist(self, number: str, person: str) -> None:
+        """What is left to do for a job that was cancelled and does not end: here, to say it again."""
+        await self.cancel(number, person)
 
     async def _ask(self, what: str, person: str, *command: str) -> str:
         kept = self._kept.get(what)
@@ -66,17 +75,11 @@ class Cluster:
             kept = self._kept[what] = _Kept(answer, self._clock() + REMEMBER)
         return kept.value
 
-    async def _squeue(self, person: str) -> str:
+    async def _in_anybodys_name(self, person: str) -> str:
         """The whole queue: everybody may see it, so it may be asked in anybody's name."""
-        ask: Callable[[str], Awaitable[str]] = lambda who: self.run(  # noqa: E731
-            who, "squeue", "--all", "--noheader", "--states=all", f"--format={jobs.FORMAT}"
-        )
         for who in dict.fromkeys((person, *self.minter.known())):
             try:
-                return await ask(who)
+                return await self.listing(who)
             except Refused as refused:  # somebody who left: their jobs are still looked at
                 why = refused
         raise why
-
-
-_SACCTMGR = ("sacctmgr", "--noheader", "--parsable2", "--readonly", "show")

@@ -1,10 +1,10 @@
-"""Slurm's commands, run as one person by their token. No shell, no secret among the arguments."""
+"""The scheduler's commands, run as one person by their token. No shell, no secret among the arguments."""
 
 import asyncio
 from collections.abc import Mapping
 
 PATH = "/usr/local/bin:/usr/bin:/bin"
-PATIENCE = 15.0  # seconds; Slurm's own MessageTimeout is 10
+PATIENCE = 15.0  # seconds; the schedulers' own time-outs are shorter
 
 
 class Failed(Exception):  # noqa: N818  # what it is, not that it is an error
@@ -13,18 +13,17 @@ class Failed(Exception):  # noqa: N818  # what it is, not that it is an error
 
 async def run(
     *command: str,
-    token: str,
     stdin: str = "",
     env: Mapping[str, str] | None = None,
     timeout: float = PATIENCE,
 ) -> str:
     """What the command printed.
 
-    token: of the person as whom it speaks to Slurm; env: further variables for it.
+    env: the whole of its environment but for what is the same for all; the person's token is in it.
     Raises Failed when it ends with an error or takes longer than `timeout` seconds.
     """
     # LC_ALL: messages are compared. TZ: times are read.
-    full = {"PATH": PATH, "LC_ALL": "C.UTF-8", "TZ": "UTC", **(env or {}), "SLURM_JWT": token}
+    full = {"PATH": PATH, "LC_ALL": "C.UTF-8", "TZ": "UTC", **(env or {})}
     process = await asyncio.create_subprocess_exec(
         *command,
         env=full,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, get_args
 
 from jinja2 import Environment, FileSystemLoader
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -24,6 +24,9 @@ FIELDS = {
 }
 NO_GPU = "none"
 DEFAULT_RUNTIME = 720  # minutes, or less where less is allowed
+
+
+AnyRequest = TypeVar("AnyRequest", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -103,33 +106,44 @@ class Granted:
 
 def read(sent: Mapping[str, Any]) -> Request:
     """A request from a form's fields (lists of one text) or from the API's JSON. Raises Refused."""
+    return understood(sent, Request, FIELDS, "Write one like 60.")
+
+
+def understood(
+    sent: Mapping[str, Any], kind: type[AnyRequest], fields: Mapping[str, str], like: str
+) -> AnyRequest:
+    """A request of any cluster: what was sent is well-formed, nothing more. Raises Refused.
+
+    fields: name → label; like: what to write where a number is wanted
+    """
     values: dict[str, Any] = {}
     for name, value in sent.items():
         if isinstance(value, list):
             if len(value) != 1:
-                raise Refused(Problem(name, str(value)[:80], "form", f"{_label(name)}: say it once, please."))
+                sentence = f"{_label(name, fields)}: say it once, please."
+                raise Refused(Problem(name, str(value)[:80], "form", sentence))
             values[name] = value[0]
         else:
             values[name] = value
     try:
-        return Request.model_validate(values)
+        return kind.model_validate(values)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         name = str(first["loc"][0]) if first["loc"] else "?"
         value = str(values.get(name, ""))[:80]
-        raise Refused(Problem(name, value, f"form/{first['type']}", _malformed(name, value))) from None
+        label = _label(name, fields)
+        if name not in fields:
+            sentence = f"{label} is nothing that a session can be asked for."
+        elif int not in get_args(kind.model_fields[name].annotation):
+            sentence = f"{label}: “{value}” is not one of the names to choose from."
+        else:
+            unit = " of minutes" if name == "runtime" else ""
+            sentence = f"{label}: “{value}” is not a number{unit}. {like}"
+        raise Refused(Problem(name, value, f"form/{first['type']}", sentence)) from None
 
 
-def _label(name: str) -> str:
-    return FIELDS.get(name, f"“{name[:40]}”")
-
-
-def _malformed(name: str, value: str) -> str:
-    if name not in FIELDS:
-        return f"{_label(name)} is nothing that a session can be asked for."
-    if name == "runtime":
-        return f"Runtime: “{value}” is not a number of minutes. Write one like 60."
-    return f"{_label(name)}: “{value}” is not one of the names to choose from."
+def _label(name: str, fields: Mapping[str, str] = FIELDS) -> str:
+    return fields.get(name, f"“{name[:40]}”")
 
 
 def check(request: Request, choices: Sequence[Choice], *, support: str) -> Granted:

@@ -10,7 +10,8 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-FORMAT = "%i|%T|%B|%r"  # the reason last: it is free text
+FORMAT = "%i|%T|%B|%r"  # of squeue; the reason last: it is free text
+# States are Slurm's; what another scheduler says is translated.
 # Everything else is alive, states of later versions included: a suspended, requeued or completing job
 # still holds what it holds (upstream counts those as gone).
 # fmt: off
@@ -35,6 +36,7 @@ class Job:
     state: str
     node: str
     reason: str
+    lingers: bool = False  # ended, and yet the scheduler keeps it until somebody cancels it
 
     @property
     def alive(self) -> bool:
@@ -62,10 +64,15 @@ class Queue:
     """One cached answer, shared by all who ask."""
 
     def __init__(
-        self, ask: Callable[[str], Awaitable[str]], *, clock: Callable[[], float] = time.monotonic
+        self,
+        ask: Callable[[str], Awaitable[str]],
+        parse: Callable[[str], Mapping[str, Job]] = parse,
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """ask: gets squeue's answer in FORMAT, in the name of a person; may raise anything."""
+        """Ask: gets the scheduler's answer in the name of a person; parse: reads it. May raise anything."""
         self._ask = ask
+        self._parse = parse
         self._clock = clock
         self._jobs: Mapping[str, Job] | Unknown = Unknown("nobody has asked yet")
         self._asked_at = float("-inf")
@@ -91,7 +98,7 @@ class Queue:
     async def _refresh(self, person: str) -> None:
         asked_at = self._clock()
         try:
-            self._jobs = parse(await self._ask(person))
+            self._jobs = self._parse(await self._ask(person))
         except Exception as error:
             self._jobs = Unknown(f"{type(error).__name__}: {error}")
         self._asked_at = asked_at

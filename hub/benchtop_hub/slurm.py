@@ -1,45 +1,15 @@
-"""A session is a Slurm job: batchspawner's SlurmSpawner, with what a facility needs."""
+"""A session is a Slurm job."""
 
-import asyncio
-import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from functools import cache
-from html import escape
-from logging import Logger
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
-import aiohttp
-import batchspawner.api
 from batchspawner import SlurmSpawner
-from jupyterhub import apihandlers
-from jupyterhub.httpclient import fetch
-from jupyterhub.spawner import SpawnException
-from jupyterhub.utils import url_path_join
-from sqlalchemy import inspect
-from traitlets import Any as AnyTrait
-from traitlets import Integer, List, Unicode, default
+from traitlets import Integer, List, Unicode
 
-from benchtop_hub import commands, form, jobs, reports
+from benchtop_hub import commands, form, jobs, rights
 from benchtop_hub.cluster import Cluster
-from benchtop_hub.identity import ForPerson, request_id
-from benchtop_hub.minter import Refused, Unavailable
-
-# Importing batchspawner mounts a handler that sets whatever attribute of a spawner a job names. It is
-# taken away again before JupyterHub reads the list; ours (reports.py) takes the two things a job may say.
-apihandlers.default_handlers[:] = [
-    entry for entry in apihandlers.default_handlers if entry[1] is not batchspawner.api.BatchSpawnerAPIHandler
-]
-apihandlers.default_handlers.extend(
-    entry for entry in reports.default_handlers if entry not in apihandlers.default_handlers
-)
-
-STARTING_AGE = 1.0  # seconds: how old an answer of the queue may be while a session starts or stops
-RUNNING_AGE = 5.0  # … and while it runs
-ANSWER_PATIENCE = 120.0  # seconds from the job's report until JupyterLab must answer; it takes two
-LEAD = 10  # seconds before upstream's time-out, whose message says nothing of the queue
-STOP_PATIENCE = 30.0  # seconds until stopping goes on in the background; Slurm's KillWait is 10
-TROUBLES = (commands.Failed, Unavailable, Refused)
+from benchtop_hub.session import BatchSession
 
 SCRIPT = """\
 #!/bin/bash
@@ -48,148 +18,106 @@ SCRIPT = """\
 unset SLURM_JWT
 exec {python} -I -m benchtop_lab.session
 """
+_SACCTMGR = ("sacctmgr", "--noheader", "--parsable2", "--readonly", "show")
 
 
-@cache
-def _shared(minter: str, keys: str) -> Cluster:
-    """One view of the cluster for all sessions of the hub."""
-    return Cluster.reached_by(minter, keys)
+class SlurmCluster(Cluster):
+    """Slurm, for the people of one hub."""
+
+    def showing(self, person: str, token: str) -> dict[str, str]:
+        """As slurm.schedmd.com/jwt.html has it."""
+        return {"SLURM_JWT": token}
+
+    async def listing(self, person: str) -> str:
+        """Every job that slurmctld still knows."""
+        return await self.run(
+            person, "squeue", "--all", "--noheader", "--states=all", f"--format={jobs.FORMAT}"
+        )
+
+    def parse(self, listing: str) -> Mapping[str, jobs.Job]:
+        """By squeue's own words."""
+        return jobs.parse(listing)
+
+    async def cancel(self, number: str, person: str) -> bool:
+        """Scancel; False when there is no such job."""
+        try:
+            await self.run(person, "scancel", number)
+        except commands.Failed as failed:
+            if "Invalid job id" in str(failed):
+                return False
+            raise
+        return True
+
+    async def choices(self, person: str) -> list[rights.Choice]:
+        """What this person may use. Raises as `run` does."""
+        shown = await self._ask("partitions", person, "scontrol", "--oneliner", "--all", "show", "partition")
+        qos = await self._ask("qos", person, *_SACCTMGR, "qos", f"format={rights.QOS}")
+        assoc = await self._ask(
+            f"assoc {person}", person, *_SACCTMGR, "assoc", "where", f"user={person}",
+            f"format={rights.ASSOCIATIONS}",
+        )  # fmt: skip
+        parts = rights.partitions(shown, await self._nodes(person))
+        return rights.choices(parts, rights.qualities(qos), rights.associations(assoc))
+
+    async def is_node(self, name: str, person: str) -> bool:
+        """By sinfo."""
+        return name in rights.node_names(await self._nodes(person))
+
+    async def _nodes(self, person: str) -> str:
+        return await self._ask(
+            "nodes", person, "sinfo", "--all", "--noheader", "--Node", f"--format={rights.NODES}"
+        )
 
 
-class SessionFailed(SpawnException):
-    """A session that could not start. Of a SpawnException, upstream's page shows nothing but "failed"."""
+class SlurmSession(BatchSession[form.Request, form.Granted, SlurmCluster], SlurmSpawner):
+    """batchspawner's SlurmSpawner, with what a facility needs: see BatchSession.
 
-    def __init__(self, sentence: str, html: str, reason: str) -> None:
-        super().__init__(sentence, reason=reason, message_html=html, status_code=500)
-        self.jupyterhub_message = sentence
-        self.jupyterhub_html_message = html
-
-
-class SlurmSession(SlurmSpawner):
-    """batchspawner's SlurmSpawner, with what a facility needs.
-
-    - Commands run as the person, by a token of minutes; upstream needs root and sudo on the hub.
-    - One cached query answers every poll; upstream runs one squeue a session (#329).
-    - An unknown answer is "unknown", never "gone"; upstream drops the session and leaks its job (#315).
-      Suspended and requeued jobs are alive; upstream gives them up.
-    - What was submitted is saved at once; upstream loses a job that pends while the hub restarts.
-    - A job that ends before its session answers is noticed; upstream waits for the time-out (#215).
-    - Port reports are checked (reports.py); upstream takes any attribute from any job of the user.
-    - The first answer of the session is awaited, not polled for with a growing, random delay.
+    - Suspended and requeued jobs are alive; upstream gives them up.
     - No part of the job script comes from a person, and no secret is in it.
     """
 
-    minter = Unicode(help="Address of the cluster's minter, like https://hpc-minter:8600").tag(config=True)
-    keys = Unicode("/keys", help="Folder of the certificates that the minter knows.").tag(config=True)
-    cell = Unicode(help="This hub's name: in job names and in the log.").tag(config=True)
-    home = Unicode("/home/{username}", help="A person's home on the nodes.").tag(config=True)
-    lab_python = Unicode("/opt/lab/bin/python", help="The Python of sessions, on the nodes.").tag(config=True)
-    log_name = Unicode(".benchtop-session.log", help="In the home: what the latest session said.").tag(
-        config=True
-    )
-    templates = Unicode("/etc/jupyterhub/templates", help="Folder of form.html.").tag(config=True)
-    support = Unicode("the support", help="Whom a person may ask for more.").tag(config=True)
+    scheduler = "Slurm"
+    cluster_kind = SlurmCluster
+    fields = form.FIELDS
+    reasons: ClassVar[Mapping[str, str]] = {
+        "Resources": "all fitting nodes are busy",
+        "Priority": "others are before you",
+        "QOSMaxJobsPerUserLimit": "you have as many jobs as you may have at a time",
+        "QOSMaxGRESPerUser": "you hold as many GPUs as you may have at a time",
+        "QOSMaxCpuPerUserLimit": "you hold as many CPUs as you may have at a time",
+        "AssocMaxJobsLimit": "you have as many jobs as you may have at a time",
+        "ReqNodeNotAvail": "the nodes are not available",
+        "PartitionDown": "the partition is closed",
+        "NodeDown": "the node is down",
+        "NonZeroExitCode": "JupyterLab stopped by itself",
+        "TimeLimit": "its time was over",
+        "OutOfMemory": "it needed more memory than it had asked for",
+    }
+
     preferred_partitions = List(
         Unicode(), help="The form starts with the first of these that the person may use."
     ).tag(config=True)
     cores = Integer(1, help="CPUs of a session.").tag(config=True)
     memory = Unicode("1G", help="Memory of a session, as sbatch --mem takes it.").tag(config=True)
-    cluster: Cluster
-    cluster = AnyTrait(help="The view of the cluster; shared by all sessions of the hub.")  # type: ignore[assignment]
 
-    node = ""
-    last_words = ""
-    _address = ""
-    _submitted_at = float("-inf")
-    _interrupted = False
-    _granted: form.Granted | None = None
-    _refused: tuple[dict[str, str], form.Problem] | None = None
-    _submission: "asyncio.Task[None] | None" = None
-    _reported: "asyncio.Future[int] | None" = None
-    _stage: tuple[int, str] = (5, "Asking the scheduler for a job.")
+    def read(self, sent: Mapping[str, object]) -> form.Request:
+        """By form.read."""
+        return form.read(sent)
 
-    @default("cluster")
-    def _cluster(self) -> Cluster:
-        return _shared(self.minter, self.keys)
+    async def check(self, request: form.Request) -> form.Granted:
+        """Against what Slurm grants this person now."""
+        return form.check(request, await self._choices(), support=self.support)
 
-    @default("env_keep")
-    def _nothing_of_the_hub(self) -> list[str]:
-        return []  # upstream hands the hub's own PATH and the like to the session
+    async def draw(self, sent: Mapping[str, str], problem: form.Problem | None) -> str:
+        """The form with what this person may use."""
+        return form.render(Path(self.templates), await self._choices(), sent, problem, support=self.support)
 
-    @default("apply_user_options")
-    def _start_applies(self) -> Callable[[object, object], None]:
-        return lambda spawner, options: None  # start() checks: nothing that is configured can go round it
+    async def _choices(self) -> list[rights.Choice]:
+        return form.prefer(await self.cluster.choices(self.user.name), self.preferred_partitions)
 
-    # ---- what may be asked for ------------------------------------------------------------
-
-    @default("options_form")
-    def _has_form(self) -> Callable[["SlurmSession"], Awaitable[str]]:
-        return SlurmSession._form
-
-    async def _form(self) -> str:
-        sent, problem = self._refused or ({}, None)
-        self._refused = None
-        try:
-            choices = form.prefer(await self.cluster.choices(self.user.name), self.preferred_partitions)
-        except TROUBLES as trouble:
-            return form.unavailable(self._trouble("form", trouble))
-        return form.render(Path(self.templates), choices, sent, problem, support=self.support)
-
-    async def options_from_form(self, form_data: Mapping[str, list[str]]) -> dict[str, Any]:
-        """What a form said, as it is kept and shown again; refused here, so that the form comes back."""
-        sent = {name: value for name, value in form_data.items() if name != "_xsrf"}
-        try:
-            request = form.read(sent)
-            await self._checked(request)
-        except form.Refused as refused:
-            self._refused = {n: str(v[0]) for n, v in sent.items() if v and n in form.FIELDS}, refused.problem
-            raise self._refusal(refused.problem) from None
-        return request.model_dump()
-
-    async def options_from_query(self, query_data: Mapping[str, list[str]]) -> dict[str, Any]:
-        """A link fills the form in; it starts nothing: upstream starts a session for whoever follows it."""
-        sent = {name: str(value[0]) for name, value in query_data.items() if name in form.FIELDS}
-        self._refused = sent, form.Problem("", "", "", "")
-        raise ForPerson(
-            400, "a link does not start a session", "Look at what the link filled in, then press Start."
-        )
-
-    async def _checked(self, request: form.Request) -> form.Granted:
-        try:
-            choices = form.prefer(await self.cluster.choices(self.user.name), self.preferred_partitions)
-        except TROUBLES as trouble:
-            raise ForPerson(503, "rights unknown", self._trouble("rights", trouble)) from None
-        return form.check(request, choices, support=self.support)
-
-    def _refusal(self, problem: form.Problem) -> ForPerson:
-        self.log.warning(
-            "spawn refused user=%s cell=%s field=%s value=%r rule=%s request=%s",
-            self.user.name, self.cell, problem.field, problem.value, problem.rule,
-            request_id(self.handler) if self.handler else "-",
-        )  # fmt: skip
-        return ForPerson(400, f"{problem.field} refused by {problem.rule}", problem.sentence)
-
-    def _trouble(self, what: str, trouble: Exception) -> str:
-        self.log.error(
-            "scheduler trouble user=%s cell=%s during=%s: %s", self.user.name, self.cell, what, trouble
-        )
-        if isinstance(trouble, Refused):
-            return f"The cluster does not let you in: {trouble} Ask {self.support}."
-        return (
-            f"The scheduler does not answer. Try again in a minute, and tell {self.support} if it stays so."
-        )
-
-    # ---- start ------------------------------------------------------------------------------
-
-    def user_env(self, env: dict[str, str]) -> dict[str, str]:
-        """Who and where; upstream looks into the hub's passwd, which knows nobody."""
-        name = self.user.name
-        env.update(USER=name, LOGNAME=name, HOME=self.home.format(username=name), SHELL="/bin/bash")
-        return env
-
-    def job_name(self) -> str:
-        """Tells in squeue whose session of which cell a job is."""
-        return "-".join(filter(None, ("jh", self.cell, self.user.name, self.name)))
+    def place(self, granted: form.Granted) -> str:
+        """Its partition."""
+        return f"partition {granted.partition}"
 
     def submit_command(self, granted: form.Granted) -> list[str]:
         """The sbatch command: names and numbers that were checked, and no secret."""
@@ -213,313 +141,19 @@ class SlurmSession(SlurmSpawner):
             *([f"--gres={granted.gres}"] if granted.gres else []),
         ]
 
-    async def start(self) -> str:
-        """Submit the job and return the session's address as soon as it answers."""
-        try:
-            granted = await self._checked(form.read(self.user_options))
-        except form.Refused as refused:
-            raise self._refusal(refused.problem) from None
-        self.port = 0  # the session finds one and reports it
-        self.node = self.last_words = ""
-        self._reported = asyncio.get_running_loop().create_future()
-        self._stage = (5, "Asking the scheduler for a job.")
-        # A task of its own, which a cancelled start does not cancel: nobody would know of the job.
-        self._submission = asyncio.create_task(self._submit(granted))
-        await asyncio.shield(self._submission)
-        port = await self._until_reported(granted)
-        url = f"http://{self.node}:{port}"
-        await self._until_answering(url_path_join(url, self.server.base_url, "api"))
-        self._stage = (95, "JupyterLab answers.")
-        self._address = url
-        self.log.info(
-            "session started user=%s cell=%s job=%s at=%s:%s",
-            self.user.name,
-            self.cell,
-            self.job_id,
-            self.node,
-            port,
-        )
-        return url
-
-    async def _submit(self, granted: form.Granted) -> None:
-        env = {**self.get_env(), "LANG": "C.UTF-8", "PATH": f"{Path(self.lab_python).parent}:{commands.PATH}"}
+    async def send(self, granted: form.Granted, env: Mapping[str, str]) -> str:
+        """By sbatch, which hands its own environment on to the job."""
         script = SCRIPT.format(python=self.lab_python)
-        try:
-            said = await self.cluster.run(
-                self.user.name, *self.submit_command(granted), stdin=script, env=env
-            )
-        except commands.Failed as failed:
-            self.log.warning("spawn refused user=%s cell=%s by=slurm: %s", self.user.name, self.cell, failed)
-            raise self._sorry(f"Slurm does not accept the session: {_plain(str(failed))}", "submit") from None
-        except (Refused, Unavailable) as trouble:
-            raise self._sorry(self._trouble("submit", trouble), "minter") from None
-        self._submitted_at = time.monotonic()
+        said = await self.cluster.run(self.user.name, *self.submit_command(granted), stdin=script, env=env)
         # one line, of which the first part is the number: Slurm prints warnings before it
-        self.job_id = said.strip().splitlines()[-1].split(";")[0]
-        if not self.job_id.isdecimal():
-            raise self._sorry("Slurm gave the session no number.", "submit")
-        self._save()
-        self._stage = (15, f"Job {self.job_id} is in the queue of partition {granted.partition}.")
-        self.log.info(
-            "session submitted user=%s cell=%s job=%s partition=%s account=%s qos=%s gres=%s minutes=%d",
-            self.user.name, self.cell, self.job_id, granted.partition, granted.account, granted.qos,
-            granted.gres or "-", granted.runtime,
-        )  # fmt: skip
+        return said.strip().splitlines()[-1].split(";")[0]
 
-    def _save(self) -> None:
-        # A hub that is restarted now finds the job in its database and ends it. Upstream saves only
-        # when the session runs, and the job of a session that was waiting belongs to nobody.
-        self.orm_spawner.state = self.get_state()
-        inspect(self.orm_spawner).session.commit()
-
-    async def _until_reported(self, granted: form.Granted) -> int:
-        """The port, once the job said it, with `node` known."""
-        reported = self._reported = self._reported or asyncio.get_running_loop().create_future()
-        end = time.monotonic() + self.start_timeout - LEAD
-        while time.monotonic() < end:
-            done, _ = await asyncio.wait({reported}, timeout=STARTING_AGE)
-            # a report came from a running job: the next answer of the queue must be younger than it
-            job = await self._look(0.0 if done else STARTING_AGE)
-            if job is None:
-                continue
-            if not job.waiting and job.node:
-                await self._at(job.node)
-                self._stage = (50, f"The job runs on {self.node}. JupyterLab is starting.")
-                if done:
-                    self._stage = (75, f"JupyterLab is coming up on {self.node}.")
-                    return reported.result()
-            elif job.waiting:
-                why = _REASONS.get(job.reason, f"Slurm says “{job.reason}”" if job.reason else "")
-                self._stage = (
-                    20,
-                    f"Waiting in the queue of partition {granted.partition}{f': {why}' if why else ''}.",
-                )
-            if done:
-                await asyncio.sleep(0.1)  # reported, and yet not running by the queue: it lags for an instant
-        raise self._sorry(
-            f"The session did not start within {self.start_timeout // 60} minutes and was given up. "
-            f"The last that was known: {self._stage[1]}",
-            "queue",
-        )
-
-    async def _at(self, node: str) -> None:
-        if node == self.node:
-            return
-        if not await self.cluster.is_node(node, self.user.name):
-            raise self._sorry("The session runs on a node that the cluster does not know.", "node")
-        self.node = node
-        self._save()
-
-    async def _until_answering(self, url: str) -> None:
-        # The session listens before it has loaded anything, so that one request waits for it there.
-        patience = aiohttp.ClientTimeout(total=None, sock_connect=5)
-        end = time.monotonic() + ANSWER_PATIENCE
-        while time.monotonic() < end:
-            asked = asyncio.create_task(
-                fetch(url, raise_for_status=False, allow_redirects=False, timeout=patience)
-            )
-            try:
-                while not asked.done() and time.monotonic() < end:
-                    await asyncio.wait({asked}, timeout=STARTING_AGE)
-                    await self._look(STARTING_AGE)
-                if not asked.done():
-                    break
-                answer = asked.result()
-            except (OSError, TimeoutError, aiohttp.ClientError) as error:
-                self.log.debug("session of %s does not answer yet: %s", self.user.name, error)
-                await asyncio.sleep(0.1)
-                continue
-            finally:
-                asked.cancel()
-            answer.release()
-            if answer.status < 500:
-                return
-            await asyncio.sleep(0.1)
-        raise self._sorry(f"The job runs on {self.node}, but JupyterLab does not answer there.", "no-answer")
-
-    def _age(self, most: float) -> float:
-        # An answer from before the job was submitted does not know of it: by that one it would be gone,
-        # and nobody would end it when a start is cancelled in its first seconds.
-        return max(0.0, min(most, time.monotonic() - self._submitted_at))
-
-    async def _look(self, max_age: float) -> jobs.Job | None:
-        """The job while it lives, None when the scheduler does not say. Raises SessionFailed if it ended."""
-        try:
-            job = await self.cluster.queue.job(self.job_id, self.user.name, max_age=self._age(max_age))
-        except jobs.Unknown as unknown:
-            self.log.warning("queue unknown user=%s job=%s: %s", self.user.name, self.job_id, unknown)
-            self._stage = (self._stage[0], "The scheduler does not answer at the moment; still trying.")
-            return None
-        if job is None:
-            raise self._sorry(f"Job {self.job_id} is no longer known to Slurm: somebody ended it.", "gone")
-        if job.alive:
-            self.job_status = f"{job.state} {job.node}".strip()
-            return job
-        # the state first: a job that was cancelled in the queue keeps the reason why it waited there
-        why = (
-            _ENDS.get(job.state)
-            or _REASONS.get(job.reason)
-            or f"{job.state.lower()}, {job.reason}".rstrip(", ")
-        )
-        raise self._sorry(f"Job {self.job_id} ended before JupyterLab could start: {why}.", "job-ended")
-
-    def _sorry(self, sentence: str, reason: str) -> SessionFailed:
-        """A start that failed, as the person reads it: a sentence, the session's last words, what to do."""
-        log = f"~/{self.log_name}"
-        advice = f"Its log is {log}. If it does not tell you more, ask {self.support}."
-        html = f"<p>{escape(sentence)}</p>"
-        if self.last_words:
-            html += f"<p>The last lines of {escape(log)}:</p><pre>{escape(self.last_words)}</pre>"
-        if reason not in {"job-ended", "no-answer"}:
-            advice = f"If it stays like this, ask {self.support}."
-        html += f"<p>{escape(advice)}</p>"
-        words = f" last words: {self.last_words[-400:]!r}" if self.last_words else ""
-        self.log.error(
-            "session failed user=%s cell=%s job=%s reason=%s: %s%s",
-            self.user.name, self.cell, self.job_id or "-", reason, sentence, words,
-        )  # fmt: skip
-        return SessionFailed(sentence, html, reason)
-
-    # ---- what the job says (reports.py) -----------------------------------------------------
-
-    def report_port(self, port: int) -> bool:
-        """The job says where it listens. False: nothing is waiting for it, or it said another port before."""
-        if self._reported is None or self.pending != "spawn":
-            return False
-        if not self._reported.done():
-            self._reported.set_result(port)
-        return not self._reported.cancelled() and self._reported.result() == port
-
-    def report_end(self, lines: str) -> bool:
-        """The job gives up before it listened, and says what its log says."""
-        if self._reported is None or self.pending != "spawn":
-            return False
-        self.last_words = lines
-        return True
-
-    # ---- while it runs ------------------------------------------------------------------------
-
-    async def poll(self) -> int | None:
-        """None while the job lives or nobody knows; 1 when it ended, 0 when there is none."""
-        if self._submission and not self._submission.done():
-            return None
-        if not self.job_id:
-            return 0
-        if self._interrupted:
-            await self.stop()
-            return 1
-        try:
-            job = await self.cluster.queue.job(self.job_id, self.user.name, max_age=self._age(RUNNING_AGE))
-        except jobs.Unknown as unknown:
-            self.log.warning("queue unknown user=%s job=%s: %s", self.user.name, self.job_id, unknown)
-            return None
-        if job is not None and job.alive:
-            self.job_status = f"{job.state} {job.node}".strip()
-            return None
-        how = f"{job.state} {job.reason}".strip() if job else "not in the queue"
-        self.log.info("session ended user=%s cell=%s job=%s: %s", self.user.name, self.cell, self.job_id, how)
-        return 1
-
-    async def stop(self, now: bool = False) -> None:
-        """End the job and wait until it is gone."""
-        if self._submission and not self._submission.done():
-            await asyncio.wait({self._submission})
-        if not self.job_id:
-            return
-        ending = asyncio.create_task(_end(self.cluster, self.user.name, self.job_id, self.log))
-        _endings.add(ending)  # the loop itself keeps no reference
-        ending.add_done_callback(_endings.discard)
-        if not now:
-            done, _ = await asyncio.wait({ending}, timeout=STOP_PATIENCE)
-            if not done:
-                self.log.error(
-                    "session does not end user=%s job=%s; still trying", self.user.name, self.job_id
-                )
-
-    def get_state(self) -> dict[str, Any]:
-        """What another hub process has to know."""
-        state: dict[str, Any] = super().get_state()
-        if self._address:
-            state["address"] = self._address
-        return state
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Know the job again. One that was being started is nobody's: its start went with that process."""
-        super().load_state(state)
-        self._address = state.get("address", "")
-        self._interrupted = bool(self.job_id and not self._address)
-
-    def clear_state(self) -> None:
-        """Forget the job, the tasks of its start included."""
-        super().clear_state()
-        self.node = self._address = ""
-        self._interrupted = False
-        self._submission = self._reported = None
-
-    async def progress(self) -> AsyncGenerator[dict[str, Any], None]:
-        """What is happening, each change once, for the page that a person waits on."""
-        said: tuple[int, str] | None = None
-        while self.pending == "spawn":
-            if self._stage != said:
-                said = self._stage
-                yield {"progress": said[0], "message": said[1]}
-            await asyncio.sleep(0.2)
-
-
-_endings: set["asyncio.Task[None]"] = set()
-
-
-async def _end(cluster: Cluster, person: str, number: str, log: Logger, *, patience: float = 3600.0) -> None:
-    """Scancel until the job is gone: a scheduler that is away for a while must not cost a leaked job."""
-    end = time.monotonic() + patience
-    asked = False
-    while time.monotonic() < end:
-        try:
-            if not asked:
-                await cluster.run(person, "scancel", number)
-                asked = True
-            job = await cluster.queue.job(number, person, max_age=0.0)
-            if job is None or not job.alive:
-                return
-            await asyncio.sleep(0.2)
-        except commands.Failed as failed:
-            if "Invalid job id" in str(failed):
-                return
-            log.warning("scancel failed user=%s job=%s: %s", person, number, failed)
-            await asyncio.sleep(2)
-        except (Refused, Unavailable, jobs.Unknown) as trouble:
-            log.warning("scancel failed user=%s job=%s: %s", person, number, trouble)
-            await asyncio.sleep(2)
-    log.error("job leaked user=%s job=%s: end it with scancel", person, number)
-
-
-def _plain(said: str) -> str:
-    """Sbatch's complaint without its own name and prefixes."""
-    lines = [
-        line.removeprefix("sbatch: ").removeprefix("error: ") for line in said.splitlines() if line.strip()
-    ]
-    text = " ".join(lines).removeprefix("Batch job submission failed: ")
-    return text if text.endswith(".") else f"{text}."
-
-
-_REASONS = {
-    "Resources": "all fitting nodes are busy",
-    "Priority": "others are before you",
-    "QOSMaxJobsPerUserLimit": "you have as many jobs as you may have at a time",
-    "QOSMaxGRESPerUser": "you hold as many GPUs as you may have at a time",
-    "QOSMaxCpuPerUserLimit": "you hold as many CPUs as you may have at a time",
-    "AssocMaxJobsLimit": "you have as many jobs as you may have at a time",
-    "ReqNodeNotAvail": "the nodes are not available",
-    "PartitionDown": "the partition is closed",
-    "NodeDown": "the node is down",
-    "NonZeroExitCode": "JupyterLab stopped by itself",
-    "TimeLimit": "its time was over",
-    "OutOfMemory": "it needed more memory than it had asked for",
-}
-_ENDS = {
-    "CANCELLED": "it was cancelled",
-    "TIMEOUT": "its time was over",
-    "OUT_OF_MEMORY": "it needed more memory than it had asked for",
-    "NODE_FAIL": "its node failed",
-    "PREEMPTED": "a job with a higher right took its place",
-}
+    def plain(self, complaint: str) -> str:
+        """Sbatch's complaint without its own name and prefixes."""
+        lines = [
+            line.removeprefix("sbatch: ").removeprefix("error: ")
+            for line in complaint.splitlines()
+            if line.strip()
+        ]
+        text = " ".join(lines).removeprefix("Batch job submission failed: ")
+        return text if text.endswith(".") else f"{text}."

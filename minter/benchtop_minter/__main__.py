@@ -8,17 +8,24 @@ import asyncio
 import logging
 import os
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from . import directory, grants, service
 
+# What a cluster's people are known by: the credential, and the file that holds the key it is made with.
+KINDS: Mapping[str, tuple[Callable[[bytes], grants.Mint], str]] = {
+    "hpc": (grants.slurm_token, "jwt.key"),
+    "htc": (grants.condor_token, "people.key"),
+}
 PORT = 8600
 HEALTH_PORT = 8601  # on loopback only
 
 
 async def run(cluster: str, keys: Path) -> None:
     """Serve until the process is ended."""
-    kinds = {"/token": grants.slurm_token((keys / "jwt.key").read_bytes())}
+    kind, key = KINDS[cluster]
+    kinds = {"/token": kind((keys / key).read_bytes())}
     minter = service.Minter(cluster, kinds, directory.lookup, directory.answers)
     service.serve(minter, keys, port=PORT, health_port=HEALTH_PORT)
     logging.getLogger("minter").info("serving cluster=%s kinds=%s", cluster, ",".join(kinds))
@@ -29,8 +36,8 @@ def main() -> None:
     """Read the environment and run."""
     logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(asctime)s %(levelname)s %(message)s")
     cluster = os.environ.get("CLUSTER", "")
-    if not cluster:
-        sys.exit("minter: CLUSTER must name the cluster that this minter serves, for example CLUSTER=hpc.")
+    if cluster not in KINDS:
+        sys.exit(f"minter: CLUSTER must name the cluster that this minter serves: {' or '.join(KINDS)}.")
     asyncio.run(run(cluster, Path(os.environ.get("KEYS", "/keys"))))
 
 

@@ -5,7 +5,10 @@ its own path; every kind passes the same `check`. Time is an argument, so that a
 patching.
 """
 
+import hashlib
+import hmac
 import re
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -74,5 +77,29 @@ def slurm_token(key: bytes) -> Mint:
         issued = int(now.timestamp())
         claims = {"sun": grant.person.name, "iat": issued, "exp": issued + int(grant.life.total_seconds())}
         return jwt.encode(claims, key, algorithm="HS256")
+
+    return mint
+
+
+def condor_token(key: bytes) -> Mint:
+    """HTCondor's kind: an IDTOKEN by which its bearer is that person at the access point of the pool htc.
+
+    key: the pool's signing key `people`, as it is before HTCondor scrambles it for its file. What signs is
+    derived from it by HKDF-SHA256 (32 bytes: one round), as in HTCondor's condor_auth_passwd.cpp; the names
+    are those of condor/config.d/10-pool.conf.
+    """
+    pseudorandom = hmac.new(b"htcondor", key, hashlib.sha256).digest()
+    signer = hmac.new(pseudorandom, b"master jwt\x01", hashlib.sha256).digest()
+
+    def mint(grant: Grant, now: datetime) -> str:
+        issued = int(now.timestamp())
+        claims = {
+            "iss": "htc.benchtop.example",
+            "sub": f"{grant.person.name}@benchtop.example",
+            "iat": issued,
+            "exp": issued + int(grant.life.total_seconds()),
+            "jti": secrets.token_hex(16),
+        }
+        return jwt.encode(claims, signer, algorithm="HS256", headers={"kid": "people"})
 
     return mint

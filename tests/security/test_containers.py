@@ -49,11 +49,15 @@ def test_each_starts_without_capabilities_and_cannot_gain_any(containers: Contai
 
 
 A_NODE = {"SETUID", "SETGID", "CHOWN", "KILL", "DAC_OVERRIDE", "SYS_PTRACE"}
+AN_EXECUTE_NODE = {"SETUID", "SETGID", "CHOWN", "KILL", "DAC_OVERRIDE"}
 MAY_ADD = {  # why: compose.yaml, beside each
     "volumes": {"CHOWN", "FOWNER", "DAC_OVERRIDE"},
     "gpu-1": A_NODE,
     "gpu-2": A_NODE,
     "cpu-1": A_NODE,
+    "condor-ap": {"SETUID", "SETGID", "CHOWN", "DAC_READ_SEARCH"},
+    "condor-ep-1": AN_EXECUTE_NODE,
+    "condor-ep-2": AN_EXECUTE_NODE,
 }
 
 

@@ -11,6 +11,7 @@ from jupyterhub import apihandlers
 from jupyterhub.spawner import SpawnException
 
 from benchtop_hub import commands, form, jobs, slurm
+from benchtop_hub import session as session_module
 from benchtop_hub.minter import Unavailable
 from benchtop_hub.rights import Choice, Limit
 
@@ -56,6 +57,10 @@ class Cluster:
             self.said = jobs.Job("CANCELLED", "gpu-1", "")
         return ""
 
+    async def cancel(self, number, person):
+        await self.run(person, "scancel", number)
+        return True
+
     async def job(self, number, person, *, max_age=1.0):
         assert number == "42"
         self.oldest = max_age
@@ -92,7 +97,7 @@ def cluster():
 
 @pytest.fixture
 def session(cluster, monkeypatch):
-    monkeypatch.setattr(slurm, "STARTING_AGE", 0.01)
+    monkeypatch.setattr(session_module, "STARTING_AGE", 0.01)
     return Session(
         user=SimpleNamespace(name="alice"), cluster=cluster, cell="hpc-1", user_options={},
         log=logging.getLogger("test"),
@@ -256,7 +261,7 @@ def test_an_answer_from_before_the_job_is_not_believed(session, cluster):
     assert asyncio.run(at_once()) > cluster.oldest
     session._submitted_at -= 3600
     asyncio.run(session.poll())
-    assert cluster.oldest == slurm.RUNNING_AGE  # the control: later, all share one answer
+    assert cluster.oldest == session_module.RUNNING_AGE  # the control: later, all share one answer
 
 
 def test_a_job_that_is_cancelled_in_the_queue_is_not_told_by_why_it_waited(session, cluster):
@@ -300,7 +305,7 @@ def test_a_cancel_that_fails_is_tried_again(session, cluster, monkeypatch):
     session.load_state({"job_id": "42", "address": "http://gpu-1:45678"})
     cluster.cancels_fail = 1
     real = asyncio.sleep
-    monkeypatch.setattr(slurm.asyncio, "sleep", lambda seconds: real(0))
+    monkeypatch.setattr(session_module.asyncio, "sleep", lambda seconds: real(0))
     asyncio.run(session.stop())
     assert cluster.names() == ["scancel", "scancel"]
 

@@ -1,0 +1,65 @@
+"""HTCondor's IDTOKENS: the tokens that its daemons show each other.
+
+A token is a JWT (HS256) by a key derived from one of the pool's signing keys; what is derived, and how
+a key lies on the disk, is in HTCondor's condor_auth_passwd.cpp and store_cred.cpp. tests/stack/test_condor.py
+holds the result against condor_token_create. People's tokens are the minter's.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import secrets
+import time
+from collections.abc import Iterable
+
+# As in condor/config.d/10-pool.conf.
+ISSUER = "htc.benchtop.example"
+DAEMON = "condor@benchtop.example"
+POOL = "POOL"  # the name of the key that signs daemons' tokens
+
+# What each kind of machine may do at the central manager, which itself may do everything.
+AUTHORIZATIONS: dict[str, tuple[str, ...]] = {
+    "cm": (),
+    "ap": ("READ", "ADVERTISE_SCHEDD", "ADVERTISE_MASTER"),
+    "ep": ("READ", "ADVERTISE_STARTD", "ADVERTISE_MASTER"),
+}
+
+
+def stored(key: bytes) -> bytes:
+    """A signing key as its file holds it: not protected, only not to be read by chance."""
+    return bytes(byte ^ b"\xde\xad\xbe\xef"[place % 4] for place, byte in enumerate(key))
+
+
+def daemon_token(pool_key: bytes, authorizations: Iterable[str]) -> str:
+    """A token for a daemon. It does not expire: it is worth as much as the key that it was made with.
+
+    authorizations: what it is good for at whoever takes it; none means everything
+    """
+    claims: dict[str, object] = {
+        "iss": ISSUER,
+        "sub": DAEMON,
+        "iat": int(time.time()),
+        "jti": secrets.token_hex(16),
+    }
+    if scope := " ".join(f"condor:/{name}" for name in authorizations):
+        claims["scope"] = scope
+    header = {"alg": "HS256", "typ": "JWT", "kid": POOL}
+    text = ".".join(_encoded(json.dumps(part).encode()) for part in (header, claims))
+    # Of the key with this one name, HTCondor has always used two copies, one after the other.
+    return f"{text}.{_encoded(_hmac(_derived(pool_key * 2), text.encode()))}"
+
+
+def _derived(key: bytes) -> bytes:
+    """HKDF-SHA256 of 32 bytes, which is one round of it."""
+    return _hmac(_hmac(b"htcondor", key), b"master jwt\x01")
+
+
+def _hmac(key: bytes, message: bytes) -> bytes:
+    return hmac.new(key, message, hashlib.sha256).digest()
+
+
+def _encoded(part: bytes) -> str:
+    return base64.urlsafe_b64encode(part).rstrip(b"=").decode()

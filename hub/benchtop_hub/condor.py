@@ -1,0 +1,243 @@
+"""A session is an HTCondor job."""
+
+import json
+import shlex
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from batchspawner import CondorSpawner
+from traitlets import Integer, Unicode, default
+
+from benchtop_hub import commands, form, jobs, pool
+from benchtop_hub.cluster import Cluster
+from benchtop_hub.session import BatchSession, shared
+
+# The session's environment, secrets included, travels in this file: 0600 here, in the access point's spool
+# and on the node, and gone once it is read. In the job's ad it would be everybody's (upstream: GetEnv).
+SCRIPT = """\
+#!/bin/bash
+rm -f -- "$0"
+{exports}
+cd ~ || exit
+exec {python} -I -m benchtop_lab.session >{log} 2>&1
+"""
+
+# A comma in a value, a quote or a line break in a name would be HTCondor's own syntax: nothing of a person's
+# is in here but names and numbers that were checked.
+DESCRIPTION = """\
+universe = vanilla
+initialdir = {folder}
+executable = /bin/bash
+transfer_executable = false
+arguments = session
+transfer_input_files = session
+transfer_output_files = ""
+should_transfer_files = YES
+output = /dev/null
+error = /dev/null
+request_cpus = {granted.cpus}
+request_memory = {granted.memory}M
+request_disk = {granted.disk}M
+JobBatchName = {name}
+My.BenchtopCell = "{cell}"
+My.IsJupyter = {jupyter}
+# One that ended stays in the queue for a minute, so that the hub can tell how.
+leave_in_queue = JobStatus == 4 && time() - EnteredCurrentStatus < 60
+# Started a second time elsewhere, it would have lost its port and its kernels. So it goes when it was
+# thrown out, when its time is over, and when it is on hold.
+requirements = NumShadowStarts =?= undefined || NumShadowStarts == 0
+periodic_remove = (JobStatus == 1 && NumShadowStarts > 0) \
+|| (JobStatus == 5 && HoldReasonCode != {spooling}) \
+|| (JobStatus == 2 && time() - JobCurrentStartDate > {seconds})
+queue
+"""
+SPOOLING = 16  # the hold of a job whose files are still on their way
+ATTRIBUTES = (
+    "ClusterId,JobStatus,RemoteHost,LastRemoteHost,HoldReasonCode,HoldReason,ExitCode,LastRejMatchReason"
+)
+# HTCondor's numbers. Removed and transferring jobs still hold their place.
+STATES = {1: "PENDING", 2: "RUNNING", 3: "COMPLETING", 4: "COMPLETED", 6: "COMPLETING", 7: "SUSPENDED"}
+HELD = 5
+
+
+class CondorCluster(Cluster):
+    """An HTCondor pool, for the people of one hub."""
+
+    access_point = ""
+    cell = ""
+    folder: tempfile.TemporaryDirectory[str] | None = None
+
+    def showing(self, person: str, token: str) -> dict[str, str]:
+        """HTCondor takes tokens from a folder of files; each person has one of their own, in memory."""
+        if self.folder is None:
+            self.folder = tempfile.TemporaryDirectory(prefix="tokens-")
+        own = Path(self.folder.name) / person
+        own.mkdir(mode=0o700, exist_ok=True)
+        new = own / ".new"
+        new.touch(mode=0o600)
+        new.write_text(token)
+        new.rename(own / "token")
+        return {"_CONDOR_SEC_TOKEN_DIRECTORY": str(own)}
+
+    async def listing(self, person: str) -> str:
+        """The sessions of this cell."""
+        return await self.run(
+            person, "condor_q", "-allusers", "-constraint", f'BenchtopCell =?= "{self.cell}"',
+            "-json", "-attributes", ATTRIBUTES, env=self.direct(),
+        )  # fmt: skip
+
+    def direct(self) -> dict[str, str]:
+        """Go straight to the access point: the central manager, which knows where it is, may be away."""
+        return {"_CONDOR_SCHEDD_HOST": self.access_point}
+
+    def parse(self, listing: str) -> Mapping[str, jobs.Job]:
+        """By condor_q's JSON, which for no job at all may be nothing at all."""
+        return {str(ad["ClusterId"]): _job(ad) for ad in json.loads(listing.strip() or "[]")}
+
+    async def cancel(self, number: str, person: str) -> bool:
+        """condor_rm; False when there is no such job."""
+        try:
+            await self.run(person, "condor_rm", number, env=self.direct())
+        except commands.Failed as failed:
+            if "find/remove all jobs" in str(failed):
+                return False
+            raise
+        return True
+
+    async def insist(self, number: str, person: str) -> None:
+        """Forget a job whose node died: HTCondor would look for it as long as its lease lasts."""
+        await self.run(person, "condor_rm", "-forcex", number, env=self.direct())
+
+    async def places(self, person: str) -> list[pool.Place]:
+        """What the pool offers. Raises as `run` does."""
+        shown = await self.run(
+            person,
+            "condor_status",
+            "-constraint",
+            "PartitionableSlot",
+            "-json",
+            "-attributes",
+            pool.ATTRIBUTES,
+        )
+        return pool.places(shown)
+
+    async def is_node(self, name: str, person: str) -> bool:
+        """By condor_status, whose last answer holds while the central manager is away."""
+        shown = await self._ask(
+            "nodes", person, "condor_status", "-constraint", "PartitionableSlot", "-json",
+            "-attributes", pool.ATTRIBUTES,
+        )  # fmt: skip
+        return name in {place.node for place in pool.places(shown)}
+
+
+def _job(ad: Mapping[str, Any]) -> jobs.Job:
+    status = int(ad["JobStatus"])
+    node = str(ad.get("RemoteHost") or ad.get("LastRemoteHost") or "").partition("@")[2]
+    if status == HELD:
+        if ad.get("HoldReasonCode") == SPOOLING:
+            return jobs.Job("PENDING", "", "spooling")
+        # what ran is gone, but the job stays where it is until it is removed
+        why = str(ad.get("HoldReason") or "on hold")
+        return jobs.Job("FAILED", node, "memory" if "memory usage exceeded" in why else why, lingers=True)
+    state = STATES.get(status, "RUNNING")
+    if state == "PENDING":
+        return jobs.Job(state, "", "no place" if ad.get("LastRejMatchReason") else "")
+    if state == "COMPLETED":
+        code = ad.get("ExitCode")
+        return jobs.Job("FAILED" if code else state, node, f"exit code {code}" if code else "")
+    return jobs.Job(state, node, "")
+
+
+class CondorSession(BatchSession[pool.Request, pool.Granted, CondorCluster], CondorSpawner):
+    """batchspawner's CondorSpawner, with what a facility needs: see BatchSession.
+
+    - Nothing of the session's environment is in the job's ad; upstream's GetEnv puts all of it there.
+    - A failed condor_q is "unknown"; upstream takes it for "gone" and submits the session again.
+    - A held job is removed; upstream forgets it and it stays.
+    """
+
+    scheduler = "HTCondor"
+    cluster_kind = CondorCluster
+    fields = pool.FIELDS
+    reasons: ClassVar[Mapping[str, str]] = {
+        "spooling": "its files are on their way",
+        "no place": "all fitting places are taken",
+        "memory": "it needed more memory than it had asked for",
+    }
+
+    access_point = Unicode(
+        "condor-ap:9618", help="Where the queue is asked; also while the central manager is away."
+    ).tag(config=True)
+    usual_cpus = Integer(1, help="CPUs of a session whose owner does not say.").tag(config=True)
+    usual_memory = Integer(1024, help="Its memory, in MB.").tag(config=True)
+    usual_disk = Integer(1024, help="Its disk, in MB.").tag(config=True)
+    usual_runtime = Integer(480, help="Its runtime, in minutes.").tag(config=True)
+    longest = Integer(1440, help="Minutes that a session may run.").tag(config=True)
+
+    @default("cluster")
+    def _cluster(self) -> CondorCluster:
+        cluster: CondorCluster = shared(CondorCluster, self.minter, self.keys)
+        cluster.access_point, cluster.cell = self.access_point, self.cell
+        return cluster
+
+    def read(self, sent: Mapping[str, object]) -> pool.Request:
+        """By pool.read."""
+        return pool.read(sent)
+
+    async def check(self, request: pool.Request) -> pool.Granted:
+        """Against what the pool has."""
+        return pool.check(request, await self.cluster.places(self.user.name), self._rules())
+
+    async def draw(self, sent: Mapping[str, str], problem: form.Problem | None) -> str:
+        """The form with what the pool has, and what of it is free."""
+        places = await self.cluster.places(self.user.name)
+        return pool.render(Path(self.templates), places, self._rules(), sent, problem)
+
+    def _rules(self) -> pool.Rules:
+        usual = pool.Granted(
+            pool.JUPYTER, self.usual_cpus, self.usual_memory, self.usual_disk, self.usual_runtime
+        )
+        return pool.Rules(usual, self.longest, self.support)
+
+    def place(self, granted: pool.Granted) -> str:
+        """Its pool."""
+        return pool.POOLS[granted.pool]
+
+    def script(self, env: Mapping[str, str]) -> str:
+        """What the job runs. It holds the session's secrets."""
+        exports = "\n".join(f"export {name}={shlex.quote(value)}" for name, value in env.items())
+        home = Path(self.home.format(username=self.user.name))
+        return SCRIPT.format(
+            exports=exports, python=shlex.quote(self.lab_python), log=shlex.quote(str(home / self.log_name))
+        )
+
+    def description(self, granted: pool.Granted, folder: str) -> str:
+        """What condor_submit reads. Everybody can see it in the queue."""
+        return DESCRIPTION.format(
+            granted=granted,
+            folder=folder,
+            name=self.job_name(),
+            cell=self.cell,
+            jupyter=str(granted.pool == pool.JUPYTER).lower(),
+            spooling=SPOOLING,
+            seconds=granted.runtime * 60,
+        )
+
+    async def send(self, granted: pool.Granted, env: Mapping[str, str]) -> str:
+        """By condor_submit, which hands the script over to the access point."""
+        with tempfile.TemporaryDirectory(prefix="submit-") as folder:  # 0700
+            Path(folder, "session").touch(mode=0o600)
+            Path(folder, "session").write_text(self.script(env))
+            Path(folder, "job").write_text(self.description(granted, folder))
+            said = await self.cluster.run(
+                self.user.name, "condor_submit", "-spool", "-terse", str(Path(folder, "job"))
+            )
+        return said.strip().splitlines()[-1].split(".")[0]  # `12.0 - 12.0`, after warnings
+
+    def plain(self, complaint: str) -> str:
+        """condor_submit's complaint without its prefix."""
+        lines = [line.removeprefix("ERROR: ").strip() for line in complaint.splitlines() if line.strip()]
+        text = " ".join(lines) or "it does not say why"
+        return text if text.endswith(".") else f"{text}."

@@ -1,0 +1,174 @@
+"""What may be asked for on an HTCondor pool, by the pool's own word, and the form that asks.
+
+A place is a partitionable slot: half of a node, kept for notebooks or for everything else (IsJupyterSlot).
+What one session may have is what the largest place of its kind has.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from jinja2 import Environment, FileSystemLoader
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from benchtop_hub import form
+
+FIELDS = {
+    "pool": "Pool",
+    "cpus": "CPUs",
+    "memory": "Memory",
+    "disk": "Disk",
+    "runtime": "Runtime",
+}
+JUPYTER, STANDARD = "jupyter", "standard"
+POOLS = {JUPYTER: "the Jupyter slots", STANDARD: "the Standard pool"}
+ATTRIBUTES = "Machine,IsJupyterSlot,Cpus,Memory,TotalSlotCpus,TotalSlotMemory,TotalSlotDisk"
+_UNITS = {"cpus": "", "memory": " MB", "disk": " MB", "runtime": " minutes"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """One half of a node. Memory and disk in MB."""
+
+    node: str
+    pool: str
+    cpus: int
+    memory: int
+    disk: int
+    free_cpus: int
+    free_memory: int
+
+
+@dataclass(frozen=True)
+class Granted:
+    """A request that some place could serve, with nothing left open. Memory and disk in MB."""
+
+    pool: str
+    cpus: int
+    memory: int
+    disk: int
+    runtime: int
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the facility says: what whoever does not say gets, minutes that a session may run, whom to ask."""
+
+    usual: Granted
+    longest: int
+    support: str
+
+
+class Request(BaseModel):
+    """What somebody asks for; None: the usual."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    pool: Literal["jupyter", "standard"] = "jupyter"
+    cpus: int | None = Field(None, ge=1, le=4096)
+    memory: int | None = Field(None, ge=1, le=1 << 30)
+    disk: int | None = Field(None, ge=1, le=1 << 30)
+    runtime: int | None = Field(None, ge=1, le=525_600)
+
+    @field_validator("pool", mode="before")
+    @classmethod
+    def _nothing_is_the_usual(cls, value: object) -> object:
+        return JUPYTER if value in {None, ""} else value
+
+    @field_validator("cpus", "memory", "disk", "runtime", mode="before")
+    @classmethod
+    def _a_form_sends_text(cls, value: object) -> object:
+        if isinstance(value, str):
+            return value.strip() or None
+        if isinstance(value, (bool, float)):
+            raise ValueError("a whole number")  # noqa: TRY004  pydantic wants this one
+        return value
+
+
+def places(shown: str) -> list[Place]:
+    """From `condor_status -json` with ATTRIBUTES of the partitionable slots."""
+    return [
+        Place(
+            node=str(slot["Machine"]),
+            pool=JUPYTER if slot.get("IsJupyterSlot") is True else STANDARD,
+            cpus=int(slot["TotalSlotCpus"]),
+            memory=int(slot["TotalSlotMemory"]),
+            disk=int(slot["TotalSlotDisk"]) // 1024,
+            free_cpus=int(slot["Cpus"]),
+            free_memory=int(slot["Memory"]),
+        )
+        for slot in json.loads(shown or "[]")
+    ]
+
+
+def read(sent: Mapping[str, Any]) -> Request:
+    """A request from a form's fields or from the API's JSON. Raises form.Refused."""
+    return form.understood(sent, Request, FIELDS, "Write one like 2.")
+
+
+def check(request: Request, offered: Sequence[Place], rules: Rules) -> Granted:
+    """The request with its open parts filled, if the pool could ever serve it.
+
+    Raises form.Refused with the first field that is too large: such a job would wait for ever.
+    """
+    here = [place for place in offered if place.pool == request.pool]
+    name = POOLS[request.pool]
+    if not here:
+        sentence = f"Pool: no node offers {name} at the moment. Choose the other one, or ask {rules.support}."
+        raise form.Refused(form.Problem("pool", request.pool, "pool", sentence))
+    wanted = Granted(
+        request.pool,
+        *(
+            getattr(rules.usual, field) if getattr(request, field) is None else getattr(request, field)
+            for field in ("cpus", "memory", "disk", "runtime")
+        ),
+    )
+    fits = list(here)
+    for field in ("cpus", "memory", "disk"):
+        value = getattr(wanted, field)
+        # by the places that are left: what was asked for before is had together with this
+        most = max(getattr(place, field) for place in fits)
+        fits = [place for place in fits if getattr(place, field) >= value]
+        if not fits:
+            unit = _UNITS[field]
+            sentence = (
+                f"{FIELDS[field]}: {value}{unit} is more than any place of {name} has ({most}{unit}). "
+                f"Choose less, or ask {rules.support}."
+            )
+            raise form.Refused(form.Problem(field, str(value), f"slot:{request.pool}/{field}", sentence))
+    if wanted.runtime > rules.longest:
+        sentence = (
+            f"Runtime: {wanted.runtime} minutes is more than a session may run ({rules.longest}). "
+            f"Choose less, or ask {rules.support}."
+        )
+        raise form.Refused(form.Problem("runtime", str(wanted.runtime), "longest", sentence))
+    return wanted
+
+
+def render(
+    templates: Path,
+    offered: Sequence[Place],
+    rules: Rules,
+    sent: Mapping[str, str],
+    problem: form.Problem | None,
+) -> str:
+    """The form's fields as HTML, filled with what was sent before, if anything was."""
+    offers = {}
+    for kind, name in POOLS.items():
+        of_kind = [place for place in offered if place.pool == kind]
+        if of_kind:
+            free = sum(place.free_cpus for place in of_kind)
+            total = sum(place.cpus for place in of_kind)
+            offers[kind] = {"name": name, "free": free, "total": total}
+    most = {
+        field: max((getattr(place, field) for place in offered), default=0)
+        for field in ("cpus", "memory", "disk")
+    }
+    most["runtime"] = rules.longest
+    values = {name: str(getattr(rules.usual, name)) for name in FIELDS} | dict(sent)
+    environment = Environment(loader=FileSystemLoader(templates), autoescape=True)
+    return environment.get_template("pool-form.html").render(
+        offers=offers, most=most, values=values, problem=problem, fields=FIELDS
+    )

@@ -1,0 +1,509 @@
+"""A session is a batch job: what sessions on all schedulers have in common, beyond batchspawner."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from dataclasses import asdict
+from functools import cache
+from html import escape
+from logging import Logger
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+import aiohttp
+import batchspawner.api
+from batchspawner import BatchSpawnerBase
+from jupyterhub import apihandlers
+from jupyterhub.httpclient import fetch
+from jupyterhub.spawner import SpawnException
+from jupyterhub.utils import url_path_join
+from pydantic import BaseModel
+from sqlalchemy import inspect
+from traitlets import Any as AnyTrait
+from traitlets import Unicode, default
+
+from benchtop_hub import commands, form, jobs, reports
+from benchtop_hub.cluster import Cluster
+from benchtop_hub.identity import ForPerson, request_id
+from benchtop_hub.minter import Refused, Unavailable
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+# Importing batchspawner mounts a handler that sets whatever attribute of a spawner a job names. It is
+# taken away again before JupyterHub reads the list; ours (reports.py) takes the two things a job may say.
+apihandlers.default_handlers[:] = [
+    entry for entry in apihandlers.default_handlers if entry[1] is not batchspawner.api.BatchSpawnerAPIHandler
+]
+apihandlers.default_handlers.extend(
+    entry for entry in reports.default_handlers if entry not in apihandlers.default_handlers
+)
+
+STARTING_AGE = 1.0  # seconds: how old an answer of the queue may be while a session starts or stops
+RUNNING_AGE = 5.0  # … and while it runs
+ANSWER_PATIENCE = 120.0  # seconds from the job's report until JupyterLab must answer; it takes two
+LEAD = 10  # seconds before upstream's time-out, whose message says nothing of the queue
+END_PATIENCE = 20.0  # seconds until a job that was cancelled should be gone, whatever it still had to save
+STOP_PATIENCE = 30.0  # seconds until stopping goes on in the background; a job has 10 to save its work
+TROUBLES = (commands.Failed, Unavailable, Refused)
+
+RequestT = TypeVar("RequestT", bound=BaseModel)  # what somebody asks for
+GrantedT = TypeVar(
+    "GrantedT", bound="DataclassInstance"
+)  # a request that was checked, with nothing left open
+ClusterT = TypeVar("ClusterT", bound=Cluster)
+
+
+@cache
+def shared(kind: type[ClusterT], minter: str, keys: str) -> ClusterT:
+    """One view of the cluster for all sessions of the hub."""
+    return kind.reached_by(minter, keys)
+
+
+class SessionFailed(SpawnException):
+    """A session that could not start. Of a SpawnException, upstream's page shows nothing but "failed"."""
+
+    def __init__(self, sentence: str, html: str, reason: str) -> None:
+        super().__init__(sentence, reason=reason, message_html=html, status_code=500)
+        self.jupyterhub_message = sentence
+        self.jupyterhub_html_message = html
+
+
+class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
+    """batchspawner's spawner, with what a facility needs. A scheduler's own is made of it and upstream's.
+
+    - Commands run as the person, by a token of minutes; upstream needs root and sudo on the hub.
+    - One cached query answers every poll; upstream runs one a session (#329).
+    - An unknown answer is "unknown", never "gone"; upstream drops the session and leaks its job (#315).
+    - What was submitted is saved at once; upstream loses a job that pends while the hub restarts.
+    - A job that ends before its session answers is noticed; upstream waits for the time-out (#215).
+    - Port reports are checked (reports.py); upstream takes any attribute from any job of the user.
+    - The first answer of the session is awaited, not polled for with a growing, random delay.
+    """
+
+    # ---- what a scheduler's own session says -------------------------------------------------
+    scheduler: ClassVar[str]  # its name, in sentences
+    cluster_kind: ClassVar[type[Cluster]]
+    fields: ClassVar[Mapping[str, str]]  # of its form: name → label
+    reasons: ClassVar[Mapping[str, str]]  # why a job waits or ended: the scheduler's words → ours
+
+    def read(self, sent: Mapping[str, object]) -> RequestT:
+        """The request of a form's fields, or of the API's JSON. Raises form.Refused."""
+        raise NotImplementedError
+
+    async def check(self, request: RequestT) -> GrantedT:
+        """The request, if this person may have it. Raises form.Refused, or one of TROUBLES."""
+        raise NotImplementedError
+
+    async def draw(self, sent: Mapping[str, str], problem: form.Problem | None) -> str:
+        """The form's fields as HTML, filled with what was sent. Raises one of TROUBLES."""
+        raise NotImplementedError
+
+    def place(self, granted: GrantedT) -> str:
+        """Where the job waits, as a person reads it: "partition debug"."""
+        raise NotImplementedError
+
+    async def send(self, granted: GrantedT, env: Mapping[str, str]) -> str:
+        """Submit the job, with this environment, and return its number. Raises one of TROUBLES."""
+        raise NotImplementedError
+
+    def plain(self, complaint: str) -> str:
+        """The scheduler's complaint as a sentence."""
+        raise NotImplementedError
+
+    # ---- settings -----------------------------------------------------------------------------
+    minter = Unicode(help="Address of the cluster's minter, like https://hpc-minter:8600").tag(config=True)
+    keys = Unicode("/keys", help="Folder of the certificates that the minter knows.").tag(config=True)
+    cell = Unicode(help="This hub's name: in job names and in the log.").tag(config=True)
+    home = Unicode("/home/{username}", help="A person's home on the nodes.").tag(config=True)
+    lab_python = Unicode("/opt/lab/bin/python", help="The Python of sessions, on the nodes.").tag(config=True)
+    log_name = Unicode(".benchtop-session.log", help="In the home: what the latest session said.").tag(
+        config=True
+    )
+    templates = Unicode("/etc/jupyterhub/templates", help="Folder of form.html.").tag(config=True)
+    support = Unicode("the support", help="Whom a person may ask for more.").tag(config=True)
+    cluster: ClusterT
+    cluster = AnyTrait(help="The view of the cluster; shared by all sessions of the hub.")  # type: ignore[assignment]
+
+    node = ""
+    last_words = ""
+    _address = ""
+    _submitted_at = float("-inf")
+    _interrupted = False
+    _refused: tuple[dict[str, str], form.Problem] | None = None
+    _submission: "asyncio.Task[None] | None" = None
+    _reported: "asyncio.Future[int] | None" = None
+    _stage: tuple[int, str] = (5, "Asking the scheduler for a job.")
+
+    @default("cluster")
+    def _cluster(self) -> Cluster:
+        cluster: Cluster = shared(self.cluster_kind, self.minter, self.keys)
+        return cluster
+
+    @default("env_keep")
+    def _nothing_of_the_hub(self) -> list[str]:
+        return []  # upstream hands the hub's own PATH and the like to the session
+
+    @default("apply_user_options")
+    def _start_applies(self) -> Callable[[object, object], None]:
+        return lambda spawner, options: None  # start() checks: nothing that is configured can go round it
+
+    # ---- what may be asked for ------------------------------------------------------------
+
+    @default("options_form")
+    def _has_form(self) -> Callable[["BatchSession[RequestT, GrantedT, ClusterT]"], Awaitable[str]]:
+        return BatchSession._form
+
+    async def _form(self) -> str:
+        sent, problem = self._refused or ({}, None)
+        self._refused = None
+        try:
+            return await self.draw(sent, problem)
+        except TROUBLES as trouble:
+            return form.unavailable(self._trouble("form", trouble))
+
+    async def options_from_form(self, form_data: Mapping[str, list[str]]) -> dict[str, Any]:
+        """What a form said, as it is kept and shown again; refused here, so that the form comes back."""
+        sent = {name: value for name, value in form_data.items() if name != "_xsrf"}
+        try:
+            request = self.read(sent)
+            await self._checked(request)
+        except form.Refused as refused:
+            self._refused = {n: str(v[0]) for n, v in sent.items() if v and n in self.fields}, refused.problem
+            raise self._refusal(refused.problem) from None
+        return request.model_dump()
+
+    async def options_from_query(self, query_data: Mapping[str, list[str]]) -> dict[str, Any]:
+        """A link fills the form in; it starts nothing: upstream starts a session for whoever follows it."""
+        sent = {name: str(value[0]) for name, value in query_data.items() if name in self.fields}
+        self._refused = sent, form.Problem("", "", "", "")
+        raise ForPerson(
+            400, "a link does not start a session", "Look at what the link filled in, then press Start."
+        )
+
+    async def _checked(self, request: RequestT) -> GrantedT:
+        try:
+            return await self.check(request)
+        except TROUBLES as trouble:
+            raise ForPerson(503, "rights unknown", self._trouble("rights", trouble)) from None
+
+    def _refusal(self, problem: form.Problem) -> ForPerson:
+        self.log.warning(
+            "spawn refused user=%s cell=%s field=%s value=%r rule=%s request=%s",
+            self.user.name, self.cell, problem.field, problem.value, problem.rule,
+            request_id(self.handler) if self.handler else "-",
+        )  # fmt: skip
+        return ForPerson(400, f"{problem.field} refused by {problem.rule}", problem.sentence)
+
+    def _trouble(self, what: str, trouble: Exception) -> str:
+        self.log.error(
+            "scheduler trouble user=%s cell=%s during=%s: %s", self.user.name, self.cell, what, trouble
+        )
+        if isinstance(trouble, Refused):
+            return f"The cluster does not let you in: {trouble} Ask {self.support}."
+        return (
+            f"The scheduler does not answer. Try again in a minute, and tell {self.support} if it stays so."
+        )
+
+    # ---- start ------------------------------------------------------------------------------
+
+    def user_env(self, env: dict[str, str]) -> dict[str, str]:
+        """Who and where; upstream looks into the hub's passwd, which knows nobody."""
+        name = self.user.name
+        env.update(USER=name, LOGNAME=name, HOME=self.home.format(username=name), SHELL="/bin/bash")
+        return env
+
+    def job_name(self) -> str:
+        """Tells in the queue whose session of which cell a job is."""
+        return "-".join(filter(None, ("jh", self.cell, self.user.name, self.name)))
+
+    async def start(self) -> str:
+        """Submit the job and return the session's address as soon as it answers."""
+        try:
+            granted = await self._checked(self.read(self.user_options))
+        except form.Refused as refused:
+            raise self._refusal(refused.problem) from None
+        self.port = 0  # the session finds one and reports it
+        self.node = self.last_words = ""
+        self._reported = asyncio.get_running_loop().create_future()
+        self._stage = (5, "Asking the scheduler for a job.")
+        # A task of its own, which a cancelled start does not cancel: nobody would know of the job.
+        self._submission = asyncio.create_task(self._submit(granted))
+        await asyncio.shield(self._submission)
+        port = await self._until_reported(granted)
+        url = f"http://{self.node}:{port}"
+        await self._until_answering(url_path_join(url, self.server.base_url, "api"))
+        self._stage = (95, "JupyterLab answers.")
+        self._address = url
+        self.log.info(
+            "session started user=%s cell=%s job=%s at=%s:%s",
+            self.user.name,
+            self.cell,
+            self.job_id,
+            self.node,
+            port,
+        )
+        return url
+
+    async def _submit(self, granted: GrantedT) -> None:
+        env = {**self.get_env(), "LANG": "C.UTF-8", "PATH": f"{Path(self.lab_python).parent}:{commands.PATH}"}
+        try:
+            number = await self.send(granted, env)
+        except commands.Failed as failed:
+            self.log.warning(
+                "spawn refused user=%s cell=%s by=%s: %s",
+                self.user.name, self.cell, self.scheduler.lower(), failed,
+            )  # fmt: skip
+            sentence = f"{self.scheduler} does not accept the session: {self.plain(str(failed))}"
+            raise self._sorry(sentence, "submit") from None
+        except (Refused, Unavailable) as trouble:
+            raise self._sorry(self._trouble("submit", trouble), "minter") from None
+        self._submitted_at = time.monotonic()
+        if not number.isdecimal():
+            raise self._sorry(f"{self.scheduler} gave the session no number.", "submit")
+        self.job_id = number
+        self._save()
+        self._stage = (15, f"Job {self.job_id} is in the queue of {self.place(granted)}.")
+        what = " ".join(f"{name}={value}" for name, value in asdict(granted).items())
+        self.log.info(
+            "session submitted user=%s cell=%s job=%s %s", self.user.name, self.cell, self.job_id, what
+        )
+
+    def _save(self) -> None:
+        # A hub that is restarted now finds the job in its database and ends it. Upstream saves only
+        # when the session runs, and the job of a session that was waiting belongs to nobody.
+        self.orm_spawner.state = self.get_state()
+        inspect(self.orm_spawner).session.commit()
+
+    async def _until_reported(self, granted: GrantedT) -> int:
+        """The port, once the job said it, with `node` known."""
+        reported = self._reported = self._reported or asyncio.get_running_loop().create_future()
+        end = time.monotonic() + self.start_timeout - LEAD
+        while time.monotonic() < end:
+            done, _ = await asyncio.wait({reported}, timeout=STARTING_AGE)
+            # a report came from a running job: the next answer of the queue must be younger than it
+            job = await self._look(0.0 if done else STARTING_AGE)
+            if job is None:
+                continue
+            if not job.waiting and job.node:
+                await self._at(job.node)
+                self._stage = (50, f"The job runs on {self.node}. JupyterLab is starting.")
+                if done:
+                    self._stage = (75, f"JupyterLab is coming up on {self.node}.")
+                    return reported.result()
+            elif job.waiting:
+                says = f"{self.scheduler} says “{job.reason}”" if job.reason else ""
+                why = self.reasons.get(job.reason, says)
+                self._stage = (
+                    20,
+                    f"Waiting in the queue of {self.place(granted)}{f': {why}' if why else ''}.",
+                )
+            if done:
+                await asyncio.sleep(0.1)  # reported, and yet not running by the queue: it lags for an instant
+        raise self._sorry(
+            f"The session did not start within {self.start_timeout // 60} minutes and was given up. "
+            f"The last that was known: {self._stage[1]}",
+            "queue",
+        )
+
+    async def _at(self, node: str) -> None:
+        if node == self.node:
+            return
+        if not await self.cluster.is_node(node, self.user.name):
+            raise self._sorry("The session runs on a node that the cluster does not know.", "node")
+        self.node = node
+        self._save()
+
+    async def _until_answering(self, url: str) -> None:
+        # The session listens before it has loaded anything, so that one request waits for it there.
+        patience = aiohttp.ClientTimeout(total=None, sock_connect=5)
+        end = time.monotonic() + ANSWER_PATIENCE
+        while time.monotonic() < end:
+            asked = asyncio.create_task(
+                fetch(url, raise_for_status=False, allow_redirects=False, timeout=patience)
+            )
+            try:
+                while not asked.done() and time.monotonic() < end:
+                    await asyncio.wait({asked}, timeout=STARTING_AGE)
+                    await self._look(STARTING_AGE)
+                if not asked.done():
+                    break
+                answer = asked.result()
+            except (OSError, TimeoutError, aiohttp.ClientError) as error:
+                self.log.debug("session of %s does not answer yet: %s", self.user.name, error)
+                await asyncio.sleep(0.1)
+                continue
+            finally:
+                asked.cancel()
+            answer.release()
+            if answer.status < 500:
+                return
+            await asyncio.sleep(0.1)
+        raise self._sorry(f"The job runs on {self.node}, but JupyterLab does not answer there.", "no-answer")
+
+    def _age(self, most: float) -> float:
+        # An answer from before the job was submitted does not know of it: by that one it would be gone,
+        # and nobody would end it when a start is cancelled in its first seconds.
+        return max(0.0, min(most, time.monotonic() - self._submitted_at))
+
+    async def _look(self, max_age: float) -> jobs.Job | None:
+        """The job while it lives, None when the scheduler does not say. Raises SessionFailed if it ended."""
+        try:
+            job = await self.cluster.queue.job(self.job_id, self.user.name, max_age=self._age(max_age))
+        except jobs.Unknown as unknown:
+            self.log.warning("queue unknown user=%s job=%s: %s", self.user.name, self.job_id, unknown)
+            self._stage = (self._stage[0], "The scheduler does not answer at the moment; still trying.")
+            return None
+        if job is None:
+            sentence = f"Job {self.job_id} is no longer known to {self.scheduler}: somebody ended it."
+            raise self._sorry(sentence, "gone")
+        if job.alive:
+            self.job_status = f"{job.state} {job.node}".strip()
+            return job
+        # the state first: a job that was cancelled in the queue keeps the reason why it waited there
+        why = (
+            _ENDS.get(job.state)
+            or self.reasons.get(job.reason)
+            or f"{job.state.lower()}, {job.reason}".rstrip(", ")
+        )
+        raise self._sorry(f"Job {self.job_id} ended before JupyterLab could start: {why}.", "job-ended")
+
+    def _sorry(self, sentence: str, reason: str) -> SessionFailed:
+        """A start that failed, as the person reads it: a sentence, the session's last words, what to do."""
+        log = f"~/{self.log_name}"
+        advice = f"Its log is {log}. If it does not tell you more, ask {self.support}."
+        html = f"<p>{escape(sentence)}</p>"
+        if self.last_words:
+            html += f"<p>The last lines of {escape(log)}:</p><pre>{escape(self.last_words)}</pre>"
+        if reason not in {"job-ended", "no-answer"}:
+            advice = f"If it stays like this, ask {self.support}."
+        html += f"<p>{escape(advice)}</p>"
+        words = f" last words: {self.last_words[-400:]!r}" if self.last_words else ""
+        self.log.error(
+            "session failed user=%s cell=%s job=%s reason=%s: %s%s",
+            self.user.name, self.cell, self.job_id or "-", reason, sentence, words,
+        )  # fmt: skip
+        return SessionFailed(sentence, html, reason)
+
+    # ---- what the job says (reports.py) -----------------------------------------------------
+
+    def report_port(self, port: int) -> bool:
+        """The job says where it listens. False: nothing is waiting for it, or it said another port before."""
+        if self._reported is None or self.pending != "spawn":
+            return False
+        if not self._reported.done():
+            self._reported.set_result(port)
+        return not self._reported.cancelled() and self._reported.result() == port
+
+    def report_end(self, lines: str) -> bool:
+        """The job gives up before it listened, and says what its log says."""
+        if self._reported is None or self.pending != "spawn":
+            return False
+        self.last_words = lines
+        return True
+
+    # ---- while it runs ------------------------------------------------------------------------
+
+    async def poll(self) -> int | None:
+        """None while the job lives or nobody knows; 1 when it ended, 0 when there is none."""
+        if self._submission and not self._submission.done():
+            return None
+        if not self.job_id:
+            return 0
+        if self._interrupted:
+            await self.stop()
+            return 1
+        try:
+            job = await self.cluster.queue.job(self.job_id, self.user.name, max_age=self._age(RUNNING_AGE))
+        except jobs.Unknown as unknown:
+            self.log.warning("queue unknown user=%s job=%s: %s", self.user.name, self.job_id, unknown)
+            return None
+        if job is not None and job.alive:
+            self.job_status = f"{job.state} {job.node}".strip()
+            return None
+        if job is not None and job.lingers:
+            await self.stop(now=True)
+        how = f"{job.state} {job.reason}".strip() if job else "not in the queue"
+        self.log.info("session ended user=%s cell=%s job=%s: %s", self.user.name, self.cell, self.job_id, how)
+        return 1
+
+    async def stop(self, now: bool = False) -> None:
+        """End the job and wait until it is gone."""
+        if self._submission and not self._submission.done():
+            await asyncio.wait({self._submission})
+        if not self.job_id:
+            return
+        ending = asyncio.create_task(_end(self.cluster, self.user.name, self.job_id, self.log))
+        _endings.add(ending)  # the loop itself keeps no reference
+        ending.add_done_callback(_endings.discard)
+        if not now:
+            done, _ = await asyncio.wait({ending}, timeout=STOP_PATIENCE)
+            if not done:
+                self.log.error(
+                    "session does not end user=%s job=%s; still trying", self.user.name, self.job_id
+                )
+
+    def get_state(self) -> dict[str, Any]:
+        """What another hub process has to know."""
+        state: dict[str, Any] = super().get_state()
+        if self._address:
+            state["address"] = self._address
+        return state
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Know the job again. One that was being started is nobody's: its start went with that process."""
+        super().load_state(state)
+        self._address = state.get("address", "")
+        self._interrupted = bool(self.job_id and not self._address)
+
+    def clear_state(self) -> None:
+        """Forget the job, the tasks of its start included."""
+        super().clear_state()
+        self.node = self._address = ""
+        self._interrupted = False
+        self._submission = self._reported = None
+
+    async def progress(self) -> AsyncGenerator[dict[str, Any], None]:
+        """What is happening, each change once, for the page that a person waits on."""
+        said: tuple[int, str] | None = None
+        while self.pending == "spawn":
+            if self._stage != said:
+                said = self._stage
+                yield {"progress": said[0], "message": said[1]}
+            await asyncio.sleep(0.2)
+
+
+_endings: set["asyncio.Task[None]"] = set()
+
+
+async def _end(cluster: Cluster, person: str, number: str, log: Logger, *, patience: float = 3600.0) -> None:
+    """Cancel until the job is gone: a scheduler that is away for a while must not cost a leaked job."""
+    begin = time.monotonic()
+    asked = insisted = False
+    while time.monotonic() < begin + patience:
+        try:
+            if not asked:
+                if not await cluster.cancel(number, person):
+                    return
+                asked = True
+            job = await cluster.queue.job(number, person, max_age=0.0)
+            if job is None or not (job.alive or job.lingers):
+                return
+            if not insisted and time.monotonic() > begin + END_PATIENCE:
+                log.warning("job does not end user=%s job=%s: insisting", person, number)
+                await cluster.insist(number, person)
+                insisted = True
+            await asyncio.sleep(0.2)
+        except (*TROUBLES, jobs.Unknown) as trouble:
+            log.warning("cancel failed user=%s job=%s: %s", person, number, trouble)
+            await asyncio.sleep(2)
+    log.error("job leaked user=%s job=%s: end it by hand", person, number)
+
+
+_ENDS = {
+    "CANCELLED": "it was cancelled",
+    "TIMEOUT": "its time was over",
+    "OUT_OF_MEMORY": "it needed more memory than it had asked for",
+    "NODE_FAIL": "its node failed",
+    "PREEMPTED": "a job with a higher right took its place",
+}

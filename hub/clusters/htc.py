@@ -1,0 +1,21 @@
+"""The cluster htc: sessions are HTCondor jobs."""
+
+import os
+
+from traitlets.config import get_config
+
+from benchtop_hub.condor import CondorSession
+
+c = get_config()
+
+c.JupyterHub.spawner_class = CondorSession
+c.CondorSession.cell = os.environ["CELL"]
+c.CondorSession.minter = "https://htc-minter:8600"
+c.CondorSession.support = "htc-support@example.org"
+c.CondorSession.access_point = "condor-ap:9618"
+# What a session gets whose owner does not say, and how long one may run at most.
+c.CondorSession.usual_cpus = 1
+c.CondorSession.usual_memory = 1024  # MB
+c.CondorSession.usual_disk = 1024  # MB
+c.CondorSession.usual_runtime = 480  # minutes
+c.CondorSession.longest = 1440  # minutes

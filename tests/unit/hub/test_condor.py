@@ -1,0 +1,276 @@
+# ruff: noqa: D102  # stand-ins: their names say it
+"""A session as an HTCondor job: its secrets travel in a file, and its states are told apart."""
+
+import asyncio
+import json
+import logging
+import shlex
+import stat
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from jupyterhub.spawner import SpawnException
+
+from benchtop_hub import commands, condor, pool
+from benchtop_hub import session as session_module
+from benchtop_hub.jobs import Job
+
+SECRET = "token of the 'session'"
+GRANTED = pool.Granted("jupyter", 2, 1024, 512, 60)
+SHOWN = json.dumps(
+    [
+        {"Machine": "ep-1", "IsJupyterSlot": True, "Cpus": 6, "Memory": 2048}
+        | {"TotalSlotCpus": 6, "TotalSlotMemory": 2048, "TotalSlotDisk": 4096 * 1024}
+    ]
+)
+
+
+class Minter:
+    """Gives everybody a token."""
+
+    async def token(self, person):
+        return f"token-of-{person}"
+
+    def known(self):
+        return ["bob"]
+
+
+class Pool(condor.CondorCluster):
+    """A pool of one job, told by the test what to say."""
+
+    access_point, cell = "condor-ap:9618", "htc-1"
+
+    def __init__(self):
+        super().__init__(Minter())
+        self.ran: list[tuple[str, ...]] = []
+        self.handed_over: dict[str, str] = {}
+        self.modes: set[int] = set()
+        self.job: dict[str, object] | None = {"JobStatus": 2, "RemoteHost": "jupyter1_1@ep-1"}
+        self.refuse: Exception | None = None
+
+    async def run(self, person, *command, stdin="", env=None):
+        self.ran.append(command)
+        if command[0] == "condor_submit":
+            if self.refuse:
+                raise self.refuse
+            folder = Path(command[-1]).parent
+            self.handed_over = {path.name: path.read_text() for path in folder.iterdir()}
+            self.modes = {stat.S_IMODE(path.stat().st_mode) for path in (folder, folder / "session")}
+            return "42.0 - 42.0\n"
+        if command[0] == "condor_status":
+            return SHOWN
+        if command[0] == "condor_q":
+            return json.dumps([{"ClusterId": 42, **self.job}]) if self.job else ""
+        if command[0] == "condor_rm":
+            self.job = None
+        return ""
+
+    def names(self):
+        return [command[0] for command in self.ran]
+
+
+class Session(condor.CondorSession):
+    """The spawner without the rest of JupyterHub."""
+
+    pending = "spawn"
+    server = SimpleNamespace(base_url="/jupyterhub/htc/user/alice/")
+
+    def get_env(self):
+        return {"JUPYTERHUB_API_TOKEN": SECRET}
+
+    def _save(self):
+        pass
+
+    async def _until_answering(self, url):
+        self.asked = url
+
+
+@pytest.fixture
+def cluster():
+    return Pool()
+
+
+@pytest.fixture
+def session(cluster, monkeypatch):
+    monkeypatch.setattr(session_module, "STARTING_AGE", 0.01)
+    return Session(
+        user=SimpleNamespace(name="alice"), cluster=cluster, cell="htc-1", user_options={},
+        log=logging.getLogger("test"),
+    )  # fmt: skip
+
+
+async def reported(session):
+    while not session.job_id:
+        await asyncio.sleep(0)
+    return session.report_port(45678)
+
+
+def start(session, *others):
+    async def both():
+        return (await asyncio.gather(session.start(), *(other(session) for other in others)))[0]
+
+    return asyncio.run(asyncio.wait_for(both(), 10))
+
+
+def test_a_session_is_where_htcondor_put_it_and_listens_where_it_said(session):
+    assert start(session, reported) == "http://ep-1:45678"
+
+
+def test_no_secret_is_in_the_command_or_the_jobs_ad(session, cluster):
+    start(session, reported)
+    assert shlex.quote(SECRET) in cluster.handed_over["session"], "the control: the session has its token"
+    assert SECRET not in cluster.handed_over["job"]
+    assert not any("token" in word for command in cluster.ran for word in command)
+
+
+def test_what_is_handed_over_is_the_hubs_alone_and_gone_afterwards(session, cluster):
+    start(session, reported)
+    assert cluster.modes == {0o700, 0o600}
+    submit = next(command for command in cluster.ran if command[0] == "condor_submit")
+    assert not Path(submit[-1]).parent.exists()
+
+
+def test_the_script_gives_every_variable_as_it_was(session, tmp_path):
+    session.home, session.lab_python = str(tmp_path), "/bin/true"
+    nasty = {"A": 'it\'s "quoted"\n$(id) `id` \\', "HOME": str(tmp_path)}
+    script = session.script(nasty).replace("exec /bin/true -I -m benchtop_lab.session", 'printf %s "$A"')
+    (tmp_path / "session").write_text(script)
+    subprocess.run(["bash", "session"], cwd=tmp_path, check=True)
+    assert (tmp_path / session.log_name).read_text() == nasty["A"]
+    assert not (tmp_path / "session").exists(), "the secrets lie in the node's folder no longer than needed"
+
+
+@pytest.mark.parametrize(("kind", "jupyter"), [("jupyter", "true"), ("standard", "false")])
+def test_a_job_says_whose_it_is_what_it_wants_and_when_it_goes(session, kind, jupyter):
+    said = session.description(pool.Granted(kind, 2, 1024, 512, 60), "/tmp/x").splitlines()  # noqa: S108
+    assert "JobBatchName = jh-htc-1-alice" in said
+    assert f"My.IsJupyter = {jupyter}" in said
+    assert "request_cpus = 2" in said
+    assert "request_memory = 1024M" in said
+    remove = next(line for line in said if line.startswith("periodic_remove"))
+    assert "JobCurrentStartDate > 3600" in remove
+    assert "NumShadowStarts > 0" in remove
+
+
+def test_the_queue_is_asked_for_the_sessions_of_this_cell_straight_at_the_access_point(cluster):
+    asyncio.run(cluster.listing("alice"))
+    assert 'BenchtopCell =?= "htc-1"' in cluster.ran[0]
+    assert cluster.direct() == {"_CONDOR_SCHEDD_HOST": "condor-ap:9618"}
+
+
+def test_a_token_is_shown_by_a_private_file_of_its_person(cluster):
+    shown = {who: Path(cluster.showing(who, f"t-{who}")["_CONDOR_SEC_TOKEN_DIRECTORY"]) for who in ("a", "b")}
+    assert shown["a"] != shown["b"]
+    assert (shown["a"] / "token").read_text() == "t-a"
+    assert stat.S_IMODE((shown["a"] / "token").stat().st_mode) == 0o600
+    assert stat.S_IMODE(shown["a"].stat().st_mode) == 0o700
+    cluster.showing("a", "t-2")
+    assert [path.read_text() for path in shown["a"].iterdir()] == ["t-2"], "one token a person, the newest"
+
+
+@pytest.mark.parametrize(
+    ("ad", "job"),
+    [
+        ({"JobStatus": 1}, Job("PENDING", "", "")),
+        ({"JobStatus": 1, "LastRejMatchReason": "no match found"}, Job("PENDING", "", "no place")),
+        ({"JobStatus": 5, "HoldReasonCode": 16, "HoldReason": "Spooling"}, Job("PENDING", "", "spooling")),
+        ({"JobStatus": 2, "RemoteHost": "jupyter1_3@ep-2"}, Job("RUNNING", "ep-2", "")),
+        ({"JobStatus": 3, "RemoteHost": "jupyter1_3@ep-2"}, Job("COMPLETING", "ep-2", "")),
+        ({"JobStatus": 7, "RemoteHost": "jupyter1_3@ep-2"}, Job("SUSPENDED", "ep-2", "")),
+        ({"JobStatus": 4, "LastRemoteHost": "a@ep-2", "ExitCode": 3}, Job("FAILED", "ep-2", "exit code 3")),
+        ({"JobStatus": 4, "LastRemoteHost": "a@ep-2", "ExitCode": 0}, Job("COMPLETED", "ep-2", "")),
+        (
+            {
+                "JobStatus": 5,
+                "HoldReasonCode": 34,
+                "HoldReason": "Error: memory usage exceeded request_memory",
+            },
+            Job("FAILED", "", "memory", lingers=True),
+        ),
+        ({"JobStatus": 99, "RemoteHost": "a@ep-1"}, Job("RUNNING", "ep-1", "")),
+    ],
+)
+def test_states_are_read_as_htcondor_tells_them(cluster, ad, job):
+    assert cluster.parse(json.dumps([{"ClusterId": 7, **ad}])) == {"7": job}
+
+
+def test_an_empty_queue_is_an_answer(cluster):
+    assert cluster.parse("\n") == {}
+
+
+def test_a_session_that_is_waiting_removed_or_suspended_lives(session, cluster):
+    session.load_state({"job_id": "42", "address": "http://ep-1:45678"})
+    for status in (1, 2, 3, 6, 7):
+        cluster.job = {"JobStatus": status}
+        cluster.queue._asked_at = float("-inf")
+        assert asyncio.run(session.poll()) is None, status
+
+
+def test_a_held_session_has_ended_and_is_removed(session, cluster):
+    session.load_state({"job_id": "42", "address": "http://ep-1:45678"})
+    cluster.job = {"JobStatus": 5, "HoldReasonCode": 34, "HoldReason": "memory usage exceeded request_memory"}
+
+    async def polled():
+        answer = await session.poll()
+        await asyncio.sleep(0.05)  # the removal goes on beside it
+        return answer
+
+    assert asyncio.run(polled()) == 1
+    assert "condor_rm" in cluster.names()
+
+
+def test_a_job_that_needs_too_much_memory_while_it_starts_is_told_so(session, cluster):
+    async def held(session):
+        while not session.job_id:
+            await asyncio.sleep(0)
+        cluster.job = {
+            "JobStatus": 5,
+            "HoldReasonCode": 34,
+            "HoldReason": "memory usage exceeded request_memory",
+        }
+
+    with pytest.raises(SpawnException) as caught:
+        start(session, held)
+    assert "more memory than it had asked for" in caught.value.message
+
+
+def test_htcondors_own_refusal_reaches_the_person(session, cluster):
+    cluster.refuse = commands.Failed("\nERROR: Can't find address of local schedd\n")
+    with pytest.raises(SpawnException) as caught:
+        start(session)
+    assert caught.value.message == "HTCondor does not accept the session: Can't find address of local schedd."
+
+
+def test_a_node_that_the_pool_does_not_know_is_not_connected_to(session, cluster):
+    cluster.job = {"JobStatus": 2, "RemoteHost": "slot1@evil.example.org"}
+    with pytest.raises(SpawnException):
+        start(session, reported)
+
+
+def test_cancelling_a_job_that_is_gone_is_no_error(cluster, monkeypatch):
+    async def gone(*command, **_):
+        raise commands.Failed("Couldn't find/remove all jobs in cluster 42")
+
+    monkeypatch.setattr(Pool, "run", gone)
+    assert asyncio.run(cluster.cancel("42", "alice")) is False
+
+
+def test_a_job_that_does_not_end_is_insisted_on(session, cluster, monkeypatch):
+    """A removed job of a node that died stays in the queue for as long as its lease."""
+    monkeypatch.setattr(session_module, "END_PATIENCE", 0.0)
+    session.load_state({"job_id": "42", "address": "http://ep-1:45678"})
+    real = Pool.run
+
+    async def run(self, person, *command, **more):
+        if command[:1] == ("condor_rm",) and "-forcex" not in command:
+            self.ran.append(command)
+            self.job = {"JobStatus": 3}
+            return ""
+        return await real(self, person, *command, **more)
+
+    monkeypatch.setattr(Pool, "run", run)
+    asyncio.run(session.stop())
+    assert ("condor_rm", "-forcex", "42") in cluster.ran
+    assert cluster.job is None

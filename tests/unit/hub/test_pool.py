@@ -1,0 +1,98 @@
+"""What may be asked for on an HTCondor pool: no more than some place of the kind could ever give."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchtop_hub import form, pool
+
+TEMPLATES = Path(__file__).parents[3] / "hub/templates"
+SHOWN = json.dumps(
+    [
+        {"Machine": node, "IsJupyterSlot": jupyter, "Cpus": free, "Memory": 1024}
+        | {"TotalSlotCpus": 6, "TotalSlotMemory": 2048, "TotalSlotDisk": 4096 * 1024.0}
+        for node, jupyter, free in (("ep-1", True, 4), ("ep-1", False, 0), ("ep-2", True, 6))
+    ]
+)
+OFFERED = pool.places(SHOWN)
+RULES = pool.Rules(pool.Granted("jupyter", 1, 1024, 512, 480), 1440, "htc-support@example.org")
+
+
+def refusal(**sent: object) -> form.Problem:
+    with pytest.raises(form.Refused) as caught:
+        pool.check(pool.read(sent), OFFERED, RULES)
+    return caught.value.problem
+
+
+def test_what_the_pool_says_is_understood():
+    assert OFFERED[0] == pool.Place("ep-1", "jupyter", 6, 2048, 4096, 4, 1024)
+    assert [place.pool for place in OFFERED] == ["jupyter", "standard", "jupyter"]
+
+
+@pytest.mark.parametrize("nothing", ["", "[]"])
+def test_a_pool_without_nodes_has_no_places(nothing: str):
+    assert pool.places(nothing) == []
+
+
+def test_who_says_nothing_gets_the_usual():
+    assert pool.check(pool.read({}), OFFERED, RULES) == RULES.usual
+
+
+def test_a_form_sends_text_and_lists():
+    sent = {"pool": ["standard"], "cpus": ["2"], "memory": ["512"], "disk": [" 100 "], "runtime": [""]}
+    assert pool.check(pool.read(sent), OFFERED, RULES) == pool.Granted("standard", 2, 512, 100, 480)
+
+
+@pytest.mark.parametrize(
+    ("sent", "most"), [({"cpus": 7}, "(6)"), ({"memory": 2049}, "(2048 MB)"), ({"disk": 4097}, "(4096 MB)")]
+)
+def test_more_than_any_place_has_is_refused_with_what_there_is(sent: dict[str, object], most: str):
+    problem = refusal(**sent)
+    assert problem.field in sent
+    assert most in problem.sentence
+    assert "htc-support@example.org" in problem.sentence
+
+
+def test_as_much_as_a_place_has_is_granted():
+    sent = {"cpus": 6, "memory": 2048, "disk": 4096, "runtime": 1440}
+    assert pool.check(pool.read(sent), OFFERED, RULES).cpus == 6
+
+
+def test_a_runtime_beyond_the_longest_is_refused():
+    assert "more than a session may run (1440)" in refusal(runtime=1441).sentence
+
+
+def test_a_kind_of_place_that_no_node_offers_is_refused():
+    with pytest.raises(form.Refused, match="no node offers the Standard pool"):
+        pool.check(pool.read({"pool": "standard"}), OFFERED[:1], RULES)
+
+
+@pytest.mark.parametrize(
+    ("sent", "sentence"),
+    [
+        ({"cpus": "many"}, "CPUs: “many” is not a number."),
+        ({"cpus": 0}, "CPUs: “0” is not a number."),
+        ({"cpus": 1.5}, "CPUs: “1.5” is not a number."),
+        ({"pool": "gpu"}, "Pool: “gpu” is not one of the names to choose from."),
+        ({"runtime": "1h"}, "Runtime: “1h” is not a number of minutes."),
+        ({"executable": "/bin/sh"}, "“executable” is nothing that a session can be asked for."),
+        ({"memory": ["1", "2"]}, "Memory: say it once, please."),
+    ],
+)
+def test_what_makes_no_sense_is_refused_with_a_sentence(sent: dict[str, object], sentence: str):
+    assert refusal(**sent).sentence.startswith(sentence)
+
+
+def test_the_form_shows_what_is_free_and_what_is_most():
+    shown = pool.render(TEMPLATES, OFFERED, RULES, {}, None)
+    assert "10 of 12 CPUs free" in " ".join(shown.split())
+    assert 'max="2048" value="1024"' in " ".join(shown.split())
+
+
+def test_the_form_comes_back_with_what_was_sent_and_why_it_was_refused():
+    problem = refusal(cpus="7")
+    shown = pool.render(TEMPLATES, OFFERED, RULES, {"cpus": '7"><script>'}, problem)
+    assert problem.sentence in shown
+    assert "<script>" not in shown
+    assert 'aria-describedby="cpus-problem"' in shown
