@@ -1,12 +1,13 @@
 # Thin: each target is one verb of the host tool, cli/benchtop, which runs in the checkout's .venv.
 # `make help` lists them; `.venv/bin/python -m benchtop VERB --help` tells more of one.
+export MESSAGE  # travels in the environment: a shell never reads it
 BENCHTOP := @python3 cli/bootstrap.py
 # USER is in everybody's environment: only one that was typed after `make` means a person
 PERSON := $(if $(filter command,$(origin USER)),$(USER))
 UV := uv pip compile --quiet --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help up down clean apply status logs shell people otp trust doctor lint test test-long screenshots bench lock engine-stop
+.PHONY: help up down clean apply status cell-stop cell-start logs shell people otp trust doctor lint test test-long screenshots bench lock engine-stop
 
 help:  ## list what you can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +26,12 @@ apply:  ## make a changed accounts/people.yaml live
 
 status:  ## each service: healthy, or what is wrong with it
 	$(BENCHTOP) status
+
+cell-stop:  ## take CELL= out of service; its people read MESSAGE= until `make cell-start CELL=`
+	$(BENCHTOP) cell stop '$(CELL)' --message "$$MESSAGE"
+
+cell-start:  ## bring CELL= back into service
+	$(BENCHTOP) cell start '$(CELL)'
 
 logs:  ## follow the log of SERVICE= (or of all)
 	$(BENCHTOP) logs $(SERVICE)

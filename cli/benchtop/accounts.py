@@ -41,6 +41,8 @@ def apply(settings: Settings, everybody: People, *services: str) -> None:
     """Make the directory and the scheduler's accounting (or one of them) equal to people.yaml."""
     logins = secrets.logins(settings, everybody.people)
     for service in services or _APPLIED:
+        if service == "slurmctld" and "hpc" not in settings.clusters:
+            continue
         what, rendered = _APPLIED[service]
         with step(what) as current:
             content = rendered(everybody, logins)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from benchtop import accounts, compose, console, doctor, engine, facility, testing
+from benchtop import accounts, cells, compose, console, doctor, engine, facility, testing
 from benchtop import base as base_image
 from benchtop import trust as trusting
 from benchtop.console import Problem
@@ -74,6 +74,30 @@ def status(settings: Settings) -> None:
     """Each service: healthy, or what is wrong with it; exit 0 only when all is well."""
     if not facility.status(settings):
         sys.exit(1)
+
+
+@cli.group("cell")
+def cell_group() -> None:
+    """Take a cell out of service, and back; `benchtop status` lists them."""
+
+
+@cell_group.command("stop")
+@click.argument("cell")
+@click.option("--message", default="", help="what its people read meanwhile, and until when")
+@pass_settings
+def cell_stop(settings: Settings, cell: str, message: str) -> None:
+    """Stop the hub and the proxy of CELL; its people get a page with the message, their jobs go on."""
+    facility.require_engine()
+    cells.stop(settings, cell, message)
+
+
+@cell_group.command("start")
+@click.argument("cell")
+@pass_settings
+def cell_start(settings: Settings, cell: str) -> None:
+    """Bring CELL back into service, with the servers that it had."""
+    facility.require_engine()
+    cells.start(settings, cell)
 
 
 @cli.command()

@@ -8,6 +8,7 @@ import subprocess
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from benchtop import topology
 from benchtop.console import Problem, log
 from benchtop.settings import Settings
 
@@ -52,11 +53,17 @@ def command(settings: Settings, *args: str) -> list[str]:
     return ["docker", "compose", "--project-name", settings.project, *args]
 
 
-def environment(settings: Settings) -> dict[str, str]:
-    """The environment of a `docker compose` call: the settings as this tool understood them."""
+def environment(settings: Settings, *profiles: str) -> dict[str, str]:
+    """The environment of a `docker compose` call: the settings as this tool understood them.
+
+    profiles: to switch on besides those of the clusters and cells that run here
+    """
     return {
         **os.environ,
         "COMPOSE_PROJECT_NAME": settings.project,
+        "COMPOSE_PROFILES": topology.profiles(settings, *profiles),
+        "CLUSTERS": ",".join(settings.clusters),
+        "CELLS": str(settings.cells),
         "BENCHTOP_NAME": settings.name,
         "BENCHTOP_LOGIN_NAME": settings.login_name,
         "BENCHTOP_BIND": settings.bind,
@@ -71,11 +78,16 @@ _NO_DOCKER = "There is no docker command here: run `make doctor` to see what to 
 
 
 def _run(
-    words: list[str], settings: Settings | None, *, input: bytes | None, check: bool, timeout: float | None
+    words: list[str],
+    settings: Settings | None,
+    *profiles: str,
+    input: bytes | None,
+    check: bool,
+    timeout: float | None,
 ) -> subprocess.CompletedProcess[bytes]:
     extra: dict[str, Any] = {"stdin": subprocess.DEVNULL} if input is None else {"input": input}
     if settings:
-        extra |= {"cwd": settings.root, "env": environment(settings)}
+        extra |= {"cwd": settings.root, "env": environment(settings, *profiles)}
     try:
         done = subprocess.run(words, check=False, capture_output=True, timeout=timeout, **extra)
     except FileNotFoundError:
@@ -182,8 +194,9 @@ def container(entry: dict[str, Any]) -> Container:
 
 def config(settings: Settings, *profiles: str) -> dict[str, Any]:
     """The stack as Compose understands it; raises Problem with Compose's own words when it does not."""
-    words = [word for profile in profiles for word in ("--profile", profile)]
-    parsed: dict[str, Any] = json.loads(run(settings, *words, "config", "--format", "json").stdout)
+    words = command(settings, "config", "--format", "json")
+    done = _run(words, settings, *profiles, input=None, check=True, timeout=None)
+    parsed: dict[str, Any] = json.loads(done.stdout)
     return parsed
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import shutil
 import sys
@@ -12,7 +13,7 @@ from typing import Any
 import click
 from rich.markup import escape
 
-from benchtop import accounts, base, compose, doctor, engine, images, secrets, services
+from benchtop import accounts, base, cells, compose, doctor, engine, images, secrets, services, topology
 from benchtop.console import OUT, Problem, say, step
 from benchtop.people import PEOPLE_GID, People
 from benchtop.settings import Settings
@@ -28,19 +29,22 @@ def up(settings: Settings) -> None:
     everybody = accounts.load(settings)
     if engine.ensure_running():  # an engine that was just started revives containers of its own
         doctor.require(doctor.gather(settings))
+    cells.refuse_moves(settings)
     base.ensure(settings)
     foreign = doctor.foreign_data(settings)
     if foreign:
         raise Problem(foreign.fix)
     note_changed_keys(settings, secrets.ensure(settings))
     accounts.prepare(settings, everybody)
+    topology.notices(settings).mkdir(exist_ok=True)
     images.build(settings)
     running = {one.service for one in compose.containers(settings.project) if one.state == "running"}
+    cells.leave_out(settings)
     # people before everything else: no node or minter is well as long as it knows nobody
-    services.start(settings, only="ldap")
+    services.start(settings, only=("ldap",))
     accounts.apply(settings, everybody, "ldap")
-    services.start(settings)
     take_up_keys(settings, running)
+    services.start(settings)
     accounts.apply(settings, everybody, "slurmctld")
     accounts.enrol_missing(settings, everybody)
     welcome(settings, everybody)
@@ -53,16 +57,18 @@ def note_changed_keys(settings: Settings, changed: set[str]) -> None:
 
 
 def take_up_keys(settings: Settings, running: set[str]) -> None:
-    """Restart those services of `running` whose keys changed under them, as a renewed certificate's do."""
+    """Restart those services of `running` whose keys changed under them, as a renewed certificate's do.
+
+    Before the others start: a database must know the role of a new cell before that cell asks for it.
+    """
     changed = _read_changed_keys(settings)
     parsed = compose.config(settings)["services"]
     readers = {name for name in running & set(parsed) if changed & set(_volumes(parsed[name]))}
     stale = sorted(readers - {"volumes"})
     if stale:
         with step("Restarting what reads changed keys") as current:
-            compose.run(settings, "restart", *stale)
+            compose.run(settings, "restart", "--no-deps", *stale)
             current.outcome = ", ".join(stale)
-        services.start(settings)
     _changed_keys(settings).unlink(missing_ok=True)
 
 
@@ -76,7 +82,7 @@ def _read_changed_keys(settings: Settings) -> set[str]:
 
 
 def _volumes(service: dict[str, Any]) -> Iterable[str]:
-    return (entry["source"] for entry in service.get("volumes", []) if entry["type"] == "volume")
+    return (entry["source"] for entry in service.get("volumes", []) if entry.get("source"))
 
 
 def down(settings: Settings) -> None:
@@ -97,7 +103,7 @@ def clean(settings: Settings, *, yes: bool, images_too: bool, all_too: bool) -> 
         click.confirm(f"Remove {what}?", abort=True)
     with step("Removing the facility and its data") as current:
         compose.run(settings, "--profile", "*", "down", "--volumes", "--remove-orphans")
-        for name in ("secrets", "private"):
+        for name in ("secrets", "private", "notices"):
             _remove(settings.state / name)
         if images_too:
             built = compose.docker("images", "--format", "{{.Repository}}:{{.Tag}}", f"{settings.project}/*")
@@ -129,12 +135,19 @@ def status(settings: Settings) -> bool:
     found = {one.service: one for one in compose.containers(settings.project)}
     names = list(compose.config(settings)["services"])
     names += [name for name in found if name not in names]
+    stopped = topology.in_maintenance(settings)
     rows = [(name, *services.describe(name, found.get(name))) for name in names]
+    away = {name for cell in stopped for name in topology.services_of(cell)}
+    rows = [
+        (name, True, "out of service") if name in away else (name, well, text) for name, well, text in rows
+    ]
     width = max(len(name) for name in names)
     for name, well, text in rows:
         mark = "[green]✓[/green]" if well else "[red]✗[/red]"
         OUT.print(f"{mark} {name:<{width}}  {escape(text)}")
     ill = sum(not well for _, well, _ in rows)
+    if found:
+        _print_cells(settings, stopped)
     if len(found) == 0:
         say("The facility is down: `make up` starts it.")
     elif ill:
@@ -145,6 +158,23 @@ def status(settings: Settings) -> bool:
     else:
         say(f"All {len(rows)} services are well: {settings.url}")
     return ill == 0
+
+
+def _print_cells(settings: Settings, stopped: dict[str, str]) -> None:
+    """One line a cell: how many people it knows, and whose servers it has."""
+    try:
+        seen = cells.look(settings, topology.cells(settings))
+    except Problem as problem:
+        say(str(problem))
+        return
+    OUT.print()
+    for cell in seen:
+        servers = f": {', '.join(map(str, cell.servers))}" if cell.servers else ""
+        text = f"{cell.people} people, {len(cell.servers)} servers{servers}"
+        if cell.name in stopped:
+            text += f"; out of service: {html.unescape(stopped[cell.name])}"
+        OUT.print(f"  cell {cell.name}  {escape(text)}")
+    OUT.print()
 
 
 def logs(settings: Settings, names: list[str]) -> None:
@@ -166,7 +196,7 @@ def shell(settings: Settings, service: str | None, person: str | None) -> None:
         one = accounts.load(settings).people.get(person)
         if one is None:
             raise Problem(f"There is no {person} in {accounts.PEOPLE}: `make people` lists who is.")
-        node = next((NODES[cluster] for cluster in one.clusters if cluster in NODES), None)
+        node = next((NODES[cluster] for cluster in one.clusters if cluster in settings.clusters), None)
         if node is None:
             raise Problem(
                 f"{person} may use no cluster that runs here, so there is no node to open a shell on."

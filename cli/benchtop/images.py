@@ -36,8 +36,7 @@ def build(settings: Settings, *profiles: str, force: bool = False) -> None:
     if not force and all(wanted["images"].values()) and _covers(known, wanted):
         return
     with step(f"Building {len(services)} images") as current:
-        words = [word for profile in profiles for word in ("--profile", profile)]
-        _build(settings, [*words, "--progress", "plain", "build", *services.values()], current)
+        _build(settings, profiles, [*services.values()], current)
     # images of a profile that this build left out stay known: the next full build need not make them anew
     images = (
         {**known.get("images", {}), **image_ids(services)}
@@ -135,16 +134,16 @@ def write_host_ca(settings: Settings) -> None:
         target.write_bytes(content)
 
 
-def _build(settings: Settings, words: list[str], current: Step) -> None:
-    """Run the build, its whole output in a log file, its present step on the terminal."""
+def _build(settings: Settings, profiles: tuple[str, ...], services: list[str], current: Step) -> None:
+    """Build the images of `services`: the whole output in a log file, the present step on the terminal."""
     folder = settings.state / "log"
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "build.log"
     progress = Progress()
     process = subprocess.Popen(
-        compose.command(settings, *words),
+        compose.command(settings, "--progress", "plain", "build", *services),
         cwd=settings.root,
-        env=compose.environment(settings),
+        env=compose.environment(settings, *profiles),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

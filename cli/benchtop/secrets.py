@@ -25,11 +25,11 @@ from pathlib import Path
 from argon2 import PasswordHasher
 from pydantic import BaseModel, TypeAdapter
 
-from benchtop import idtokens, pki, render
+from benchtop import idtokens, pki, render, topology
 from benchtop.settings import Settings
 
-# Each cluster with its cells. A further cell or cluster is one more word here.
-CLUSTERS: Mapping[str, tuple[str, ...]] = {"hpc": ("hpc-1",), "htc": ("htc-1",)}
+# Each cluster with every cell that it can have: one that is added later finds its keys.
+CLUSTERS: Mapping[str, tuple[str, ...]] = {name: topology.every_cell(name) for name in topology.CLUSTERS}
 
 # Who binds to the directory, each with a password of its own.
 LDAP_SERVICES = ("keycloak", "nslcd", "apache")

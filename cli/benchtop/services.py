@@ -20,25 +20,22 @@ TOO_MANY_RESTARTS = 3
 WORTH_A_LINE = 5.0  # seconds: a service that took longer to become well is named with its time
 
 
-def start(settings: Settings, *profiles: str, only: str = "") -> None:
+def start(settings: Settings, *profiles: str, only: tuple[str, ...] = ()) -> None:
     """Start every service (with those of `profiles`) and wait until each does its job.
 
-    only: this one, with what it depends on
+    only: these, with what they depend on
     Raises Problem that names the service that does not, with the end of its log.
     """
-    words = [word for profile in profiles for word in ("--profile", profile)]
-    services = {only} if only else set(compose.config(settings, *profiles)["services"])
+    services = set(only) if only else set(compose.config(settings, *profiles)["services"])
     renew_failed(settings)
-    with step(f"Starting {only or 'the services'}") as current:
+    with step(f"Starting {', '.join(only) or 'the services'}") as current:
         file = settings.state / "log" / "up.log"
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("wb") as out:
             process = subprocess.Popen(
-                compose.command(
-                    settings, *words, "--progress", "plain", "up", "--detach", "--no-build", *services
-                ),
+                compose.command(settings, "--progress", "plain", "up", "--detach", "--no-build", *services),
                 cwd=settings.root,
-                env=compose.environment(settings),
+                env=compose.environment(settings, *profiles),
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,

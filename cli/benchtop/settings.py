@@ -15,6 +15,8 @@ from benchtop.console import Problem
 
 # Host names as a browser and a certificate accept them.
 _HOST = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
+# As many as compose.yaml has of a cluster's cells
+MOST_CELLS = 3
 # Compose's own rule for project names.
 _PROJECT = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
@@ -30,6 +32,8 @@ class Settings:
     port: int
     base: str
     project: str
+    clusters: tuple[str, ...] = ("hpc", "htc")
+    cells: int = MOST_CELLS
 
     @property
     def url(self) -> str:
@@ -86,7 +90,30 @@ class Settings:
             port=int(port),
             base=value("BENCHTOP_BASE"),
             project=_project(root, values.get("COMPOSE_PROJECT_NAME") or ""),
+            clusters=_clusters(value("CLUSTERS")),
+            cells=_cells(value("CELLS")),
         )
+
+
+def _clusters(text: str) -> tuple[str, ...]:
+    """The clusters of CLUSTERS, in the order in which the facility names them."""
+    words = {word.strip() for word in text.split(",")}
+    known = ("hpc", "htc")
+    strangers = sorted(words - set(known))
+    if strangers:
+        raise Problem(
+            f"CLUSTERS={text} names {strangers[0] or 'nothing'}, which is no cluster: "
+            "choose hpc (Slurm), htc (HTCondor) or hpc,htc."
+        )
+    return tuple(name for name in known if name in words)
+
+
+def _cells(text: str) -> int:
+    if text not in {str(number) for number in range(1, MOST_CELLS + 1)}:
+        raise Problem(
+            f"CELLS={text} is not a number of cells: each cluster can have 1 to {MOST_CELLS} of them."
+        )
+    return int(text)
 
 
 def _project(root: Path, chosen: str) -> str:
