@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 from testinfra.host import Host
 
 import steps
-from benchtop import enrol
+from benchtop import enrol, topology
 from benchtop.settings import Settings
 from waiting import wait_until
 
@@ -151,9 +151,10 @@ def test_a_forged_request_of_carol_for_a_gpu_is_refused_with_a_sentence(
     expect(page.get_by_text(re.compile("GPU: your account does not include GPUs")).first).to_be_visible()
     page.screenshot(path=pictures / "refused.png")
     assert not jobs("carol")
-    log = steps.log_of(settings, "hpc-1")
+    cell = topology.cell_of("carol", "hpc", settings.cells)
+    log = steps.log_of(settings, cell)
     assert re.search(
-        r"spawn refused user=carol cell=hpc-1 field=gpu value='pascal:1' rule=\S+ request=\S+", log
+        rf"spawn refused user=carol cell={cell} field=gpu value='pascal:1' rule=\S+ request=\S+", log
     )
 
 
