@@ -1,5 +1,6 @@
 """Cells: everybody always meets the same one; taking one out of service troubles its own people alone."""
 
+import os
 import re
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import pytest
 import requests
 from bs4 import BeautifulSoup
 
-from benchtop import compose, topology
+from benchtop import compose, hubs, topology
 from benchtop.settings import Settings
 from waiting import wait_until
 
@@ -41,11 +42,11 @@ def served_by(settings: Settings, page: requests.Response) -> str:
     return wait_until(found, timeout=10, what="the request's line in Apache's log")
 
 
-def benchtop(*words: str) -> subprocess.CompletedProcess[str]:
-    """Run the host tool."""
-    return subprocess.run(
-        [sys.executable, "-m", "benchtop", *words], capture_output=True, text=True, check=False, timeout=300
-    )
+def benchtop(*words: str, **changed: str) -> subprocess.CompletedProcess[str]:
+    """Run the host tool, with some settings changed."""
+    command = [sys.executable, "-m", "benchtop", *words]
+    environment = {**os.environ, **changed}
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300, env=environment)
 
 
 # ---- who meets which ----------------------------------------------------------------------
@@ -94,6 +95,42 @@ def test_status_lists_each_cell_with_its_people(signed_in: SignedIn, settings: S
         assert re.search(rf"cell {cell} +\d+ people, \d+ servers", done.stdout), done.stdout
     mine = topology.cell_of("carol", "hpc", settings.cells)
     assert not re.search(rf"cell {mine} +0 people", done.stdout), done.stdout
+
+
+# ---- how many -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def server(signed_in: SignedIn, settings: Settings) -> Iterator[hubs.Hub]:
+    """A server of alice's on cluster hpc, ended afterwards."""
+    own = hubs.Hub(settings, signed_in("alice"), "alice", "hpc")
+
+    def ended() -> bool:
+        return own.stop().status_code in {202, 204, 404} and own.server() is None
+
+    wait_until(ended, timeout=60, what="alice's former server to end")
+    assert own.start(partition="debug", runtime=20).status_code in {201, 202}
+    wait_until(own.ready, timeout=90, what="alice's server")
+    yield own
+    wait_until(ended, timeout=60, what="alice's server to end")
+
+
+def test_another_number_of_cells_is_refused_while_a_server_would_move(server: hubs.Hub, settings: Settings):
+    """Alice is in the second of three cells, and would be in the first of two."""
+    assert "alice" in benchtop("status").stdout  # the control: her server is seen
+    before = [one.id for one in compose.containers(settings.project)]
+    done = benchtop("up", CELLS="2")
+    assert done.returncode == 1
+    assert "alice (hpc-2 → hpc-1)" in done.stderr + done.stdout
+    assert [one.id for one in compose.containers(settings.project)] == before
+    assert server.ready()
+
+
+def test_so_is_the_loss_of_a_cluster(server: hubs.Hub):
+    done = benchtop("up", CLUSTERS="htc")
+    assert done.returncode == 1
+    assert "alice (hpc-2 → none)" in done.stderr + done.stdout
+    assert server.ready()
 
 
 # ---- out of service -----------------------------------------------------------------------
