@@ -12,7 +12,7 @@ from urllib.parse import quote
 from jupyterhub import apihandlers
 from traitlets.config import get_config
 
-from benchtop_hub import health, identity, names
+from benchtop_hub import database, health, identity, names
 
 c = get_config()
 
@@ -30,6 +30,7 @@ def key(name: str) -> str:
 
 
 names.ask_the_system()
+database.tell_when_away()
 
 # ---- who may come in -------------------------------------------------------------------------------
 c.JupyterHub.authenticator_class = identity.SignedHeaderAuthenticator

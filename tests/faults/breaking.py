@@ -43,6 +43,11 @@ def kill(settings: Settings, service: str, signal: str = "KILL") -> None:
     compose.run(settings, "exec", "-T", service, "sh", "-c", script)
 
 
+def restart(settings: Settings, service: str) -> None:
+    """Restart a service, as an admin does."""
+    compose.run(settings, "restart", service)
+
+
 @contextmanager
 def stopped(settings: Settings, *services: str) -> Iterator[None]:
     """Services that are not there; started again afterwards, and waited for."""

@@ -1,0 +1,77 @@
+"""A part of a batch system that is away takes no session with it: jobs go on, and hubs know that they do."""
+
+from collections.abc import Callable
+
+import pytest
+
+from benchtop.hubs import Hub
+from benchtop.settings import Settings
+from breaking import SMALL, begin_session, end, kill, restart, stopped, well
+from traffic import Traffic
+from waiting import stays
+
+Notebook = Callable[[str, str], Traffic]
+Hubs = Callable[[str, str], Hub]
+# Whose session runs, and whose start meets the outage: two people of the same cell, of one hub therefore
+PEOPLE = {"hpc": ("alice", "erin"), "htc": ("bob", "alice")}
+PARTS = [("hpc", "slurmctld"), ("hpc", "slurmdbd"), ("htc", "condor-ap"), ("htc", "condor-cm")]
+OUTAGE = 60  # seconds: a dozen looks of the hub at its sessions
+
+
+@pytest.mark.parametrize("how", [restart, kill])
+@pytest.mark.parametrize(("cluster", "part"), PARTS)
+def test_a_session_lives_through_a_restart(
+    notebook: Notebook,
+    hub: Hubs,
+    settings: Settings,
+    cluster: str,
+    part: str,
+    how: Callable[[Settings, str], None],
+):
+    name, other = PEOPLE[cluster]
+    work = notebook(name, cluster)
+    began = (work.hub.server() or {}).get("started")
+    how(settings, part)
+    well(settings, part)
+    stays(lambda: still(work.hub, began), lasting=20, what=f"the session of {name}")
+    works_again(work, hub(other, cluster))
+
+
+@pytest.mark.parametrize(("cluster", "part"), PARTS)
+def test_a_session_lives_while_a_part_is_away(
+    notebook: Notebook, hub: Hubs, settings: Settings, cluster: str, part: str
+):
+    name, other = PEOPLE[cluster]
+    work = notebook(name, cluster)
+    began = (work.hub.server() or {}).get("started")
+    newcomer = hub(other, cluster)
+    end(lambda: newcomer)
+    with stopped(settings, part):
+        stays(lambda: still(work.hub, began), lasting=OUTAGE, what=f"the session of {name}")
+        work.goes_on(timeout=30)
+        if (
+            part != "slurmdbd"
+        ):  # what it grants is remembered for a minute, and slurmctld starts jobs without it
+            refused = newcomer.start(**SMALL[cluster])
+            assert refused.status_code in {500, 503}, refused.text
+            assert "The scheduler does not answer." in refused.text
+            assert newcomer.server() is None
+    stays(lambda: still(work.hub, began), lasting=20, what=f"the session of {name}")
+    works_again(work, newcomer)
+
+
+def still(own: Hub, began: object) -> bool:
+    """The hub has the same session and takes it for usable."""
+    server = own.server() or {}
+    return bool(server.get("ready")) and server.get("started") == began
+
+
+def works_again(work: Traffic, newcomer: Hub) -> None:
+    """The session that ran is untouched and can be ended, and another one can be started."""
+    work.goes_on(timeout=30)
+    assert (work.failed, work.cuts) == ([], 0)
+    try:
+        begin_session(newcomer)
+    finally:
+        end(lambda: newcomer)
+    end(lambda: work.hub)
