@@ -19,6 +19,7 @@ from jupyterhub.spawner import SpawnException
 from jupyterhub.utils import url_path_join
 from pydantic import BaseModel
 from sqlalchemy import inspect
+from sqlalchemy.exc import SQLAlchemyError
 from traitlets import Any as AnyTrait
 from traitlets import Unicode, default
 
@@ -272,8 +273,13 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
     def _save(self) -> None:
         # A hub that is restarted now finds the job in its database and ends it. Upstream saves only
         # when the session runs, and the job of a session that was waiting belongs to nobody.
-        self.orm_spawner.state = self.get_state()
-        inspect(self.orm_spawner).session.commit()
+        database = inspect(self.orm_spawner).session
+        try:
+            self.orm_spawner.state = self.get_state()
+            database.commit()
+        except SQLAlchemyError:
+            database.rollback()
+            self.log.exception("state not saved user=%s job=%s", self.user.name, self.job_id)
 
     async def _until_reported(self, granted: GrantedT) -> int:
         """The port, once the job said it, with `node` known."""

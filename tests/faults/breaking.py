@@ -43,6 +43,21 @@ def kill(settings: Settings, service: str, signal: str = "KILL") -> None:
     compose.run(settings, "exec", "-T", service, "sh", "-c", script)
 
 
+def crash(settings: Settings, service: str) -> None:
+    """Kill a service's program and wait until the engine has started it again and it does its job."""
+    before = _started(settings, service)
+    kill(settings, service)
+    wait_until(
+        lambda: _started(settings, service) != before, timeout=30, what=f"{service} to be started again"
+    )
+    well(settings, service)
+
+
+def _started(settings: Settings, service: str) -> str:
+    (found,) = (one.started for one in compose.containers(settings.project) if one.service == service)
+    return found
+
+
 def restart(settings: Settings, service: str) -> None:
     """Restart a service, as an admin does."""
     compose.run(settings, "restart", service)

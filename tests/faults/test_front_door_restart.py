@@ -6,14 +6,14 @@ import pytest
 
 from benchtop.hubs import Hub
 from benchtop.settings import Settings
-from breaking import kill, restart, well
+from breaking import crash, restart, well
 from traffic import Traffic
 from waiting import wait_until
 
 Notebook = Callable[[str, str], Traffic]
 
 
-@pytest.mark.parametrize("how", [restart, kill])
+@pytest.mark.parametrize("how", [restart, crash])
 def test_after_a_restart_of_apache_people_log_in_again_and_their_kernels_live(
     notebook: Notebook,
     hub: Callable[[str, str], Hub],

@@ -6,7 +6,7 @@ import pytest
 
 from benchtop.hubs import Hub
 from benchtop.settings import Settings
-from breaking import SMALL, begin_session, end, kill, restart, stopped, well
+from breaking import SMALL, begin_session, crash, end, restart, stopped, well
 from traffic import Traffic
 from waiting import stays
 
@@ -18,7 +18,7 @@ PARTS = [("hpc", "slurmctld"), ("hpc", "slurmdbd"), ("htc", "condor-ap"), ("htc"
 OUTAGE = 60  # seconds: a dozen looks of the hub at its sessions
 
 
-@pytest.mark.parametrize("how", [restart, kill])
+@pytest.mark.parametrize("how", [restart, crash])
 @pytest.mark.parametrize(("cluster", "part"), PARTS)
 def test_a_session_lives_through_a_restart(
     notebook: Notebook,
