@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import requests
 
+from benchtop import topology
 from benchtop.settings import Settings
 
 _PATIENCE = 120  # seconds: a start or a stop answers within ten, and a busy machine takes its time
@@ -27,6 +28,16 @@ class Hub:
     def base(self) -> str:
         """Where everything of the cluster is."""
         return f"{self.settings.url}/jupyterhub/{self.cluster}"
+
+    @property
+    def cell(self) -> str:
+        """Whose hub this is."""
+        return topology.cell_of(self.person, self.cluster, self.settings.cells)
+
+    @property
+    def gateway(self) -> str:
+        """The address of the same API for a job, which shows the token of its session."""
+        return f"https://apache:8444/_cell/{self.cell}/jupyterhub/{self.cluster}/hub/api"
 
     def api(self, method: str, path: str, body: object = None) -> requests.Response:
         """One call of the hub's API, as a page of the hub makes it; any status is an answer."""

@@ -5,8 +5,6 @@ from collections.abc import Callable
 
 import pytest
 
-from benchtop import topology
-from benchtop.hubs import Hub
 from benchtop.settings import Settings
 from breaking import END, kill
 from traffic import Traffic
@@ -19,10 +17,6 @@ PEOPLE = [("alice", "hpc"), ("bob", "htc")]
 Notebook = Callable[[str, str], Traffic]
 
 
-def cell(settings: Settings, own: Hub) -> str:
-    return topology.cell_of(own.person, own.cluster, settings.cells)
-
-
 @pytest.mark.parametrize("signal", ["TERM", "KILL"])
 @pytest.mark.parametrize(("name", "cluster"), PEOPLE)
 def test_no_message_is_lost_when_a_hub_dies_and_it_knows_its_sessions_again(
@@ -30,7 +24,7 @@ def test_no_message_is_lost_when_a_hub_dies_and_it_knows_its_sessions_again(
 ):
     work = notebook(name, cluster)
     before = work.hub.server()
-    kill(settings, cell(settings, work.hub), signal)
+    kill(settings, work.hub.cell, signal)
     wait_until(lambda: not work.hub.answers(), timeout=10, what="the hub to be away")
     wait_until(work.hub.answers, timeout=LOGIN_BACK, what="the hub to be back")
     page = work.hub.browser.get(f"{work.hub.base}/hub/home", timeout=30)
@@ -52,7 +46,7 @@ def test_a_proxy_that_dies_leads_to_the_same_kernel_within_seconds(
 ):
     work = notebook(name, cluster)
     began = time.monotonic()
-    kill(settings, f"{cell(settings, work.hub)}-proxy")
+    kill(settings, f"{work.hub.cell}-proxy")
     wait_until(lambda: work.cuts, timeout=ROUTES_BACK, what="the websocket to be cut", every=0.02)
     wait_until(
         lambda: work.hub.jupyter("GET", f"kernels/{work.kernel}").status_code == 200,
