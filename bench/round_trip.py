@@ -88,18 +88,14 @@ def measure(settings: Settings, own: Hub) -> list[Figure]:
         own.jupyter("DELETE", f"kernels/{kernel}")
         own.api("DELETE", f"users/{PERSON}/tokens/{token['id']}")
     through, straight = zip(*json.loads(done.stdout), strict=True)
+    above = median(through) - median(straight)
     return [
         Figure(
             f"cell → reply and idle through Apache and proxy, median of {CELLS}",
             milliseconds(through),
             milliseconds(straight),
         ),
-        Figure(
-            "the same, less the floor",
-            f"{median(through) - median(straight):.1f} ms",
-            bar="≤ 5 ms",
-            aim="2 ms",
-        ),
+        Figure("the same, above the floor", f"{above:.1f} ms", bar="≤ 5 ms", aim="2 ms"),
     ]
 
 

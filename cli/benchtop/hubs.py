@@ -5,6 +5,7 @@ A session of `enrol.login` is all that it takes; what these can do, a browser ca
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 import requests
@@ -59,6 +60,12 @@ class Hub:
     def ready(self) -> bool:
         """Does the hub say that the session can be used?"""
         return bool((self.server() or {}).get("ready"))
+
+    def failure(self) -> str:
+        """What the waiting page shows of a start that failed."""
+        said = self.api("GET", f"users/{self.person}/server/progress").text
+        events = [json.loads(line[6:]) for line in said.splitlines() if line.startswith("data: ")]
+        return " ".join(str(event["message"]) for event in events if event.get("failed"))
 
     def answers(self) -> bool:
         """Does the hub do its job? It looks at its database and its proxy for this."""

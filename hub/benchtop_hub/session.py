@@ -87,6 +87,7 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
     cluster_kind: ClassVar[type[Cluster]]
     fields: ClassVar[Mapping[str, str]]  # of its form: name → label
     reasons: ClassVar[Mapping[str, str]]  # why a job waits or ended: the scheduler's words → ours
+    silence: ClassVar[tuple[str, ...]]  # by which words its commands say that it did not answer
 
     def read(self, sent: Mapping[str, object]) -> RequestT:
         """The request of a form's fields, or of the API's JSON. Raises form.Refused."""
@@ -251,6 +252,8 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
         try:
             number = await self.send(granted, env)
         except commands.Failed as failed:
+            if any(words in str(failed) for words in (commands.NO_ANSWER, *self.silence)):
+                raise self._sorry(self._trouble("submit", failed), "silence") from None
             self.log.warning(
                 "spawn refused user=%s cell=%s by=%s: %s",
                 self.user.name, self.cell, self.scheduler.lower(), failed,

@@ -16,6 +16,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from benchtop import compose, enrol
+from benchtop.hubs import Hub
 from benchtop.settings import Settings
 
 
@@ -98,9 +99,7 @@ def run_in_new_notebook(page: Page, code: str) -> str:
 
 def end_session(settings: Settings, admin: requests.Session, name: str) -> None:
     """End whatever session a person has, as an admin does by the hub's API."""
-    server = f"{settings.url}/jupyterhub/hpc/hub/api/users/{name}/server"
-    xsrf = admin.cookies.get("_xsrf", path="/jupyterhub/hpc/hub/") or ""
-    answer = admin.delete(server, headers={"X-XSRFToken": xsrf, "Referer": settings.url}, timeout=60)
+    answer = Hub(settings, admin, name).stop()
     assert answer.status_code in {202, 204, 404}, answer.text
 
 
