@@ -23,6 +23,7 @@ ELSEWHERE = {
     "make clean ALL=1": ".ci/run",
     "COMPOSE_PROJECT_NAME=second BENCHTOP_PORT=9443 make up": ".ci/run",
     "make bench": ".ci/run",
+    "make test-long": ".ci/run",
     "make trust INSTALL=1": "tests/unit/cli/test_trust.py",
     "make lint": "tests/lint/test_lint.py",
     "make screenshots": "tests/browser/conftest.py",
