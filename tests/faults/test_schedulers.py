@@ -6,7 +6,7 @@ import pytest
 
 from benchtop.hubs import Hub
 from benchtop.settings import Settings
-from breaking import SMALL, begin_session, crash, end, restart, stopped, well
+from breaking import SMALL, START, crash, end, restart, stopped, well
 from traffic import Traffic
 from waiting import stays, wait_until
 
@@ -15,6 +15,7 @@ Hubs = Callable[[str, str], Hub]
 # Whose session runs, and whose start meets the outage: two people of the same cell, of one hub therefore
 PEOPLE = {"hpc": ("alice", "erin"), "htc": ("bob", "alice")}
 PARTS = [("hpc", "slurmctld"), ("hpc", "slurmdbd"), ("htc", "condor-ap"), ("htc", "condor-cm")]
+AGAIN = 30  # seconds after which a start is accepted; a pool takes 15 to make itself known again
 REFUSED = 40  # seconds after which somebody must know that nothing starts
 OUTAGE = 60  # seconds: a dozen looks of the hub at its sessions
 
@@ -32,10 +33,12 @@ def test_a_session_lives_through_a_restart(
     name, other = PEOPLE[cluster]
     work = notebook(name, cluster)
     began = (work.hub.server() or {}).get("started")
+    newcomer = hub(other, cluster)
+    end(lambda: newcomer)
     how(settings, part)
     well(settings, part)
     stays(lambda: still(work.hub, began), lasting=20, what=f"the session of {name}")
-    works_again(work, hub(other, cluster))
+    works_again(work, newcomer)
 
 
 @pytest.mark.parametrize(("cluster", "part"), PARTS)
@@ -79,7 +82,10 @@ def works_again(work: Traffic, newcomer: Hub) -> None:
     work.goes_on(timeout=30)
     assert (work.failed, work.cuts) == ([], 0)
     try:
-        begin_session(newcomer)
+        wait_until(
+            lambda: newcomer.start(**SMALL[newcomer.cluster]).ok, timeout=AGAIN, what="a start to be accepted"
+        )
+        wait_until(newcomer.ready, timeout=START, what=f"the session of {newcomer.person}")
     finally:
         end(lambda: newcomer)
     end(lambda: work.hub)
