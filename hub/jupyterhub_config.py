@@ -12,7 +12,7 @@ from urllib.parse import quote
 from jupyterhub import apihandlers
 from traitlets.config import get_config
 
-from benchtop_hub import health, identity, names
+from benchtop_hub import database, health, identity, names
 
 c = get_config()
 
@@ -30,6 +30,7 @@ def key(name: str) -> str:
 
 
 names.ask_the_system()
+database.tell_when_away()
 
 # ---- who may come in -------------------------------------------------------------------------------
 c.JupyterHub.authenticator_class = identity.SignedHeaderAuthenticator
@@ -60,7 +61,6 @@ c.JupyterHub.cleanup_servers = False  # sessions go on while the hub is away
 c.JupyterHub.init_spawners_timeout = (
     2  # seconds until the pages are served while sessions are still looked at
 )
-c.JupyterHub.last_activity_interval = 15  # seconds: a proxy that lost its routes gets them back by then
 
 # ---- its database ----------------------------------------------------------------------------------
 c.JupyterHub.db_url = (
@@ -88,8 +88,16 @@ c.JupyterHub.template_vars = {"facility": FACILITY, "cluster": CLUSTER, "cell": 
 # ---- watching ------------------------------------------------------------------------------------------
 apihandlers.default_handlers.extend(health.default_handlers)
 c.JupyterHub.authenticate_prometheus = True
-if (KEYS / "metrics.token").exists():
-    c.JupyterHub.services = [{"name": "metrics", "api_token": key("metrics.token")}]
-    c.JupyterHub.load_roles = [{"name": "metrics", "scopes": ["read:metrics"], "services": ["metrics"]}]
+
+# ---- programs that may call the API, each with the one right that it needs -------------------------------
+c.JupyterHub.services = [
+    {"name": "metrics", "api_token": key("metrics.token")},
+    {"name": "proxy", "api_token": key("routes.token")},
+]
+c.JupyterHub.load_roles = [
+    {"name": "metrics", "scopes": ["read:metrics"], "services": ["metrics"]},
+    # a proxy that has just started asks for its routes: images/proxy/announce.js
+    {"name": "proxy", "scopes": ["proxy"], "services": ["proxy"]},
+]
 
 load_subconfig(str(HERE / "clusters" / f"{CLUSTER}.py"))  # noqa: F821  (likewise)

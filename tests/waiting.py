@@ -18,3 +18,15 @@ def wait_until(condition: Callable[[], T], *, timeout: float, what: str, every: 
         assert time.monotonic() < end, f"waited {timeout:.0f} s for {what}; last answer: {answer!r}"
         time.sleep(every)
     return answer
+
+
+def stays(condition: Callable[[], object], *, lasting: float, what: str, every: float = 1.0) -> None:
+    """Ask for `lasting` seconds and fail at the first answer that is not true: the opposite of waiting.
+
+    what: begins "… ended after"
+    """
+    begin = time.monotonic()
+    while (past := time.monotonic() - begin) < lasting:
+        answer = condition()
+        assert answer, f"{what} ended after {past:.0f} of {lasting:.0f} s; last answer: {answer!r}"
+        time.sleep(every)

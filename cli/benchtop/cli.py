@@ -209,10 +209,13 @@ def test_command(settings: Settings, suites: tuple[str, ...], keyword: str | Non
 @pass_settings
 def bench(settings: Settings, rounds: int) -> None:
     """Measure the facility that is up, each figure beside its floor; writes docs/benchmarks.md."""
-    words = [sys.executable, "bench/session.py", "--rounds", str(rounds), "--write"]
-    sys.exit(
-        subprocess.run(words, cwd=settings.root, env=compose.environment(settings), check=False).returncode
-    )
+    facility.require_engine()
+    testing.install(settings)  # it has a notebook's traffic and the people of the tests in common with them
+    environment = compose.environment(settings)
+    paths = [environment.get("PYTHONPATH", ""), "tests", "tests/faults"]
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+    words = [sys.executable, "bench", "--rounds", str(rounds), "--write"]
+    sys.exit(subprocess.run(words, cwd=settings.root, env=environment, check=False).returncode)
 
 
 def _person(settings: Settings, name: str) -> None:

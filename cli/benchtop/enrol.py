@@ -68,15 +68,15 @@ class _Dialled(HTTPAdapter):
         self.poolmanager.pool_classes_by_scheme = {"https": Pool}
 
 
-def login(settings: Settings, name: str, *, path: str = "/") -> requests.Session:
+def login(settings: Settings, name: str, *, path: str = "/", code: str = "") -> requests.Session:
     """A session in which `name` is logged in and has seen `path`.
 
-    Waits for a code that nobody has used yet: Keycloak takes each one once. Raises Problem with
-    what the page said when the login is refused.
+    code: of `fresh_code`, for a login that must not wait. Without, waits for one that nobody has used
+    yet: Keycloak takes each one once. Raises Problem with what the page said when the login is refused.
     """
     _secret_of(settings, name)
     browser = session(settings)
-    _walk(settings, browser, name, lambda _page: fresh_code(settings, name), path=path)
+    _walk(settings, browser, name, lambda _page: code or fresh_code(settings, name), path=path)
     return browser
 
 

@@ -5,10 +5,12 @@ A session of `enrol.login` is all that it takes; what these can do, a browser ca
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 import requests
 
+from benchtop import topology
 from benchtop.settings import Settings
 
 _PATIENCE = 120  # seconds: a start or a stop answers within ten, and a busy machine takes its time
@@ -27,6 +29,16 @@ class Hub:
     def base(self) -> str:
         """Where everything of the cluster is."""
         return f"{self.settings.url}/jupyterhub/{self.cluster}"
+
+    @property
+    def cell(self) -> str:
+        """Whose hub this is."""
+        return topology.cell_of(self.person, self.cluster, self.settings.cells)
+
+    @property
+    def gateway(self) -> str:
+        """The address of the same API for a job, which shows the token of its session."""
+        return f"https://apache:8444/_cell/{self.cell}/jupyterhub/{self.cluster}/hub/api"
 
     def api(self, method: str, path: str, body: object = None) -> requests.Response:
         """One call of the hub's API, as a page of the hub makes it; any status is an answer."""
@@ -48,6 +60,12 @@ class Hub:
     def ready(self) -> bool:
         """Does the hub say that the session can be used?"""
         return bool((self.server() or {}).get("ready"))
+
+    def failure(self) -> str:
+        """What the waiting page shows of a start that failed."""
+        said = self.api("GET", f"users/{self.person}/server/progress").text
+        events = [json.loads(line[6:]) for line in said.splitlines() if line.startswith("data: ")]
+        return " ".join(str(event["message"]) for event in events if event.get("failed"))
 
     def answers(self) -> bool:
         """Does the hub do its job? It looks at its database and its proxy for this."""

@@ -254,8 +254,10 @@ def _volumes(settings: Settings, now: datetime) -> dict[str, dict[str, bytes]]:
             token = password(f"{cell}-proxy.token")
             cookie = _secret(settings, f"{cell}-cookie.secret", lambda: random.token_hex(32))
             volumes["keys-postgres"][f"roles/{cell}"] = password(f"{cell}-database.password")
+            routes = password(f"{cell}-routes.token")
             volumes[f"keys-{cell}-proxy"] = {
                 "proxy.token": token,
+                "routes.token": routes,
                 "server.pem": proxy_pem,
                 "server.key": proxy_key,
                 "edge-ca.pem": edge_pem,
@@ -263,6 +265,7 @@ def _volumes(settings: Settings, now: datetime) -> dict[str, dict[str, bytes]]:
             volumes[f"keys-{cell}"] = {
                 "cookie.secret": cookie.encode(),
                 "proxy.token": token,
+                "routes.token": routes,
                 "database.password": password(f"{cell}-database.password"),
                 "sso.secret": password(f"sso-{cluster}.secret"),
                 "metrics.token": password(f"{cell}-metrics.token"),

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 
 PATH = "/usr/local/bin:/usr/bin:/bin"
+NO_ANSWER = "gave no answer"
 PATIENCE = 15.0  # seconds; the schedulers' own time-outs are shorter
 
 
@@ -34,7 +35,7 @@ async def run(
     try:
         out, err = await asyncio.wait_for(process.communicate(stdin.encode()), timeout)
     except TimeoutError:
-        raise Failed(f"{command[0]} gave no answer in {timeout:.0f} s") from None
+        raise Failed(f"{command[0]} {NO_ANSWER} in {timeout:.0f} s") from None
     finally:
         if process.returncode is None:
             process.kill()

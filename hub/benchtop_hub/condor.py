@@ -161,6 +161,7 @@ class CondorSession(BatchSession[pool.Request, pool.Granted, CondorCluster], Con
     scheduler = "HTCondor"
     cluster_kind = CondorCluster
     fields = pool.FIELDS
+    silence = ("Failed to connect", "Can't find address")
     reasons: ClassVar[Mapping[str, str]] = {
         "spooling": "its files are on their way",
         "no place": "all fitting places are taken",
@@ -232,8 +233,9 @@ class CondorSession(BatchSession[pool.Request, pool.Granted, CondorCluster], Con
             Path(folder, "session").write_text(self.script(env))
             Path(folder, "job").write_text(self.description(granted, folder))
             said = await self.cluster.run(
-                self.user.name, "condor_submit", "-spool", "-terse", str(Path(folder, "job"))
-            )
+                self.user.name, "condor_submit", "-spool", "-terse", str(Path(folder, "job")),
+                env=self.cluster.direct(),
+            )  # fmt: skip
         return said.strip().splitlines()[-1].split(".")[0]  # `12.0 - 12.0`, after warnings
 
     def plain(self, complaint: str) -> str:

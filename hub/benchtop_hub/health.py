@@ -21,6 +21,7 @@ class ReadyHandler(APIHandler):
             self.db.execute(text("SELECT 1"))
             self.db.rollback()
         except SQLAlchemyError as error:
+            self.db.rollback()  # else this session, which is everybody's, never connects again
             self._not_ready("the database does not answer", error)
             return
         try:

@@ -19,6 +19,7 @@ from jupyterhub.spawner import SpawnException
 from jupyterhub.utils import url_path_join
 from pydantic import BaseModel
 from sqlalchemy import inspect
+from sqlalchemy.exc import SQLAlchemyError
 from traitlets import Any as AnyTrait
 from traitlets import Unicode, default
 
@@ -86,6 +87,7 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
     cluster_kind: ClassVar[type[Cluster]]
     fields: ClassVar[Mapping[str, str]]  # of its form: name → label
     reasons: ClassVar[Mapping[str, str]]  # why a job waits or ended: the scheduler's words → ours
+    silence: ClassVar[tuple[str, ...]]  # by which words its commands say that it did not answer
 
     def read(self, sent: Mapping[str, object]) -> RequestT:
         """The request of a form's fields, or of the API's JSON. Raises form.Refused."""
@@ -250,6 +252,8 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
         try:
             number = await self.send(granted, env)
         except commands.Failed as failed:
+            if any(words in str(failed) for words in (commands.NO_ANSWER, *self.silence)):
+                raise self._sorry(self._trouble("submit", failed), "silence") from None
             self.log.warning(
                 "spawn refused user=%s cell=%s by=%s: %s",
                 self.user.name, self.cell, self.scheduler.lower(), failed,
@@ -272,8 +276,13 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
     def _save(self) -> None:
         # A hub that is restarted now finds the job in its database and ends it. Upstream saves only
         # when the session runs, and the job of a session that was waiting belongs to nobody.
-        self.orm_spawner.state = self.get_state()
-        inspect(self.orm_spawner).session.commit()
+        database = inspect(self.orm_spawner).session
+        try:
+            self.orm_spawner.state = self.get_state()
+            database.commit()
+        except SQLAlchemyError:
+            database.rollback()
+            self.log.exception("state not saved user=%s job=%s", self.user.name, self.job_id)
 
     async def _until_reported(self, granted: GrantedT) -> int:
         """The port, once the job said it, with `node` known."""

@@ -79,6 +79,7 @@ class SlurmSession(BatchSession[form.Request, form.Granted, SlurmCluster], Slurm
     scheduler = "Slurm"
     cluster_kind = SlurmCluster
     fields = form.FIELDS
+    silence = ("Unable to contact slurm controller",)
     reasons: ClassVar[Mapping[str, str]] = {
         "Resources": "all fitting nodes are busy",
         "Priority": "others are before you",

@@ -22,10 +22,22 @@ def listen(address: str = "0.0.0.0") -> socket.socket:  # noqa: S104 the proxy c
     """A listening socket on a port that the system chose."""
     listening = socket.create_server((address, 0), backlog=BACKLOG)
     # Accepted connections inherit it. Without, each message of a kernel waits 40 ms for the
-    # acknowledgement of the one before: Jupyter's server never asks for it.
+    # acknowledgement of the one before: Jupyter's server never asks for it. (And see send_at_once.)
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     listening.setblocking(False)
     return listening
+
+
+def send_at_once() -> None:
+    """Keep what `listen` set: tornado unsets it after each answer, also after one that opens a websocket."""
+    from tornado.iostream import IOStream  # noqa: PLC0415 after the port is on its way
+
+    upstream = IOStream.set_nodelay
+
+    def set_nodelay(stream: IOStream, value: bool) -> None:
+        upstream(stream, True)
+
+    setattr(IOStream, "set_nodelay", set_nodelay)  # noqa: B010 a method is not to be assigned to, says mypy
 
 
 def with_port(url: str, port: int) -> str:
@@ -67,6 +79,7 @@ def serve(listening: socket.socket) -> None:
     os.environ.pop("SSL_CERT_FILE", None)  # what a person's programs trust is theirs
     if trust is not None:
         os.environ["SSL_CERT_FILE"] = trust
+    send_at_once()
     from jupyter_server.serverapp import ServerApp  # noqa: PLC0415 after the port is on its way
     from jupyterhub.singleuser.extension import JupyterHubSingleUser  # noqa: PLC0415
 

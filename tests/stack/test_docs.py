@@ -27,6 +27,7 @@ ELSEWHERE = {
     "make cell-start CELL=htc-3": "tests/stack/test_cells.py",
     'make cell-stop CELL=hpc-2 MESSAGE="Back at noon."': "tests/stack/test_cells.py",
     "make cell-start CELL=hpc-2": "tests/stack/test_cells.py",
+    "make test-long": ".ci/run",
     "make trust INSTALL=1": "tests/unit/cli/test_trust.py",
     "make lint": "tests/lint/test_lint.py",
     "make screenshots": "tests/browser/conftest.py",

@@ -281,6 +281,22 @@ def test_only_a_session_that_is_being_started_may_report(browser):
     assert alice.ask("/api/session/port", "POST", json={"port": 45678}, xsrf=True).status == 403
 
 
+# ---- what a proxy may ask ------------------------------------------------------------------------------
+
+
+def test_a_proxy_may_ask_for_its_routes_and_for_nothing_else(browser, service):
+    shown = {"Authorization": f"token {service('hpc-1').check_output('cat /keys/routes.token')}"}
+
+    def ask(path: str, method: str = "GET") -> int:
+        return int(browser().ask(path, method, headers=shown, cookies=False, **{"as": None}).status)
+
+    assert ask("/api/proxy", "POST") == 200
+    for path in ("/api/users", "/api/users/alice", "/api/services"):
+        assert ask(path) == 403
+    assert ask("/api/users/alice/server", "POST") in {403, 404}
+    assert ask("/api/users/alice/tokens", "POST") in {403, 404}
+
+
 # ---- what it starts ------------------------------------------------------------------------------------
 
 

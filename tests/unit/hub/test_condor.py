@@ -237,10 +237,26 @@ def test_a_job_that_needs_too_much_memory_while_it_starts_is_told_so(session, cl
 
 
 def test_htcondors_own_refusal_reaches_the_person(session, cluster):
-    cluster.refuse = commands.Failed("\nERROR: Can't find address of local schedd\n")
+    cluster.refuse = commands.Failed("\nERROR: Number of submitted jobs would exceed the limit\n")
     with pytest.raises(SpawnException) as caught:
         start(session)
-    assert caught.value.message == "HTCondor does not accept the session: Can't find address of local schedd."
+    refused = "HTCondor does not accept the session: Number of submitted jobs would exceed the limit."
+    assert caught.value.message == refused
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "\nERROR: Can't find address of local schedd\n",
+        "\nERROR: Failed to connect to queue manager condor-ap:9618\n",
+        "condor_submit gave no answer in 15 s",
+    ],
+)
+def test_an_access_point_that_does_not_answer_is_told_as_that(session, cluster, said):
+    cluster.refuse = commands.Failed(said)
+    with pytest.raises(SpawnException) as caught:
+        start(session)
+    assert caught.value.message.startswith("The scheduler does not answer.")
 
 
 def test_a_node_that_the_pool_does_not_know_is_not_connected_to(session, cluster):

@@ -1,0 +1,88 @@
+"""Measure the facility that is up, each figure beside its bar, its aim and its floor.
+
+Prints a table; `--write` puts it into docs/benchmarks.md. Each module here is one measurement.
+"""
+
+import argparse
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import footprint
+import hub_kill
+import logins
+import pool
+import round_trip
+import starts
+from benchtop import enrol
+from benchtop.hubs import Hub
+from benchtop.settings import Settings
+from figures import Figure, until
+
+ROOT = Path(__file__).parents[1]
+HEAD = """\
+# Benchmarks
+
+Measured by `make bench` at {commit} with {cores} cores, {rounds} rounds where a figure has rounds.
+A *floor* is what the same takes with nothing of ours in the way, measured in the same run; the *bar* is
+what must hold, the *aim* what we would like. What each figure is exactly: the modules in `bench/`.
+
+| what | bar | aim | measured | floor |
+|---|---|---|---|---|
+"""
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--write", action="store_true", help="also write docs/benchmarks.md")
+    options = parser.parse_args()
+    settings = Settings.load(Path(os.environ.get("BENCHTOP_ROOT", ROOT)))
+    figures = []
+    for figure in measurements(settings, options.rounds):
+        print(figure.line(), flush=True)
+        figures.append(figure)
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    head = HEAD.format(commit=commit.stdout.strip(), cores=os.cpu_count(), rounds=options.rounds)
+    if options.write:
+        lines = "\n".join(figure.line() for figure in figures)
+        (ROOT / "docs" / "benchmarks.md").write_text(f"{head}{lines}\n")
+
+
+def measurements(settings: Settings, rounds: int) -> Iterator[Figure]:
+    """All that concern the clusters that run here; what must find nobody at work first."""
+    yield from footprint.measure(settings)
+    for cluster in settings.clusters:
+        yield from starts.measure(settings, cluster, rounds)
+    in_a_session: tuple[Callable[[Settings, Hub], list[Figure]], ...] = (round_trip.measure, hub_kill.measure)
+    with session(settings, settings.clusters[0]) as own:
+        for measure in in_a_session:
+            yield from measure(settings, own)
+    if "htc" in settings.clusters:
+        yield from pool.measure(settings, rounds)
+    yield from logins.measure(settings)
+
+
+@contextmanager
+def session(settings: Settings, cluster: str) -> Iterator[Hub]:
+    """Somebody's session, open in their browser."""
+    own = Hub(settings, enrol.login(settings, starts.PERSON), starts.PERSON, cluster)
+    starts.stop(own)
+    own.start(**starts.COURSES[cluster].options).raise_for_status()
+    try:
+        until(own.ready, "a session")
+        own.open().raise_for_status()
+        yield own
+    finally:
+        starts.stop(own)
+
+
+if __name__ == "__main__":
+    main()

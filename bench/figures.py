@@ -1,0 +1,42 @@
+"""What a measurement gives: a figure beside its bar, its aim and its floor."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from statistics import quantiles
+
+from benchtop.console import Problem
+from waiting import wait_until
+
+CLOSELY = 0.02  # seconds between two looks, where the look itself is what is measured
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One line of the table.
+
+    floor: what the same would take with nothing of ours in it; "" where there is nothing to compare
+    """
+
+    what: str
+    measured: str
+    floor: str = ""
+    bar: str = ""
+    aim: str = ""
+
+    def line(self) -> str:
+        """The line, in Markdown."""
+        cells = (self.what, self.bar or "-", self.aim or "-", self.measured, self.floor or "-")
+        return f"| {' | '.join(cells)} |"
+
+
+def until(condition: Callable[[], object], what: str, *, timeout: float = 120) -> None:
+    """Ask closely until it is true. Raises Problem when that takes too long to be a figure."""
+    try:
+        wait_until(lambda: bool(condition()), timeout=timeout, what=what, every=CLOSELY)
+    except AssertionError as late:
+        raise Problem(f"Cannot be measured: {late}.") from None
+
+
+def p95(values: Iterable[float]) -> float:
+    """The value that one in twenty exceeds."""
+    return quantiles(values, n=20, method="inclusive")[-1]

@@ -1,0 +1,79 @@
+"""How soon HTCondor starts a session's job: when nobody works, and when the Standard pool is full.
+
+floor: until condor_submit has handed the job over; a job cannot start sooner
+"""
+
+import time
+from statistics import median
+
+from benchtop import compose
+from benchtop.settings import Settings
+from figures import Figure, until
+
+SESSION, BATCH = "alice", "bob"
+AP, NODE = "condor-ap", "condor-ep-1"
+FOLDER = 'd=$(mktemp -d); trap "rm -rf $d" EXIT; cd "$d"; cat >job; condor_submit -spool -terse job'
+JOB = """
+executable = /bin/sh
+transfer_executable = false
+arguments = "-c '{script}'"
+transfer_output_files = ""
+should_transfer_files = YES
+leave_in_queue = false
+request_cpus = 1
+request_memory = 16
+request_disk = 1M
+My.IsJupyter = {jupyter}
+queue {count}
+"""
+FREE = "condor_status -constraint 'PartitionableSlot && IsJupyterSlot =?= false' -autoformat Cpus"
+MORE_THAN_FIT = 40
+
+
+def measure(settings: Settings, rounds: int) -> list[Figure]:
+    """Idle first, then full."""
+    idle = [start(settings) for _ in range(rounds)]
+    submit(settings, BATCH, "exec sleep 900", jupyter=False, count=MORE_THAN_FIT)
+    try:
+        until(lambda: set(as_person(settings, BATCH, FREE).split()) == {"0"}, "the Standard pool to be full")
+        full = [start(settings) for _ in range(rounds)]
+    finally:
+        as_person(settings, BATCH, f"condor_rm {BATCH}")
+    return [
+        Figure(f"HTCondor: submit → start, {state}", told(0, times), told(1, times), bar="≤ 2 s")
+        for state, times in (("idle", idle), ("Standard pool full", full))
+    ]
+
+
+def told(which: int, times: list[tuple[float, float]]) -> str:
+    """One of the two figures of each start, and the worst of them."""
+    values = [pair[which] for pair in times]
+    return f"{median(values):.2f} s (max {max(values):.2f})"
+
+
+def start(settings: Settings) -> tuple[float, float]:
+    """Seconds until the job's first line ran, and until it was handed over."""
+    mark = f"/home/{SESSION}/.bench-{time.time_ns()}"
+    began = time.time()
+    submit(settings, SESSION, f"date +%s.%N >{mark}.new; mv {mark}.new {mark}", jupyter=True)
+    handed_over = time.time() - began
+    until(lambda: on_node(settings, f"cat {mark}"), "a job to start", timeout=60)
+    ran = float(on_node(settings, f"cat {mark}; rm {mark}"))
+    return ran - began, handed_over
+
+
+def submit(settings: Settings, who: str, script: str, *, jupyter: bool, count: int = 1) -> None:
+    """Hand a job over, as a hub does: with that person's token, and its files in the spool."""
+    text = JOB.format(script=script, jupyter=str(jupyter).lower(), count=count)
+    as_person(settings, who, FOLDER, text)
+
+
+def as_person(settings: Settings, who: str, script: str, given: str = "") -> str:
+    """Run commands of HTCondor as somebody, where the keys of tokens are."""
+    words = ("exec", "-T", AP, "condor-as", who, "sh", "-c", script)
+    return compose.run(settings, *words, input=given.encode()).stdout.decode()
+
+
+def on_node(settings: Settings, script: str) -> str:
+    """Look into a home."""
+    return compose.run(settings, "exec", "-T", NODE, "sh", "-c", script, check=False).stdout.decode()

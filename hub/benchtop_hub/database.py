@@ -1,0 +1,31 @@
+"""A database that is away is told as that, and not as a mistake of the hub."""
+
+from sqlalchemy import event
+from sqlalchemy.engine import Engine, ExceptionContext
+from sqlalchemy.exc import OperationalError
+from tornado.web import HTTPError
+
+SENTENCE = (
+    "The hub cannot reach its database. Sessions that run go on, and whoever has one open can work in it. "
+    "Try again in a minute."
+)
+
+
+class Away(OperationalError, HTTPError):  # noqa: N818  # what it is, not that it is an error
+    """As the first, it makes upstream roll back; as the second, it is answered with 503, and not with 500."""
+
+    def __init__(self, error: OperationalError) -> None:
+        OperationalError.__init__(self, None, None, error.orig or error)
+        HTTPError.__init__(self, 503, "the database does not answer: %s", str(error.orig))
+        self.jupyterhub_message = SENTENCE
+
+
+def tell_when_away() -> None:
+    """Let every engine of this process raise Away. To be called before any is made."""
+
+    @event.listens_for(Engine, "handle_error")
+    def translate(context: ExceptionContext) -> Away | None:
+        error = context.sqlalchemy_exception
+        if isinstance(error, OperationalError) and not context.is_pre_ping:
+            return Away(error)
+        return None

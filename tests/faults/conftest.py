@@ -1,0 +1,58 @@
+"""What every fault test shares: people at work, ways to break a service, and the look afterwards.
+
+A fault test leaves the facility as it found it: each ends only when every service is well again and the
+people's sessions are over.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
+
+import pytest
+import requests
+
+from benchtop import enrol
+from benchtop.hubs import Hub
+from benchtop.settings import Settings
+from breaking import begin_session, end, well
+from traffic import Traffic
+
+_browsers: dict[str, requests.Session] = {}
+
+
+def browser_of(settings: Settings, name: str) -> requests.Session:
+    """Somebody's browser, logged in: again, where what a test did has logged them out."""
+    known = _browsers.get(name)
+    if known:
+        answer = known.get(f"{settings.url}/", timeout=30, allow_redirects=False)
+        if answer.status_code == 200:
+            return known
+    _browsers[name] = enrol.login(settings, name)
+    return _browsers[name]
+
+
+@pytest.fixture
+def hub(settings: Settings) -> Callable[[str, str], Hub]:
+    """`hub("alice", "hpc")`: alice's hub of that cluster, in her browser."""
+    return lambda name, cluster: Hub(settings, browser_of(settings, name), name, cluster)
+
+
+@pytest.fixture
+def notebook(hub: Callable[[str, str], Hub]) -> Iterator[Callable[..., Traffic]]:
+    """`notebook("alice", "hpc")`: her session with kernel traffic running; both end with the test."""
+    with ExitStack() as endings:
+
+        def begin(name: str, cluster: str) -> Traffic:
+            own = hub(name, cluster)
+            endings.callback(end, partial(hub, name, cluster))
+            begin_session(own)
+            return endings.enter_context(Traffic(own))
+
+        yield begin
+
+
+@pytest.fixture(autouse=True)
+def leaves_the_facility_well(settings: Settings) -> Iterator[None]:
+    """After each test everything works again, unaided, or the test has failed."""
+    yield
+    well(settings)

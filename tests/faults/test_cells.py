@@ -1,0 +1,115 @@
+"""A cell that is down is the matter of its own people alone."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from bs4 import BeautifulSoup
+
+from benchtop import compose, enrol, topology
+from benchtop.hubs import Hub
+from benchtop.settings import Settings
+from breaking import END, stopped
+from traffic import Traffic
+from waiting import wait_until
+
+TOLD = 10  # seconds after which a page must say what is wrong
+BACK = 30  # … and after which the cell must serve its people again
+Notebook = Callable[[str, str], Traffic]
+Hubs = Callable[[str, str], Hub]
+
+
+@contextmanager
+def visiting(own: Hub) -> Iterator[list[str]]:
+    """Somebody loads their pages all the time, in a browser of their own; what went wrong."""
+    browser = enrol.session(own.settings)
+    browser.cookies.update(own.browser.cookies)
+    pages = [f"{own.settings.url}/", f"{own.base}/hub/home", f"{own.base}/hub/api/ready"]
+    wrong: list[str] = []
+    seen = 0
+    over = threading.Event()
+
+    def visit() -> None:
+        nonlocal seen
+        while not over.wait(0.1):
+            for page in pages:
+                answer = browser.get(page, timeout=30)
+                if answer.status_code != 200:
+                    wrong.append(f"{page}: {answer.status_code}")
+            seen += 1
+
+    thread = threading.Thread(target=visit, daemon=True)
+    thread.start()
+    try:
+        yield wrong
+    finally:
+        over.set()
+        thread.join(timeout=60)
+    assert seen > 5, "the visitor saw next to nothing"
+
+
+def page_of(own: Hub) -> tuple[int, str]:
+    """Status and text of the page that somebody sees in place of their hub's."""
+    answer = own.browser.get(f"{own.base}/hub/home", timeout=30)
+    return answer.status_code, BeautifulSoup(answer.text, "html.parser").get_text(" ", strip=True)
+
+
+def benchtop(settings: Settings, *words: str) -> str:
+    """What the host tool prints for a verb that must succeed."""
+    command = [sys.executable, "-m", "benchtop", *words]
+    environment = compose.environment(settings)
+    done = subprocess.run(
+        command, cwd=settings.root, env=environment, capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
+def test_a_cell_that_is_down_says_so_to_its_people_and_nobody_else_notices(
+    notebook: Notebook, hub: Hubs, settings: Settings
+):
+    work, other = notebook("alice", "hpc"), notebook("carol", "hpc")
+    cell = topology.cell_of("alice", "hpc", settings.cells)
+    assert topology.cell_of("carol", "hpc", settings.cells) != cell
+    with visiting(other.hub) as wrong, stopped(settings, *topology.services_of(cell)):
+        wait_until(lambda: page_of(work.hub)[0] == 503, timeout=TOLD, what="the page about the cell")
+        said = page_of(work.hub)[1]
+        assert "that looks after your account does not answer" in said
+        assert work.hub.browser.get(f"{settings.url}/", timeout=30).ok, "the landing page is not the cell's"
+        if "htc" in settings.clusters:
+            elsewhere = hub("alice", "htc")
+            assert elsewhere.browser.get(f"{elsewhere.base}/hub/home", timeout=30).ok
+        other.goes_on(timeout=30)
+    assert wrong == []
+    assert (other.failed, other.cuts) == ([], 0)
+    wait_until(work.hub.answers, timeout=BACK, what="alice's hub")
+    work.goes_on(timeout=BACK)
+
+
+def test_a_cell_in_maintenance_shows_the_admins_words_and_comes_back_with_its_servers(
+    notebook: Notebook, settings: Settings
+):
+    work, other = notebook("alice", "hpc"), notebook("carol", "hpc")
+    cell = topology.cell_of("alice", "hpc", settings.cells)
+    before = work.hub.server()
+    with visiting(other.hub) as wrong:
+        try:
+            said = benchtop(settings, "cell", "stop", cell, "--message", "Back at 14:00 <b>sharp</b>.")
+            assert "alice" in said
+            wait_until(lambda: page_of(work.hub)[0] == 503, timeout=TOLD, what="the page about the cell")
+            assert "Back at 14:00 <b>sharp</b>." in page_of(work.hub)[1]
+            other.goes_on(timeout=30)
+        finally:
+            benchtop(settings, "cell", "start", cell)
+    assert wrong == []
+    assert (other.failed, other.cuts) == ([], 0)
+
+    wait_until(work.hub.answers, timeout=BACK, what="alice's hub")
+    work.goes_on(timeout=BACK)
+    now = work.hub.server()
+    assert now
+    assert before
+    assert (now["ready"], now["started"]) == (True, before["started"])
+    work.hub.stop()
+    wait_until(lambda: work.hub.server() is None, timeout=END, what="the session to end")

@@ -1,0 +1,58 @@
+"""A hub or a proxy that dies takes no notebook with it."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from benchtop.settings import Settings
+from breaking import END, kill
+from traffic import Traffic
+from waiting import wait_until
+
+LOGIN_BACK = 30  # seconds after which a hub that died serves its people again
+ROUTES_BACK = 5  # … and after which a proxy that died leads to sessions again
+PEOPLE = [("alice", "hpc"), ("bob", "htc")]
+
+Notebook = Callable[[str, str], Traffic]
+
+
+@pytest.mark.parametrize("signal", ["TERM", "KILL"])
+@pytest.mark.parametrize(("name", "cluster"), PEOPLE)
+def test_no_message_is_lost_when_a_hub_dies_and_it_knows_its_sessions_again(
+    notebook: Notebook, settings: Settings, name: str, cluster: str, signal: str
+):
+    work = notebook(name, cluster)
+    before = work.hub.server()
+    kill(settings, work.hub.cell, signal)
+    wait_until(lambda: not work.hub.answers(), timeout=10, what="the hub to be away")
+    wait_until(work.hub.answers, timeout=LOGIN_BACK, what="the hub to be back")
+    page = work.hub.browser.get(f"{work.hub.base}/hub/home", timeout=30)
+    assert page.status_code == 200
+    work.goes_on(timeout=30)
+    assert (work.failed, work.cuts) == ([], 0)
+
+    after = wait_until(work.hub.server, timeout=10, what="the hub to know the session")
+    assert after["ready"]
+    assert before
+    assert after["started"] == before["started"]
+    work.hub.stop()
+    wait_until(lambda: work.hub.server() is None, timeout=END, what="the session to end")
+
+
+@pytest.mark.parametrize(("name", "cluster"), PEOPLE)
+def test_a_proxy_that_dies_leads_to_the_same_kernel_within_seconds(
+    notebook: Notebook, settings: Settings, name: str, cluster: str
+):
+    work = notebook(name, cluster)
+    began = time.monotonic()
+    kill(settings, f"{work.hub.cell}-proxy")
+    wait_until(lambda: work.cuts, timeout=ROUTES_BACK, what="the websocket to be cut", every=0.02)
+    wait_until(
+        lambda: work.hub.jupyter("GET", f"kernels/{work.kernel}").status_code == 200,
+        timeout=ROUTES_BACK - (time.monotonic() - began),
+        what="the way to the session",
+        every=0.05,
+    )
+    work.goes_on(timeout=10)
+    assert work.cuts == 1
