@@ -1,4 +1,4 @@
-"""Programs from outside: a token opens its owner's cell and server, and nothing else that a client sends counts."""
+"""Programs from outside: a token opens its owner's cell and server, and nothing else that is sent counts."""
 
 import json
 import re
@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from benchtop import enrol, topology
+import programs
+from benchtop import topology
 from benchtop.settings import Settings
 from front_door import ask
 from waiting import wait_until
@@ -30,7 +31,7 @@ def token(signed_in: SignedIn, settings: Settings) -> Iterator[Token]:
 
     @cache
     def new(name: str, cluster: str) -> str:
-        answer = own_page(
+        answer = programs.own_page(
             signed_in(name), settings, cluster, "POST", f"/users/{name}/tokens", {"note": "test"}
         )
         assert answer.status_code == 201, answer.text
@@ -39,18 +40,7 @@ def token(signed_in: SignedIn, settings: Settings) -> Iterator[Token]:
 
     yield new
     for name, cluster, number in made:
-        own_page(signed_in(name), settings, cluster, "DELETE", f"/users/{name}/tokens/{number}")
-
-
-def own_page(
-    browser: requests.Session, settings: Settings, cluster: str, method: str, path: str, body: object = None
-) -> requests.Response:
-    """A call of the hub's API as its pages make it: with the session's cookies."""
-    hub = f"/jupyterhub/{cluster}/hub"
-    browser.get(f"{settings.url}{hub}/token")
-    xsrf = browser.cookies.get("_xsrf", path=f"{hub}/") or ""
-    headers = {"X-XSRFToken": xsrf, "Referer": f"{settings.url}{hub}/token"}
-    return browser.request(method, f"{settings.url}{hub}/api{path}", json=body, headers=headers, timeout=60)
+        programs.own_page(signed_in(name), settings, cluster, "DELETE", f"/users/{name}/tokens/{number}")
 
 
 @pytest.fixture
@@ -58,9 +48,7 @@ def program(settings: Settings, token: Token) -> Callable[[str, str], requests.S
     """A program that has a token of somebody's, and no cookie."""
 
     def new(name: str, cluster: str = "hpc") -> requests.Session:
-        session = enrol.session(settings)
-        session.headers["Authorization"] = f"token {token(name, cluster)}"
-        return session
+        return programs.program(settings, token(name, cluster))
 
     return new
 
@@ -163,9 +151,11 @@ def test_a_cell_that_is_named_answers_such_a_call(program: Program, settings: Se
 def test_a_token_lives_for_a_day_at_most(signed_in: SignedIn, settings: Settings):
     for life, status in ((86400 * 7, 400), (3600, 201)):
         asked = {"expires_in": life, "note": "test"}
-        answer = own_page(signed_in("carol"), settings, "hpc", "POST", "/users/carol/tokens", asked)
+        answer = programs.own_page(signed_in("carol"), settings, "hpc", "POST", "/users/carol/tokens", asked)
         assert answer.status_code == status, answer.text
-    own_page(signed_in("carol"), settings, "hpc", "DELETE", f"/users/carol/tokens/{answer.json()['id']}")
+    programs.own_page(
+        signed_in("carol"), settings, "hpc", "DELETE", f"/users/carol/tokens/{answer.json()['id']}"
+    )
 
 
 # ---- what it does not open ----------------------------------------------------------------
@@ -198,7 +188,7 @@ def test_an_invented_token_beside_a_session_is_no_way_round_the_login(
     signed_in: SignedIn, settings: Settings
 ):
     carol = signed_in("carol")
-    own_page(carol, settings, "hpc", "GET", "/users/carol")
+    programs.own_page(carol, settings, "hpc", "GET", "/users/carol")
     for path in ("/hub/api/users/carol", "/user/carol/api/status", "/user/carol/lab"):
         answer = ask(settings, f"{HPC}{path}", session=carol, headers=shown("0" * 32))
         assert answer.status in {302, 403}, path  # 302: to where a server is started
