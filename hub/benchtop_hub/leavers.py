@@ -1,7 +1,7 @@
 """People who have left, or whose login is disabled: their servers end and their tokens are void.
 
-Apache lets no request of theirs in any more, but an open notebook needs none. So the minter, which looks people up
-each time, is asked again for everybody who has something here: whoever it refuses has to go.
+Apache lets no request of theirs in any more, but an open notebook needs none. So the minter, which looks
+people up each time, is asked again for everybody who has something here: whoever it refuses has to go.
 """
 
 import asyncio

@@ -2,8 +2,8 @@
 
 Keycloak lets somebody who is disabled not log in again, but a session that they have goes on for hours.
 This service asks it every few seconds who is disabled, ends their sessions there (which Keycloak passes on to
-Apache, by SAML's back channel), and keeps a file a name in LIST for as long. The minters grant nothing for a name
-of that list, and the hubs end the servers of people for whom nothing is granted.
+Apache, by SAML's back channel), and keeps a file a name in LIST for as long. The minters grant nothing
+for a name of that list, and the hubs end the servers of people for whom nothing is granted.
 """
 
 import json
@@ -14,12 +14,14 @@ import sys
 import time
 from collections.abc import Set
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlencode
 from urllib.request import Request, urlopen
 
 from .grants import PERSON
+
+Json: TypeAlias = Any  # what Keycloak says; checked where it is used
 
 LIST = Path("/run/leavers")
 MARK = Path("/tmp/looked")  # noqa: S108 the container's own; its age tells whether this works
@@ -69,7 +71,7 @@ class Keycloak:
         self._ask(f"{user}/logout", b"")
         return True
 
-    def _ask(self, path: str, body: bytes | None = None) -> Any:
+    def _ask(self, path: str, body: bytes | None = None) -> Json:
         asked = Request(f"{self._url}/admin/realms/{self._realm}{path}", data=body)  # noqa: S310 our own address
         asked.add_header("Authorization", f"Bearer {self._valid_token()}")
         with urlopen(asked, timeout=PATIENCE) as answer:  # noqa: S310 likewise

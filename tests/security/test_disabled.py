@@ -40,9 +40,11 @@ class Visitor:
 
     @property
     def api(self) -> str:
+        """Their part of the hub's API."""
         return f"{self.settings.url}/jupyterhub/{self.cluster}/hub/api/users/{self.name}"
 
     def by_token(self, method: str, url: str, **more: object) -> requests.Response:
+        """What a program of theirs is answered."""
         return programs.program(self.settings, self.token).request(method, url, timeout=60, json=more or None)
 
     def looks(self) -> int:
@@ -51,6 +53,7 @@ class Visitor:
         return self.browser.get(home, allow_redirects=False).status_code
 
     def start(self) -> None:
+        """Start a server, and wait until it answers."""
         assert self.by_token("POST", f"{self.api}/server", runtime=20).ok
         status = f"{self.settings.url}/jupyterhub/{self.cluster}/user/{self.name}/api/status"
         wait_until(
