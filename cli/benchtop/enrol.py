@@ -42,6 +42,8 @@ def session(settings: Settings) -> requests.Session:
     made = requests.Session()
     made.trust_env = False
     made.verify = str(settings.state / "ca" / "ca.pem")
+    # a connection that is kept may be closed by Apache just when the next request goes out
+    made.headers["Connection"] = "close"
     made.adapters.clear()
     for name in (settings.name, settings.login_name):
         made.mount(f"https://{name}:{settings.port}/", _Dialled(settings))

@@ -10,7 +10,6 @@ from base64 import b64decode
 from io import BytesIO
 
 import pyotp
-import requests
 import zxingcpp
 from PIL import Image
 from playwright.sync_api import Page, expect
@@ -63,6 +62,13 @@ def code_after(otp: pyotp.TOTP) -> str:
     return otp.at(int(time.time()) + otp.interval)
 
 
+def start_in_pool(page: Page, settings: Settings) -> None:
+    """Open the form of the cluster htc, take what it offers, wait for JupyterLab."""
+    page.goto(f"{settings.url}/jupyterhub/htc/hub/spawn")
+    page.get_by_role("button", name="Start").click()
+    wait_for_lab(page)
+
+
 def start(page: Page, settings: Settings, *, partition: str, gpu: str = "none") -> None:
     """Fill in the form, press Start, wait for JupyterLab."""
     page.goto(f"{settings.url}/jupyterhub/hpc/hub/spawn")
@@ -94,14 +100,6 @@ def run_in_new_notebook(page: Page, code: str) -> str:
     prompt = notebook.locator(".jp-CodeCell .jp-InputPrompt").first
     expect(prompt).to_have_text("[1]:", timeout=60_000)
     return "\n".join(notebook.locator(".jp-OutputArea-output").all_inner_texts()).strip()
-
-
-def end_session(settings: Settings, admin: requests.Session, name: str) -> None:
-    """End whatever session a person has, as an admin does by the hub's API."""
-    server = f"{settings.url}/jupyterhub/hpc/hub/api/users/{name}/server"
-    xsrf = admin.cookies.get("_xsrf", path="/jupyterhub/hpc/hub/") or ""
-    answer = admin.delete(server, headers={"X-XSRFToken": xsrf, "Referer": settings.url}, timeout=60)
-    assert answer.status_code in {202, 204, 404}, answer.text
 
 
 def benchtop(settings: Settings, *words: str) -> str:

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 from testinfra.host import Host
 
 import steps
-from benchtop import enrol
+from benchtop import hubs, people, topology
 from benchtop.settings import Settings
 from waiting import wait_until
 
@@ -35,27 +35,38 @@ def jobs(service: Service) -> Callable[[str], list[str]]:
     )
 
 
-@pytest.fixture(scope="module")
-def admin(settings: Settings) -> requests.Session:
-    """Erin, logged in; each login of alice costs one of her codes, of which there is one in 30 s."""
-    return enrol.login(settings, "erin", path="/jupyterhub/hpc/hub/home")
+@pytest.fixture
+def pool_jobs(service: Service) -> Callable[[str], list[str]]:
+    """Likewise on HTCondor; an admin on the access point sees everybody's."""
+    return lambda name: (
+        service("condor-ap", user="root")
+        .check_output("condor_q -global -allusers -constraint %s -autoformat ClusterId", f'Owner == "{name}"')
+        .split()
+    )
 
 
 @pytest.fixture
 def no_session(
-    settings: Settings, admin: requests.Session, jobs: Callable[[str], list[str]], service: Service
+    settings: Settings,
+    signed_in: Callable[[str], requests.Session],
+    jobs: Callable[[str], list[str]],
+    service: Service,
+    everybody: people.People,
 ) -> Iterator[Callable[[str], None]]:
     """Make sure that a person has no session and no open documents, now and when the test is over."""
-    people: set[str] = set()
+    touched: set[str] = set()
 
     def end(name: str) -> None:
-        people.add(name)
-        steps.end_session(settings, admin, name)
+        touched.add(name)
+        for cluster in everybody.people[name].clusters:
+            hub = hubs.Hub(settings, signed_in(name), name, cluster)
+            assert hub.stop().status_code in {202, 204, 404}
+            wait_until(lambda hub=hub: hub.server() is None, timeout=60, what=f"the end of {name}'s session")
         wait_until(lambda: not jobs(name), timeout=30, what=f"the end of {name}'s jobs")
         service("cpu-1").check_output(f"{AS} rm -rf /home/{name}/.jupyter/lab/workspaces", name)
 
     yield end
-    for name in people:
+    for name in touched:
         end(name)
 
 
@@ -151,9 +162,10 @@ def test_a_forged_request_of_carol_for_a_gpu_is_refused_with_a_sentence(
     expect(page.get_by_text(re.compile("GPU: your account does not include GPUs")).first).to_be_visible()
     page.screenshot(path=pictures / "refused.png")
     assert not jobs("carol")
-    log = steps.log_of(settings, "hpc-1")
+    cell = topology.cell_of("carol", "hpc", settings.cells)
+    log = steps.log_of(settings, cell)
     assert re.search(
-        r"spawn refused user=carol cell=hpc-1 field=gpu value='pascal:1' rule=\S+ request=\S+", log
+        rf"spawn refused user=carol cell={cell} field=gpu value='pascal:1' rule=\S+ request=\S+", log
     )
 
 
@@ -165,3 +177,45 @@ def test_the_same_request_of_alice_is_granted(
     steps.log_in(page, settings, "alice")
     steps.start(page, settings, partition="debug", gpu="pascal:1")
     assert len(jobs("alice")) == 1
+
+
+POOL_COMMANDS = ("id -un", "hostname", "echo slot=$_CONDOR_SLOT", "pwd")
+POOL_CELL = f"import subprocess\nfor command in {POOL_COMMANDS}:\n    print(subprocess.getoutput(command))"
+
+
+def test_bob_runs_a_cell_inside_a_job_of_the_pool(
+    page: Page, settings: Settings, pictures: Path, no_session: Callable[[str], None]
+):
+    no_session("bob")
+    steps.log_in(page, settings, "bob")
+    page.get_by_role("link", name="Open notebooks on HTC").click()
+    page.screenshot(path=pictures / "pool-form.png")
+    page.get_by_role("button", name="Start").click()
+    steps.wait_for_lab(page)
+    who, where, slot, folder = steps.run_in_new_notebook(page, POOL_CELL).splitlines()
+    page.screenshot(path=pictures / "pool-notebook.png")
+    assert (who, folder) == ("bob", "/home/bob")
+    assert where in {"condor-ep-1", "condor-ep-2"}
+    assert slot.startswith("slot=jupyter")
+
+
+def test_alice_has_a_server_on_each_cluster_at_the_same_time(
+    page: Page,
+    settings: Settings,
+    signed_in: Callable[[str], requests.Session],
+    no_session: Callable[[str], None],
+):
+    no_session("alice")
+    steps.log_in(page, settings, "alice")
+    expect(page.get_by_role("link", name=re.compile("Open notebooks on"))).to_have_count(2)
+    steps.start(page, settings, partition="debug")
+    steps.start_in_pool(page, settings)
+    where = {}
+    for cluster in ("hpc", "htc"):
+        page.goto(f"{settings.url}/jupyterhub/{cluster}/user/alice/lab?reset")
+        steps.wait_for_lab(page)
+        where[cluster] = steps.run_in_new_notebook(page, "import socket; print(socket.gethostname())")
+    assert where["hpc"] in {"gpu-1", "cpu-1"}
+    assert where["htc"] in {"condor-ep-1", "condor-ep-2"}
+    for cluster in ("hpc", "htc"):
+        assert hubs.Hub(settings, signed_in("alice"), "alice", cluster).ready()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from testinfra.host import Host
 
-from benchtop import compose
+from benchtop import topology
 from benchtop.settings import Settings
 
 Services = Callable[..., Host]
@@ -28,11 +28,11 @@ except OSError as error:
 SPEAK = """
 import http.client, ssl, sys
 tls = ssl.create_default_context(cafile="/etc/benchtop/trust/bundle.pem")
-for certificate in sys.argv[2:]:
+for certificate in sys.argv[3:]:
     tls.load_cert_chain(certificate)
-proxy = http.client.HTTPSConnection("hpc-1-proxy", 8000, context=tls, timeout=10)
+proxy = http.client.HTTPSConnection(sys.argv[1], 8000, context=tls, timeout=10)
 try:
-    proxy.request("GET", sys.argv[1], headers={"X-SSO-User": "erin"})
+    proxy.request("GET", sys.argv[2], headers={"X-SSO-User": "erin"})
     print("status", proxy.getresponse().status)
 except OSError as error:
     print("cut off:", error)
@@ -72,70 +72,66 @@ print(json.dumps(found))
 EXAMPLES = ("/opt/lab/lib/", "/usr/share/", "/usr/lib/python3")
 
 
+NODES = {"hpc": "gpu-1", "htc": "condor-ep-1"}
+
+
+@pytest.fixture(params=NODES)
+def cluster(request: pytest.FixtureRequest) -> str:
+    """Each cluster in turn: jobs of both are tried."""
+    return str(request.param)
+
+
 @pytest.fixture
-def in_a_job(service: Services) -> Job:
+def in_a_job(service: Services, cluster: str) -> Job:
     """Run a Python program on a node as alice, as her job would."""
 
     def run(program: str, *args: str) -> str:
-        return service("gpu-1").check_output(AS_ALICE + " %s" * len(args), program, *args)
+        return service(NODES[cluster]).check_output(AS_ALICE + " %s" * len(args), program, *args)
 
     return run
 
 
-# ---- what can be reached ------------------------------------------------------------------
+# ---- what can be reached (by address and port: test_who_talks_to_whom.py) --------------------
 
 
-@pytest.mark.parametrize(("name", "port"), [("slurmctld", 6817), ("apache", 8444), ("hpc-1-proxy", 8000)])
-def test_a_job_reaches_what_it_needs(name: str, port: int, in_a_job: Job):
-    assert in_a_job(CONNECT, name, str(port)) == "open"
+def test_a_job_reaches_what_it_needs(cluster: str, in_a_job: Job):
+    scheduler = {"hpc": ("slurmctld", "6817"), "htc": ("condor-ap", "9618")}[cluster]
+    for name, port in (scheduler, ("apache", "8444"), (f"{cluster}-1-proxy", "8000")):
+        assert in_a_job(CONNECT, name, port) == "open", name
 
 
 CLOSED = [
-    ("hpc-1", 8081),  # the hub
     ("hub", 8081),
-    ("hpc-1-proxy", 8001),  # the proxy's API
     ("proxy", 8001),
     ("keycloak", 8080),
     ("keycloak", 9000),
     ("ldap", 389),
     ("ldap", 390),
-    ("postgres", 5432),
-    ("mariadb", 3306),
-    ("hpc-minter", 8600),
 ]
+CLOSED += [("ldap", 390), ("postgres", 5432), ("mariadb", 3306)]
 
 
-@pytest.mark.parametrize(("name", "port"), CLOSED)
-def test_a_job_reaches_nothing_else_by_name(name: str, port: int, in_a_job: Job):
-    assert in_a_job(CONNECT, name, str(port)) != "open"
+def test_a_job_reaches_nothing_else_by_name(cluster: str, in_a_job: Job, settings: Settings):
+    own = [cell for cell in topology.cells(settings) if cell.startswith(cluster)]
+    minters = [(f"{name}-minter", 8600) for name in topology.CLUSTERS]
+    hubs = [(cell, 8081) for cell in topology.cells(settings)]
+    for name, port in [*CLOSED, *minters, *hubs, *((f"{cell}-proxy", 8001) for cell in own)]:
+        assert in_a_job(CONNECT, name, str(port)) != "open", (name, port)
 
 
-def addresses(settings: Settings, service: str) -> set[str]:
-    """A service's addresses on all its networks."""
-    (one,) = compose.run(settings, "ps", "--quiet", service).stdout.decode().split()
-    (seen,) = json.loads(compose.docker("inspect", one).stdout)
-    return {network["IPAddress"] for network in seen["NetworkSettings"]["Networks"].values()}
+def proxies(settings: Settings, cluster: str) -> list[str]:
+    """The proxies that a job of a cluster could connect to."""
+    return [f"{cell}-proxy" for cell in topology.cells(settings) if cell.startswith(cluster)]
 
 
-@pytest.mark.parametrize(("name", "port"), [pair for pair in CLOSED if pair[0] not in {"hub", "proxy"}])
-def test_nor_by_address(name: str, port: int, in_a_job: Job, settings: Settings):
-    """Another network's name service gives a name away sooner or later."""
-    found = addresses(settings, name)
-    assert found
-    for address in found:
-        assert in_a_job(CONNECT, address, str(port)) != "open", address
+def api(cluster: str) -> str:
+    """The address of a hub's API, which says its version to anybody who reaches it."""
+    return f"/jupyterhub/{cluster}/hub/api"
 
 
-def test_an_address_works_where_a_name_does(in_a_job: Job, settings: Settings):
-    answers = {in_a_job(CONNECT, one, "6817") for one in addresses(settings, "slurmctld")}
-    assert "open" in answers
-
-
-HUB = "/jupyterhub/hpc/hub/api"
-
-
-def test_the_proxy_hears_nobody_without_apaches_certificate(in_a_job: Job):
-    assert in_a_job(SPEAK, HUB).startswith("cut off")
+def test_no_proxy_hears_anybody_without_apaches_certificate(cluster: str, in_a_job: Job, settings: Settings):
+    for proxy in proxies(settings, cluster):
+        assert in_a_job(SPEAK, proxy, api(cluster)).startswith("cut off"), proxy
 
 
 CERTIFY = """
@@ -149,24 +145,28 @@ subprocess.run(words, check=True, capture_output=True)
 
 
 @pytest.fixture
-def folder(service: Services) -> Iterator[str]:
+def folder(service: Services, cluster: str) -> Iterator[str]:
     """A folder of alice's on the node, gone afterwards."""
-    node = service("gpu-1")
+    node = service(NODES[cluster])
     path = node.check_output("mktemp --directory")
     node.check_output("chown alice: %s", path)
     yield path
     node.check_output("rm -r %s", path)
 
 
-def test_nor_with_a_certificate_that_somebody_made_for_themselves(in_a_job: Job, folder: str):
+def test_nor_with_a_certificate_that_somebody_made_for_themselves(
+    cluster: str, in_a_job: Job, folder: str, settings: Settings
+):
     in_a_job(CERTIFY, folder)
-    assert in_a_job(SPEAK, HUB, f"{folder}/pem").startswith("cut off")
+    for proxy in proxies(settings, cluster):
+        assert in_a_job(SPEAK, proxy, api(cluster), f"{folder}/pem").startswith("cut off"), proxy
 
 
-def test_it_hears_apache(service: Services):
+def test_each_hears_apache(cluster: str, service: Services, settings: Settings):
     command = "curl --silent --cert /keys/client.pem --cacert /keys/edge-ca.pem %s"
-    answer = service("apache").check_output(command, f"https://hpc-1-proxy:8000{HUB}")
-    assert "version" in json.loads(answer)
+    for proxy in proxies(settings, cluster):
+        answer = service("apache").check_output(command, f"https://{proxy}:8000{api(cluster)}")
+        assert "version" in json.loads(answer), proxy
 
 
 # ---- what can be read ---------------------------------------------------------------------
@@ -197,13 +197,14 @@ def test_no_key_can_be_read_in_a_job(known: str, in_a_job: Job):
     assert [path for path in found["pem"] if not path.startswith(EXAMPLES)] == []
 
 
-def test_the_same_search_finds_the_key_where_it_may_be_read(known: str, service: Services):
-    found = json.loads(service("gpu-1").check_output("/opt/lab/bin/python -c %s %s", SEARCH, known))
-    assert found["below /keys"] == found["known"] == ["/keys/slurm.key"]
+def test_the_same_search_finds_the_key_where_it_may_be_read(known: str, cluster: str, service: Services):
+    found = json.loads(service(NODES[cluster]).check_output("/opt/lab/bin/python -c %s %s", SEARCH, known))
+    own = {"hpc": "/keys/slurm.key", "htc": "/keys/tokens.d/pool"}[cluster]
+    assert found["below /keys"] == found["known"] == [own]
 
 
-def test_the_search_knows_keys_and_passwords_in_other_files(service: Services, folder: str):
-    node = service("gpu-1")
+def test_the_search_knows_keys_and_passwords_in_other_files(cluster: str, service: Services, folder: str):
+    node = service(NODES[cluster])
     node.check_output("openssl genpkey -algorithm ed25519 -out %s", f"{folder}/made.pem")
     planted = hashlib.sha256(b"not-a-real-password").hexdigest()
     node.check_output("echo 'password = not-a-real-password # of nobody' > %s", f"{folder}/some.conf")

@@ -7,7 +7,6 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from statistics import median
 
 import pytest
 from testinfra.backend.base import CommandResult
@@ -46,7 +45,6 @@ request_disk = 1M
 {more}
 queue {count}
 """
-STARTS = 2.0  # seconds within which a session must run
 NODES = ("condor-ep-1", "condor-ep-2")
 RUNNING, HELD = "2", "5"
 
@@ -162,7 +160,11 @@ def test_a_job_runs_as_its_owner_with_their_groups_and_home(person: Person, home
     look = "id -un; id -Gn; hostname; stat -c %U:%a ~alice env; pwd"
     job = alice.submit(f"({look}) > /home/alice/condor-test; {SLEEP}")
     alice.becomes(job, RUNNING)
-    said = wait_until(lambda: home("alice/condor-test").split("\n"), timeout=5, what="the job to write")
+    said = wait_until(
+        lambda: (lines := home("alice/condor-test").splitlines()) and len(lines) == 6 and lines,
+        timeout=15,
+        what="the job to write all",
+    )
     assert said[0] == "alice"
     assert {"people", "cluster-htc", "usatlas"} <= set(said[1].split())
     assert said[2] in NODES
@@ -170,13 +172,8 @@ def test_a_job_runs_as_its_owner_with_their_groups_and_home(person: Person, home
     assert said[5].startswith("/var/lib/condor/execute/")
 
 
-def test_a_session_starts_within_two_seconds(person: Person, home):
-    """Somebody waits in front of a screen. Measured: 1.1 to 1.3 s, one of which HTCondor sleeps."""
-    alice = person("alice")
-    assert median(starts_after(alice, home) for _ in range(5)) < STARTS
-
-
-def test_a_session_starts_within_two_seconds_when_the_standard_pool_is_full(person: Person, home):
+def test_a_session_starts_although_the_standard_pool_is_full(person: Person):
+    """How soon is a figure of `make bench`."""
     bob = person("bob")
     bob.submit(jupyter=False, count=40)
     free = "condor_status -constraint 'PartitionableSlot && IsJupyterSlot =?= false' -autoformat Cpus"
@@ -185,17 +182,9 @@ def test_a_session_starts_within_two_seconds_when_the_standard_pool_is_full(pers
     )
     waiting = bob.run("condor_q bob -constraint 'JobStatus == 1' -autoformat ProcId").stdout.split()
     assert waiting, "the Standard pool is full, and yet nobody waits"
-    assert median(starts_after(person("alice"), home) for _ in range(5)) < STARTS
-
-
-def starts_after(who: Someone, home: Callable[[str], str]) -> float:
-    """Seconds from the submission to the first line of the job."""
-    mark = f"condor-start-{time.time_ns()}"
-    begin = time.time()
-    who.submit(f"date +%s.%N > /home/{who.name}/{mark}")
-    path = f"{who.name}/{mark}"
-    written = wait_until(lambda: home(path).strip(), timeout=20, what="the job to start", every=0.1)
-    return float(written) - begin
+    alice = person("alice")
+    alice.becomes(alice.submit(), RUNNING)
+    assert bob.run("condor_q bob -constraint 'JobStatus == 1' -autoformat ProcId").stdout.split()
 
 
 @pytest.mark.parametrize("jupyter", [True, False])

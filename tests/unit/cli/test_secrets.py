@@ -128,12 +128,14 @@ def test_no_key_is_in_two_places_that_need_not_share_it(settings):
         frozenset({"keys-hpc-minter", "keys-slurmctld", "keys-slurmdbd"}),
         frozenset({"keys-condor-ap", "keys-condor-cm"}),  # what people's tokens are checked with
     }
-    for cell in ("hpc-1", "htc-1"):
-        shared |= {
-            frozenset({f"keys-{cell}", "keys-postgres"}),
-            frozenset({f"keys-{cell}", f"keys-{cell}-proxy"}),  # the proxy's API token
-            frozenset({f"keys-{cell}", "keys-apache"}),  # the secret that signs identities
-        }
+    for cells in secrets.CLUSTERS.values():
+        # the secret that signs identities
+        shared.add(frozenset({"keys-apache", *(f"keys-{cell}" for cell in cells)}))
+        for cell in cells:
+            shared |= {
+                frozenset({f"keys-{cell}", "keys-postgres"}),
+                frozenset({f"keys-{cell}", f"keys-{cell}-proxy"}),  # the proxy's API token
+            }
     private = re.compile(rb"[0-9a-f]{32,}|BEGIN [A-Z ]*PRIVATE KEY-----[^-]*")
     places = {}
     for name, content in files(settings).items():
@@ -181,13 +183,14 @@ def test_apache_and_the_hub_share_what_signs_an_identity(settings):
     assert b"Define SSO_SECRET_HPC %s\n" % secret in files(settings)["secrets/keys-apache/secrets.conf"]
 
 
-def test_another_cell_or_cluster_is_one_word_more(settings, monkeypatch):
+def test_another_cell_leaves_the_keys_of_the_others_alone(settings, monkeypatch):
+    monkeypatch.setattr(secrets, "CLUSTERS", {"hpc": ("hpc-1",)})
     secrets.ensure(settings)
     before = files(settings)
-    monkeypatch.setattr(secrets, "CLUSTERS", {"hpc": ("hpc-1", "hpc-2"), "htc": ("htc-1", "htc-2")})
+    monkeypatch.setattr(secrets, "CLUSTERS", {"hpc": ("hpc-1", "hpc-2"), "htc": ("htc-1",)})
     secrets.ensure(settings)
     after = files(settings)
-    for volume in ("keys-hpc-2", "keys-hpc-2-proxy", "keys-htc-2", "keys-htc-2-proxy", "keys-htc-minter"):
+    for volume in ("keys-hpc-2", "keys-hpc-2-proxy", "keys-htc-1", "keys-htc-1-proxy", "keys-htc-minter"):
         assert any(name.startswith(f"secrets/{volume}/") for name in after), volume
     assert after["secrets/keys-hpc-1/sso.secret"] == after["secrets/keys-hpc-2/sso.secret"]
     assert after["secrets/keys-hpc-1/sso.secret"] != after["secrets/keys-htc-1/sso.secret"]

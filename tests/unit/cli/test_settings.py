@@ -14,6 +14,8 @@ BENCHTOP_LOGIN_NAME=login.jupyter.localhost
 BENCHTOP_BIND=127.0.0.1
 BENCHTOP_PORT=8443
 BENCHTOP_BASE=benchtop-base:trixie
+CLUSTERS=hpc,htc
+CELLS=3
 """
 
 
@@ -48,11 +50,28 @@ def test_the_environment_wins(checkout):
         ("BENCHTOP_NAME", ""),
         ("BENCHTOP_LOGIN_NAME", "jupyter.localhost"),
         ("COMPOSE_PROJECT_NAME", "No Such"),
+        ("CLUSTERS", "hpc,grid"),
+        ("CLUSTERS", ","),
+        ("CLUSTERS", ""),
+        ("CELLS", "0"),
+        ("CELLS", "4"),
+        ("CELLS", "03"),
+        ("CELLS", "three"),
     ],
 )
 def test_a_value_that_cannot_work_is_named(checkout, key, value):
     with pytest.raises(Problem, match=key):
         Settings.load(checkout, {key: value})
+
+
+@pytest.mark.parametrize("text", ["htc,hpc", "hpc,htc", " hpc , htc", "hpc,hpc,htc"])
+def test_the_order_of_the_clusters_does_not_matter(checkout, text):
+    assert Settings.load(checkout, {"CLUSTERS": text}).clusters == ("hpc", "htc")
+
+
+def test_one_cluster_alone_is_enough(checkout):
+    settings = Settings.load(checkout, {"CLUSTERS": "htc", "CELLS": "1"})
+    assert (settings.clusters, settings.cells) == (("htc",), 1)
 
 
 def test_the_checkout_s_own_settings_are_good():

@@ -1,0 +1,90 @@
+"""Use a hub and its sessions as the pages of somebody who is logged in do: for tests and measurements.
+
+A session of `enrol.login` is all that it takes; what these can do, a browser can.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import requests
+
+from benchtop.settings import Settings
+
+_PATIENCE = 120  # seconds: a start or a stop answers within ten, and a busy machine takes its time
+
+
+@dataclass(frozen=True)
+class Hub:
+    """The hub of one person's cell, and that person's usual session there."""
+
+    settings: Settings
+    browser: requests.Session
+    person: str
+    cluster: str = "hpc"
+
+    @property
+    def base(self) -> str:
+        """Where everything of the cluster is."""
+        return f"{self.settings.url}/jupyterhub/{self.cluster}"
+
+    def api(self, method: str, path: str, body: object = None) -> requests.Response:
+        """One call of the hub's API, as a page of the hub makes it; any status is an answer."""
+        return self._call(f"{self.base}/hub/", "home", f"api/{path}", method, body)
+
+    def start(self, **options: object) -> requests.Response:
+        """Ask for the session; `options` as the form's fields."""
+        return self.api("POST", f"users/{self.person}/server", options)
+
+    def stop(self) -> requests.Response:
+        """End the session; it may take until `server` says None."""
+        return self.api("DELETE", f"users/{self.person}/server")
+
+    def server(self) -> dict[str, object] | None:
+        """The session, as the hub knows it."""
+        found: dict[str, object] | None = self.api("GET", f"users/{self.person}").json()["servers"].get("")
+        return found
+
+    def ready(self) -> bool:
+        """Does the hub say that the session can be used?"""
+        return bool((self.server() or {}).get("ready"))
+
+    def answers(self) -> bool:
+        """Does the hub do its job? It looks at its database and its proxy for this."""
+        try:
+            return self.api("GET", "ready").text == "ready"
+        except requests.RequestException:
+            return False
+
+    # ---- the session itself -------------------------------------------------------------------
+
+    @property
+    def lab(self) -> str:
+        """Where the session is."""
+        return f"{self.base}/user/{self.person}/"
+
+    def open(self) -> requests.Response:
+        """Open JupyterLab: that is where the session's cookies come from."""
+        return self.browser.get(f"{self.lab}lab", timeout=_PATIENCE)
+
+    def jupyter(self, method: str, path: str, body: object = None) -> requests.Response:
+        """One call of the session's API, as JupyterLab makes it."""
+        return self._call(self.lab, "lab", f"api/{path}", method, body)
+
+    def kernel(self) -> str:
+        """Start a kernel; its id."""
+        answer = self.jupyter("POST", "kernels", {"name": "python3"})
+        answer.raise_for_status()
+        return str(answer.json()["id"])
+
+    def _call(self, root: str, page: str, path: str, method: str, body: object) -> requests.Response:
+        """The XSRF cookie is the page's: without one, the page is opened first."""
+        at = root.removeprefix(self.settings.url)
+        if not _xsrf(self.browser, at):
+            self.browser.get(f"{root}{page}", timeout=_PATIENCE)
+        headers = {"X-XSRFToken": _xsrf(self.browser, at), "Referer": root}
+        return self.browser.request(method, f"{root}{path}", json=body, headers=headers, timeout=_PATIENCE)
+
+
+def _xsrf(browser: requests.Session, path: str) -> str:
+    return browser.cookies.get("_xsrf", path=path) or ""

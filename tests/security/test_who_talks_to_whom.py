@@ -1,0 +1,161 @@
+"""Every port on which anything listens, tried from every container, against the documentation's table."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from ipaddress import IPv4Address, ip_address
+from pathlib import Path
+from subprocess import run
+from typing import Any
+
+import pytest
+
+from benchtop import compose, topology
+from benchtop.settings import Settings
+
+PAGE = Path(__file__).parents[2] / "docs/explanation/trust-boundaries.md"
+ROW = re.compile(r"^\| ([\w-]+) \| (\d+|any) \| ([\w, -]+) \|", re.MULTILINE)
+TESTS_ONLY = {"browser"}
+EVERYWHERE = str(IPv4Address(0))
+IPV6_LOOPBACK = "0" * 24 + "01000000"
+
+# Reads lines "ADDRESS PORT", prints those that take a connection.
+TRY = """
+while read -r address port; do
+  (timeout 3 bash -c "exec 3<>/dev/tcp/$address/$port" 2>/dev/null && echo "$address $port") &
+done
+wait
+"""
+
+
+@dataclass(frozen=True)
+class Door:
+    """A port of a service, and the networks on which it is open; port "any" is what is not listed singly."""
+
+    service: str
+    port: str
+    networks: frozenset[str]
+
+
+def documented(settings: Settings) -> Iterator[Door]:
+    """The rows of the table, one a cell where a row is about all of them."""
+    for service, port, networks in ROW.findall(PAGE.read_text()):
+        numbers = range(1, settings.cells + 1) if "-N" in service else [0]
+        for number in numbers:
+            name, where = (text.replace("-N", f"-{number}") for text in (service, networks))
+            yield Door(name, port, frozenset(where.split(", ")))
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A running container: its id, its address on each network, and what listens where in it."""
+
+    id: str
+    addresses: Mapping[str, str]
+    listening: frozenset[tuple[str, int]]
+
+
+def listening(id_: str, addresses: Mapping[str, str]) -> frozenset[tuple[str, int]]:
+    """(address, port) of every socket in a container that is not for itself alone."""
+    table = compose.docker("exec", id_, "cat", "/proc/net/tcp", "/proc/net/tcp6").stdout.decode()
+    found = set()
+    for line in table.splitlines():
+        words = line.split()
+        if len(words) < 4 or words[3] != "0A":
+            continue
+        digits, port = words[1].split(":")
+        # the last four bytes, in the machine's order: IPv4, or IPv4 in IPv6
+        address = ip_address(bytes.fromhex(digits[-8:])[::-1])
+        if not address.is_loopback and digits != IPV6_LOOPBACK:
+            found |= {(one, int(port, 16)) for one in addresses.values() if str(address) in (EVERYWHERE, one)}
+    return frozenset(found)
+
+
+@pytest.fixture(scope="module")
+def containers(settings: Settings) -> dict[str, Seen]:
+    """Every running service."""
+    ids = [one.id for one in compose.containers(settings.project) if one.state == "running"]
+    seen: list[dict[str, Any]] = json.loads(compose.docker("inspect", *ids).stdout)
+    found = {}
+    for one in seen:
+        networks = one["NetworkSettings"]["Networks"]
+        addresses = {name.partition("_")[2]: network["IPAddress"] for name, network in networks.items()}
+        name = one["Config"]["Labels"][compose.SERVICE_LABEL]
+        found[name] = Seen(one["Id"], addresses, listening(one["Id"], addresses))
+    assert set(compose.config(settings)["services"]) - {"volumes"} <= set(found)
+    return found
+
+
+@pytest.fixture(scope="module")
+def reached(containers: dict[str, Seen]) -> dict[str, set[tuple[str, int]]]:
+    """What each service could connect to."""
+    doors = sorted({door for one in containers.values() for door in one.listening})
+    lines = "".join(f"{address} {port}\n" for address, port in doors).encode()
+
+    def attempt(one: Seen) -> set[tuple[str, int]]:
+        words = ["docker", "exec", "--interactive", one.id, "bash", "-c", TRY]
+        opened = run(words, input=lines, capture_output=True, check=True).stdout.decode().splitlines()
+        return {(address, int(port)) for address, port in map(str.split, opened)}
+
+    with ThreadPoolExecutor(4) as pool:
+        return dict(zip(containers, pool.map(attempt, containers.values()), strict=True))
+
+
+def door_of(service: str, port: int, doors: list[Door]) -> Door | None:
+    """The row about a port."""
+    return next((door for door in doors if door.service == service and door.port in (str(port), "any")), None)
+
+
+def test_every_port_that_anything_listens_on_is_in_the_table(containers: dict[str, Seen], settings: Settings):
+    doors = list(documented(settings))
+    unknown = {
+        f"{name}:{port}"
+        for name, one in containers.items()
+        for _, port in one.listening
+        if name not in TESTS_ONLY and door_of(name, port, doors) is None
+    }
+    assert unknown == set()
+
+
+def test_every_row_of_the_table_is_about_a_port_that_is_there(
+    containers: dict[str, Seen], settings: Settings
+):
+    listens = {(name, port) for name, one in containers.items() for _, port in one.listening}
+    running = [door for door in documented(settings) if door.service in containers]
+    assert len(running) > 20
+    for door in running:
+        assert any(name == door.service and door.port in (str(port), "any") for name, port in listens), door
+
+
+def test_a_port_is_reached_from_the_networks_of_its_row_and_from_nowhere_else(
+    containers: dict[str, Seen], reached: dict[str, set[tuple[str, int]]], settings: Settings
+):
+    doors = list(documented(settings))
+    wrong = []
+    for target, one in containers.items():
+        for port in {port for _, port in one.listening if target not in TESTS_ONLY}:
+            door = door_of(target, port, doors)
+            assert door
+            may = {name for name, other in containers.items() if door.networks & set(other.addresses)}
+            can = {
+                name
+                for name in containers
+                if any((address, port) in reached[name] for address in one.addresses.values())
+            }
+            wrong += [f"{name} reaches {target}:{port}" for name in can - may - {target}]
+            wrong += [f"{name} does not reach {target}:{port}" for name in may - can - {target}]
+    assert wrong == []
+
+
+def test_no_hub_can_be_reached_from_where_jobs_run(
+    reached: dict[str, set[tuple[str, int]]], containers: dict[str, Seen], settings: Settings
+):
+    """The line of the table that matters most, said by itself, with what a job does reach as its control."""
+    nodes = [name for name in containers if name.startswith(("gpu-", "cpu-", "condor-ep-"))]
+    assert nodes
+    hubs = {address for cell in topology.cells(settings) for address in containers[cell].addresses.values()}
+    for node in nodes:
+        assert not {(address, port) for address, port in reached[node] if address in hubs}, node
+        assert any(port == 8444 for _, port in reached[node]), node
