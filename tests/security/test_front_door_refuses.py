@@ -330,6 +330,44 @@ def test_every_answer_carries_the_protecting_headers(path: str, signed_in: Signe
     assert page.headers["Server"] == "Apache"
 
 
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/mellon/login?ReturnTo=https://elsewhere.example/", 400),
+        ("/jupyterhub/hpc/hub/api/user", 403),
+        ("/jupyterhub/hpc/user/erin/lab", 403),
+        ("/_cell/nowhere/", 403),
+        ("/jupyterhub/hpc/hub/nothing", 404),
+        ("/mellon/postResponse", 405),
+    ],
+)
+def test_so_does_every_error(path: str, status: int, signed_in: SignedIn, settings: Settings):
+    session = None if "api" in path else signed_in("carol")
+    page = ask(settings, path, session=session)
+    assert page.status == status
+    assert page.headers["strict-transport-security"] == "max-age=63072000"
+    assert page.headers["x-content-type-options"] == "nosniff"
+    assert page.headers["referrer-policy"] == "same-origin"
+    assert page.headers["server"] == "Apache"
+
+
+def test_so_does_the_login_and_what_it_refuses(settings: Settings):
+    for path, status in (("/realms/benchtop/protocol/saml", 400), ("/admin/", 404), ("/resources/", 404)):
+        page = ask(settings, path, host=settings.login_name)
+        assert page.status == status
+        assert page.headers["strict-transport-security"] == "max-age=63072000"
+        assert page.headers["x-content-type-options"] == "nosniff"
+        assert page.headers["referrer-policy"] == "same-origin"
+
+
+def test_a_page_of_a_hub_or_server_may_load_nothing_from_elsewhere(signed_in: SignedIn, settings: Settings):
+    """What that leaves possible, a browser shows: tests/browser/test_front_door.py."""
+    for path in ("/hub/home", "/hub/api/users/carol"):
+        policy = signed_in("carol").get(f"{settings.url}{HPC}{path}").headers["Content-Security-Policy"]
+        assert "script-src 'self' 'unsafe-inline' 'unsafe-eval';" in policy
+        assert "connect-src 'self';" in policy
+
+
 def test_no_page_of_another_site_can_frame_the_login(settings: Settings):
     page = enrol.session(settings).get(settings.url)
     assert 'name="password"' in page.text

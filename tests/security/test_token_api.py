@@ -158,6 +158,20 @@ def test_a_token_lives_for_a_day_at_most(signed_in: SignedIn, settings: Settings
     )
 
 
+def test_a_program_is_told_that_its_cell_is_out_of_service(token: Token, settings: Settings):
+    notice = topology.notice_file(settings, topology.cell_of("carol", "hpc", settings.cells))
+    notice.parent.mkdir(exist_ok=True)
+    path = f"{HPC}/hub/api/users/carol"
+    assert ask(settings, path, headers=shown(token("carol", "hpc"))).status == 200
+    notice.write_text("Back at 14:00.\n")
+    try:
+        answer = ask(settings, path, headers=shown(token("carol", "hpc")))
+    finally:
+        notice.unlink()
+    assert answer.status == 503
+    assert ask(settings, path, headers=shown(token("carol", "hpc"))).status == 200
+
+
 # ---- what it does not open ----------------------------------------------------------------
 
 
