@@ -37,7 +37,9 @@ c.JupyterHub.authenticator_class = identity.SignedHeaderAuthenticator
 c.SignedHeaderAuthenticator.cell = CELL
 c.SignedHeaderAuthenticator.required_group = f"cluster-{CLUSTER}"
 c.SignedHeaderAuthenticator.admin_group = "facility-admins"
-c.SignedHeaderAuthenticator.logout_address = f"/mellon/logout?ReturnTo={quote(PUBLIC + '/', safe='')}"
+c.SignedHeaderAuthenticator.logout_address = (
+    f"/mellon/logout?ReturnTo={quote(PUBLIC + '/signed-out', safe='')}"
+)
 c.SignedHeaderAuthenticator.support = SUPPORT
 
 # ---- where it is -----------------------------------------------------------------------------------

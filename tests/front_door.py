@@ -37,8 +37,9 @@ def ask(
     host: str | None = None,
     session: requests.Session | None = None,
     headers: Mapping[str, str] | None = None,
+    method: str = "GET",
 ) -> Answer:
-    """GET `path`, byte for byte, from one of the public names.
+    """Ask for `path`, byte for byte, from one of the public names.
 
     host:    settings.name by default; also the name that the certificate must be for
     session: whose cookies of that name to send
@@ -53,7 +54,7 @@ def ask(
         own = [f"{c.name}={c.value}" for c in session.cookies if c.domain == name and path.startswith(c.path)]
         given["Cookie"] = "; ".join([*own, *filter(None, [given.get("Cookie")])])
     try:
-        connection.putrequest("GET", path, skip_host="Host" in given, skip_accept_encoding=True)
+        connection.putrequest(method, path, skip_host="Host" in given, skip_accept_encoding=True)
         for key, value in given.items():
             connection.putheader(key, value)
         connection.endheaders()

@@ -89,7 +89,7 @@ def enrol_missing(
     Somebody whose TOTP is not the one in `.benchtop` (an older copy's, or enrolled by hand and
     lost) gets a new one: these are demo people, and nobody's phone depends on it.
     """
-    meant = [name for name, person in people.people.items() if person.enrolled]
+    meant = [name for name, person in people.people.items() if person.enrolled and not person.disabled]
     for sentence in realm.follow(settings):
         console.say(sentence)
     factors = keycloak.second_factors(settings, meant)

@@ -129,6 +129,7 @@ class Person(_Strict):
     limits: Limits = Limits()
     admin: bool = False
     enrolled: bool = True
+    disabled: bool = False
 
 
 class People(_Strict):

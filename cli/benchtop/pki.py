@@ -32,7 +32,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 FACILITY_CA = "Benchtop facility CA"
 CA_LIFE = timedelta(days=3650)
-PUBLIC_LIFE = timedelta(days=397)  # browsers refuse a server certificate that lives longer
+PUBLIC_LIFE = timedelta(days=90)  # Mozilla recommends no more, browsers will refuse what lives longer
 PUBLIC_RENEW = timedelta(days=30)  # `up` renews one that has less than this left
 INTERNAL_LIFE = timedelta(days=3 * 365)
 INTERNAL_RENEW = timedelta(days=180)
@@ -175,13 +175,15 @@ def leaf(folder: Path, ca: Path, kind: Kind, names: Sequence[str], *, now: datet
 
     names: the common name first; for a server all of them are its DNS names
     A new certificate is made for the same key when the old one is missing, is about to end,
-    was signed by another CA, or says something else than is asked for.
+    was signed by another CA, lives longer than it should, or says something else than is asked for.
     """
     own, signer = key(folder / "key.pem"), key(ca / "ca.key")
     issuer = x509.load_pem_x509_certificate((ca / "ca.pem").read_bytes())
     life, renew = (PUBLIC_LIFE, PUBLIC_RENEW) if kind == "public" else (INTERNAL_LIFE, INTERNAL_RENEW)
     kept = certificate(folder / "cert.pem")
-    if not (kept and _says(kept, issuer, own, kind, names) and _lasts(kept, renew, now)):
+    if not (
+        kept and _says(kept, issuer, own, kind, names) and _lasts(kept, renew, now) and _life(kept) <= life
+    ):
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
         builder = (
             _builder(subject, issuer.subject, own.public_key(), now, life)
@@ -236,6 +238,10 @@ def _usage(*, sign: bool, ca: bool) -> x509.KeyUsage:
 
 def _issued_by(signer: Key) -> x509.AuthorityKeyIdentifier:
     return x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key())
+
+
+def _life(cert: x509.Certificate) -> timedelta:
+    return cert.not_valid_after_utc - cert.not_valid_before_utc
 
 
 def _lasts(cert: x509.Certificate, renew: timedelta, now: datetime) -> bool:

@@ -20,7 +20,7 @@ from benchtop.settings import Settings
 
 REALM = "benchtop"
 # What Keycloak takes from the file only when it makes the realm; the rest can follow a change.
-BORN_WITH = ("privateKey", "certificate", "authenticationFlows", "requiredActions", "components")
+BORN_WITH = ("privateKey", "certificate", "authenticationFlows", "requiredActions", "components", "users")
 # Attributes of the realm that say which file it was made from: all of it, and the part above.
 ALL_MARK, BORN_MARK = "benchtop.file", "benchtop.file.born-with"
 _BINDING = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-"
@@ -87,7 +87,7 @@ def _signing_key(certificate: str) -> str:
 def realm(template: str, settings: Settings, keys: Mapping[str, str]) -> str:
     """The realm file for Keycloak's import: `template` with our placeholders filled.
 
-    keys: REALM_KEY, REALM_CERT, SP_CERT (base64 of DER) and LDAP_PASSWORD
+    keys: REALM_KEY, REALM_CERT, SP_CERT (base64 of DER), LDAP_PASSWORD and LEAVERS_SECRET
     Other `${...}` stay: Keycloak has placeholders of its own. Raises Problem when the file
     is not JSON, which Keycloak would say in a stack trace at its start.
     """
@@ -115,6 +115,10 @@ def _digest(document: object) -> str:
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
+# A well-formed hash that is no password's
+NO_PASSWORD = f"{{ARGON2}}$argon2id$v=19$m=19456,t=2,p=1${'A' * 22}${'A' * 43}"
+
+
 class Hashed(Protocol):
     """Whatever knows the hash of a person's password."""
 
@@ -126,15 +130,18 @@ class Hashed(Protocol):
 
 def directory(people: People, logins: Mapping[str, Hashed]) -> bytes:
     """The people and groups of the LDAP directory, as its `apply-people` reads them."""
+    # Who is disabled stays an entry, so that their files keep an owner with a name: in no group, and with a
+    # password that nobody has.
+    able = {name: person for name, person in people.people.items() if not person.disabled}
     members = {
-        "people": list(people.people),
-        "facility-admins": [n for n, p in people.people.items() if p.admin],
+        "people": list(able),
+        "facility-admins": [n for n, p in able.items() if p.admin],
     }
-    members |= {f"cluster-{c}": [n for n, p in people.people.items() if c in p.clusters] for c in CLUSTERS}
+    members |= {f"cluster-{c}": [n for n, p in able.items() if c in p.clusters] for c in CLUSTERS}
     gids = {"people": PEOPLE_GID, "facility-admins": PEOPLE_GID + 1}
     gids |= {f"cluster-{cluster}": PEOPLE_GID + 10 + i for i, cluster in enumerate(CLUSTERS)}
     for group, entry in people.groups.items():
-        members[group] = [name for name, person in people.people.items() if group in person.groups]
+        members[group] = [name for name, person in able.items() if group in person.groups]
         gids[group] = entry.gid
     persons = [
         {
@@ -144,7 +151,7 @@ def directory(people: People, logins: Mapping[str, Hashed]) -> bytes:
             "given": person.name.rpartition(" ")[0],
             "family": person.name.rpartition(" ")[2],
             "mail": person.mail,
-            "password_hash": logins[name].password_hash,
+            "password_hash": NO_PASSWORD if person.disabled else logins[name].password_hash,
             "shell": "/bin/bash",
             "home": f"/home/{name}",
         }
@@ -171,7 +178,7 @@ def accounting(people: People) -> bytes:
             "admin": person.admin,
         }
         for name, person in people.people.items()
-        if "hpc" in person.clusters
+        if "hpc" in person.clusters and not person.disabled
     ]
     return _json(
         {

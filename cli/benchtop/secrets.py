@@ -211,6 +211,7 @@ def _volumes(settings: Settings, now: datetime) -> dict[str, dict[str, bytes]]:
         "keys-ldap": {"admin.password": password("ldap-admin.password")}
         | {f"services/{name}": secret for name, secret in ldap.items()},
         "keys-nslcd": {"bind.password": ldap["nslcd"]},
+        "keys-leavers": {"client.secret": password("leavers-client.secret")},
         "keys-mariadb": {"slurm.password": accounting},
         "keys-slurm": {"slurm.key": slurm_key},
         "keys-slurmctld": {"slurm.key": slurm_key, "jwt.key": jwt_key},
@@ -236,6 +237,7 @@ def _volumes(settings: Settings, now: datetime) -> dict[str, dict[str, bytes]]:
             "REALM_CERT": pki.der64(realm_cert),
             "SP_CERT": pki.der64(sp_cert),
             "LDAP_PASSWORD": ldap["keycloak"].decode(),
+            "LEAVERS_SECRET": password("leavers-client.secret").decode(),
         },
     ).encode()
 

@@ -16,12 +16,15 @@ from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import quote
 
+from jupyterhub.app import JupyterHub
 from jupyterhub.auth import Authenticator
 from jupyterhub.handlers import BaseHandler, LogoutHandler
 from jupyterhub.user import User
 from tornado.httputil import HTTPHeaders
 from tornado.web import HTTPError
 from traitlets import Bytes, Unicode, default
+
+from benchtop_hub import leavers
 
 FRESH = timedelta(seconds=30)  # as much as two clocks may differ; what is older could be a replay
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,30}")
@@ -198,8 +201,12 @@ class SignedHeaderAuthenticator(Authenticator):
             return True  # the usual case, and it writes nothing to the database
         return model
 
-    def get_handlers(self, app: object) -> list[tuple[str, type[BaseHandler]]]:
-        """Our logout in place of upstream's; there is no login form."""
+    def get_handlers(self, app: JupyterHub) -> list[tuple[str, type[BaseHandler]]]:
+        """Our logout in place of upstream's; there is no login form.
+
+        Also the one moment at which an authenticator meets the hub: from now on it looks for leavers.
+        """
+        leavers.watch(app, self.cell)
         return [("/logout", Logout)]
 
     def _model(self, identity: Identity) -> dict[str, Any]:

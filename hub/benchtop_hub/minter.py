@@ -49,6 +49,15 @@ class Minter:
                 self._known[person] = token, expires
         return token
 
+    async def renew(self, person: str) -> None:
+        """Ask for a new token, whatever is at hand: the minter looks the person up each time.
+
+        Raises Refused for somebody who is gone, and keeps their last token, which has minutes left: with it
+        their jobs are ended. Raises Unavailable when nobody can tell.
+        """
+        async with self._asking[person]:
+            self._known[person] = await self._ask(person)
+
     def known(self) -> list[str]:
         """The people for whom a token is at hand."""
         soonest = self._clock() + SPARE

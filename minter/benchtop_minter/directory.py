@@ -1,10 +1,14 @@
-"""People as this machine's name service knows them: on the facility, LDAP through nslcd."""
+"""People as this machine's name service knows them: on the facility, LDAP through nslcd.
+
+Who is disabled at the login alone, the name service cannot know: leavers.py keeps a list of them.
+"""
 
 import grp
 import os
 import pwd
 from contextlib import suppress
 
+from . import leavers
 from .grants import Person
 
 EVERYBODY = "people"  # there from the directory's first start, whoever has been added since
@@ -20,7 +24,7 @@ def lookup(name: str) -> Person | None:
     for gid in os.getgrouplist(entry.pw_name, entry.pw_gid):
         with suppress(KeyError):  # a gid that has no name grants nothing
             groups.add(grp.getgrgid(gid).gr_name)
-    return Person(entry.pw_name, entry.pw_uid, frozenset(groups))
+    return Person(entry.pw_name, entry.pw_uid, frozenset(groups), disabled=leavers.listed(name))
 
 
 def answers() -> bool:

@@ -31,6 +31,7 @@ class Person:
     name: str
     uid: int
     groups: frozenset[str]
+    disabled: bool = False  # at the login; the directory may not know
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,8 @@ def check(name: str, lifetime: int, *, group: str, lookup: Lookup) -> Grant:
         raise Refused(f"The directory knows nobody by the name {name!a:.40}.")
     if person.uid < LOWEST_UID:
         raise Refused(f"{name} is an account of the system, not a person.")
+    if person.disabled:
+        raise Refused(f"The login of {name} is disabled.")
     if group not in person.groups:
         raise Refused(f"{name} is not in the group {group}.")
     return Grant(person, timedelta(seconds=lifetime))

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 import requests
 
-from benchtop import compose, enrol
+from benchtop import compose, enrol, topology
 from benchtop.settings import Settings
 from front_door import ask, form_of
 
@@ -99,18 +99,28 @@ def test_the_owner_gets_to_their_server_or_to_its_start(signed_in: SignedIn, set
 
 # ---- what a person's server is told -------------------------------------------------------
 
-# Stands where a server of carol's would: behind Apache and the proxy, below her own address.
+# Stands where a person's server would: behind Apache and the proxy, below their own address.
 LISTENER = """
-import http.client, http.server, json, pathlib
+import base64, hashlib, http.client, http.server, json, pathlib, sys
 class Told(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
     def do_GET(self):
-        self.send_response(204); self.end_headers()
+        if key := self.headers.get("Sec-WebSocket-Key"):
+            sign = hashlib.sha1(key.encode() + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()
+            self.send_response(101)
+            self.send_header("Upgrade", "websocket")
+            self.send_header("Connection", "Upgrade")
+            self.send_header("Sec-WebSocket-Accept", base64.b64encode(sign).decode())
+        else:
+            self.send_response(204)
+        self.end_headers()
+        self.close_connection = True
         print(json.dumps([[k.lower(), v] for k, v in self.headers.items()]), flush=True)
     def log_message(self, *_): pass
 def route(method, body=None):
     proxy = http.client.HTTPConnection("proxy", 8001, timeout=10)
     proves = {"Authorization": "token " + pathlib.Path("/keys/proxy.token").read_text()}
-    proxy.request(method, "/api/routes/jupyterhub/hpc/user/carol/told", body, proves)
+    proxy.request(method, "/api/routes" + sys.argv[1], body, proves)
     assert proxy.getresponse().status in (201, 204)
 server = http.server.HTTPServer(("", 0), Told)
 server.timeout = 30
@@ -121,12 +131,20 @@ try:
 finally:
     route("DELETE")
 """
+UPGRADE = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
 
 
 @contextmanager
-def listener(settings: Settings) -> Iterator[Callable[[], dict[str, str]]]:
-    """A server at /user/carol/told; the result waits for one request and gives its headers."""
-    words = compose.command(settings, "exec", "-T", "hpc-1", "python3", "-c", LISTENER)
+def listener(settings: Settings, name: str, cluster: str) -> Iterator[Callable[[], dict[str, str]]]:
+    """A server at /user/NAME/told; the result waits for one request and gives its headers."""
+    cell = topology.cell_of(name, cluster, settings.cells)
+    path = f"/jupyterhub/{cluster}/user/{name}/told"
+    words = compose.command(settings, "exec", "-T", cell, "python3", "-c", LISTENER, path)
     with subprocess.Popen(
         words, cwd=settings.root, env=compose.environment(settings), stdout=subprocess.PIPE, text=True
     ) as process:
@@ -136,19 +154,50 @@ def listener(settings: Settings) -> Iterator[Callable[[], dict[str, str]]]:
         yield lambda: dict(json.loads(said.readline()))
 
 
+@pytest.mark.parametrize(("upgrade", "status"), [({}, 204), (UPGRADE, 101)], ids=["page", "websocket"])
+@pytest.mark.parametrize(("name", "cluster"), [("carol", "hpc"), ("bob", "htc")])
 def test_a_persons_server_learns_neither_mellons_cookie_nor_who_somebody_is(
-    signed_in: SignedIn, settings: Settings
+    name: str, cluster: str, upgrade: dict[str, str], status: int, signed_in: SignedIn, settings: Settings
 ):
-    claims = dict.fromkeys(CLAIMS, "erin") | {"Cookie": "jupyterhub-user-carol=hers; ROUTEID=.elsewhere"}
-    with listener(settings) as told:
-        page = ask(settings, f"{HPC}/user/carol/told/x", session=signed_in("carol"), headers=claims)
+    claims = dict.fromkeys(CLAIMS, "erin") | {"Cookie": f"jupyterhub-user-{name}=theirs; ROUTEID=.elsewhere"}
+    with listener(settings, name, cluster) as told:
+        path = f"/jupyterhub/{cluster}/user/{name}/told/x"
+        page = ask(settings, path, session=signed_in(name), headers=claims | upgrade)
         headers = told()
-    assert page.status == 204
-    assert "jupyterhub-user-carol=hers" in headers["cookie"]  # the control: its own cookie arrives
+    assert page.status == status
+    assert f"jupyterhub-user-{name}=theirs" in headers["cookie"]  # the control: its own cookie arrives
     assert "mellon" not in headers["cookie"]
     assert "elsewhere" not in headers["cookie"]
-    assert not {name for name in headers if "sso" in name or ("user" in name and name != "user-agent")}
+    assert not {key for key in headers if "sso" in key or ("user" in key and key != "user-agent")}
     assert "erin" not in headers.values()
+
+
+def test_a_persons_server_gets_nothing_but_the_token_of_a_program(signed_in: SignedIn, settings: Settings):
+    shown = {
+        "Authorization": "token whatever-it-is",
+        "Cookie": "jupyterhub-user-carol=hers",
+        "X-SSO-User": "erin",
+    }
+    with listener(settings, "carol", "hpc") as told:
+        page = ask(settings, f"{HPC}/user/carol/told/x", session=signed_in("carol"), headers=shown)
+        headers = told()
+    assert page.status == 204
+    assert headers["authorization"] == shown["Authorization"]
+    assert headers["cookie"] == f"ROUTEID=.{topology.cell_of('carol', 'hpc', settings.cells)}"
+    assert not {key for key in headers if "sso" in key}
+
+
+@pytest.mark.parametrize(("name", "cluster", "other"), [("carol", "hpc", "erin"), ("bob", "htc", "alice")])
+@pytest.mark.parametrize(
+    "way", ["/user/{}/told", "/user/%{:x}{}/told", "/user/{name}/../{}/told", "//user//{}/told"]
+)
+def test_a_websocket_opens_for_its_owner_alone(
+    name: str, cluster: str, other: str, way: str, signed_in: SignedIn, settings: Settings
+):
+    """The control is the test above: the owner's opens."""
+    words = (ord(other[0]), other[1:]) if "%" in way else (other,)
+    path = f"/jupyterhub/{cluster}" + way.format(*words, name=name)
+    assert ask(settings, path, session=signed_in(name), headers=UPGRADE).status == 403
 
 
 # ---- mellon -------------------------------------------------------------------------------
@@ -279,6 +328,44 @@ def test_every_answer_carries_the_protecting_headers(path: str, signed_in: Signe
     assert page.headers["X-Content-Type-Options"] == "nosniff"
     assert page.headers["Referrer-Policy"] == "same-origin"
     assert page.headers["Server"] == "Apache"
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/mellon/login?ReturnTo=https://elsewhere.example/", 400),
+        ("/jupyterhub/hpc/hub/api/user", 403),
+        ("/jupyterhub/hpc/user/erin/lab", 403),
+        ("/_cell/nowhere/", 403),
+        ("/jupyterhub/hpc/hub/nothing", 404),
+        ("/mellon/postResponse", 405),
+    ],
+)
+def test_so_does_every_error(path: str, status: int, signed_in: SignedIn, settings: Settings):
+    session = None if "api" in path else signed_in("carol")
+    page = ask(settings, path, session=session)
+    assert page.status == status
+    assert page.headers["strict-transport-security"] == "max-age=63072000"
+    assert page.headers["x-content-type-options"] == "nosniff"
+    assert page.headers["referrer-policy"] == "same-origin"
+    assert page.headers["server"] == "Apache"
+
+
+def test_so_does_the_login_and_what_it_refuses(settings: Settings):
+    for path, status in (("/realms/benchtop/protocol/saml", 400), ("/admin/", 404), ("/resources/", 404)):
+        page = ask(settings, path, host=settings.login_name)
+        assert page.status == status
+        assert page.headers["strict-transport-security"] == "max-age=63072000"
+        assert page.headers["x-content-type-options"] == "nosniff"
+        assert page.headers["referrer-policy"] == "same-origin"
+
+
+def test_a_page_of_a_hub_or_server_may_load_nothing_from_elsewhere(signed_in: SignedIn, settings: Settings):
+    """What that leaves possible, a browser shows: tests/browser/test_front_door.py."""
+    for path in ("/hub/home", "/hub/api/users/carol"):
+        policy = signed_in("carol").get(f"{settings.url}{HPC}{path}").headers["Content-Security-Policy"]
+        assert "script-src 'self' 'unsafe-inline' 'unsafe-eval';" in policy
+        assert "connect-src 'self';" in policy
 
 
 def test_no_page_of_another_site_can_frame_the_login(settings: Settings):

@@ -129,6 +129,16 @@ def test_a_group_has_the_people_who_are_in_it(directory, group, members):
     assert named(directory["groups"], group)["members"] == members
 
 
+def test_who_is_disabled_keeps_a_name_and_nothing_else(everybody):
+    erin = everybody.people["erin"].model_copy(update={"disabled": True})
+    without = everybody.model_copy(update={"people": everybody.people | {"erin": erin}})
+    logins = {name: Login(password="p", password_hash=f"{{ARGON2}}{name}") for name in without.people}
+    directory = json.loads(render.directory(without, logins))
+    assert named(directory["people"], "erin")["password_hash"] == render.NO_PASSWORD
+    assert not [group["name"] for group in directory["groups"] if "erin" in group["members"]]
+    assert "erin" not in [person["name"] for person in json.loads(render.accounting(without))["people"]]
+
+
 def test_every_group_has_its_own_number(directory):
     gids = [group["gid"] for group in directory["groups"]]
     assert len(gids) == len(set(gids))

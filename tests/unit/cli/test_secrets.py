@@ -110,8 +110,8 @@ def test_nothing_holds_the_old_name_after_a_change(settings):
 
 def test_a_certificate_about_to_end_is_renewed_and_its_reader_named(settings):
     secrets.ensure(settings, now=NOW)
-    assert secrets.ensure(settings, now=NOW + timedelta(days=360)) == set()
-    assert secrets.ensure(settings, now=NOW + timedelta(days=370)) == {"keys-apache"}
+    assert secrets.ensure(settings, now=NOW + timedelta(days=59)) == set()
+    assert secrets.ensure(settings, now=NOW + timedelta(days=61)) == {"keys-apache"}
 
 
 def test_no_key_is_in_two_places_that_need_not_share_it(settings):
@@ -122,6 +122,7 @@ def test_no_key_is_in_two_places_that_need_not_share_it(settings):
         frozenset({"keys-keycloak", "keys-ldap"}),
         frozenset({"keys-nslcd", "keys-ldap"}),
         frozenset({"keys-keycloak", "keys-postgres"}),
+        frozenset({"keys-keycloak", "keys-leavers"}),
         frozenset({"keys-mariadb", "keys-slurmdbd"}),
         frozenset({"keys-slurm", "keys-slurmctld", "keys-slurmdbd"}),
         frozenset({"keys-hpc-minter", "keys-slurmctld", "keys-slurmdbd"}),

@@ -1,5 +1,6 @@
 """Whom the minter would act for, and what its tokens say."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import jwt
@@ -36,6 +37,13 @@ def test_slurm_itself_is_refused():
     """Its uid is above the limit: the group is what keeps it out."""
     with pytest.raises(Refused, match="not in the group"):
         ask("slurm")
+
+
+def test_a_person_whose_login_is_disabled_is_refused():
+    """The directory, and so the group, may not know."""
+    alice = replace(KNOWN["alice"], disabled=True)
+    with pytest.raises(Refused, match="The login of alice is disabled"):
+        check("alice", 60, group="cluster-hpc", lookup=lambda name: alice)
 
 
 def test_a_person_of_another_cluster_is_refused():

@@ -1,0 +1,104 @@
+"""What a real browser makes of the front door: the end of a session, and what a page may load."""
+
+import re
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Page, expect
+
+import steps
+from benchtop.settings import Settings
+
+POLICY = r"^CSP |Content.Security.Policy"
+HUB = "/jupyterhub/hpc/hub"
+END = """async (name) => {
+  const answer = await fetch(`/jupyterhub/hpc/hub/api/users/${name}/server`,
+    {method: "DELETE", headers: {"X-XSRFToken": window.jhdata.xsrf_token}})
+  return answer.status
+}"""
+TELL = """document.addEventListener("securitypolicyviolation",
+  event => console.error("CSP", event.violatedDirective, event.blockedURI))"""
+
+
+@pytest.fixture
+def carol(page: Page, settings: Settings) -> Iterator[Page]:
+    """Carol's browser, logged in; her session ends with the test."""
+    steps.log_in(page, settings, "carol")
+    end_own(page, settings)
+    yield page
+    if page.context.cookies(settings.url):
+        end_own(page, settings)
+
+
+def end_own(page: Page, settings: Settings) -> None:
+    """End the session of whoever is logged in, as their own page does."""
+    page.goto(f"{settings.url}{HUB}/home")
+    assert page.evaluate(END, page.evaluate("window.jhdata.user")) in {202, 204, 400, 404}
+
+
+def test_the_next_person_on_the_same_browser_finds_nothing_of_the_first(carol: Page, settings: Settings):
+    page = carol
+    steps.start(page, settings, partition="debug")
+    page.goto(f"{settings.url}{HUB}/logout")
+    page.wait_for_url(f"{settings.url}/signed-out")
+    expect(page.get_by_role("heading", name="You are signed out")).to_be_visible()
+    assert not page.context.cookies(settings.url)
+    try:
+        steps.log_in(page, settings, "erin")
+        page.goto(f"{settings.url}{HUB}/home")
+        assert page.evaluate("window.jhdata.user") == "erin"
+        answer = page.goto(f"{settings.url}/jupyterhub/hpc/user/carol/lab")
+        assert answer
+        assert answer.status == 403
+        expect(page.get_by_role("heading", name="You may not open this")).to_be_visible()
+    finally:
+        page.context.clear_cookies()
+        steps.log_in(page, settings, "carol")  # hers again, and it still runs
+    page.goto(f"{settings.url}/jupyterhub/hpc/user/carol/lab")
+    steps.wait_for_lab(page)
+
+
+def test_who_logs_in_over_anothers_forgotten_session_is_themselves(
+    carol: Page, new_visitor: Callable[[], Page], settings: Settings
+):
+    """The cookies of carol's hub stay in the browser when only the single sign-on has ended."""
+    page = carol
+    page.goto(f"{settings.url}{HUB}/home")
+    for name in ("mellon-hub", "KEYCLOAK_IDENTITY", "KEYCLOAK_SESSION", "AUTH_SESSION_ID"):
+        page.context.clear_cookies(name=name)
+    assert [cookie for cookie in page.context.cookies() if cookie["path"].startswith(HUB)]  # type: ignore[typeddict-item]
+    steps.log_in(page, settings, "erin")
+    page.goto(f"{settings.url}{HUB}/home")
+    assert page.evaluate("window.jhdata.user") == "erin"
+    assert "carol" not in page.locator("body").inner_text()
+
+
+def test_jupyterlab_lives_with_its_content_security_policy(carol: Page, settings: Settings):
+    page = carol
+    complaints: list[str] = []
+    page.on("console", lambda line: complaints.append(line.text) if re.search(POLICY, line.text) else None)
+    page.add_init_script(TELL)
+    steps.start(page, settings, partition="debug")
+    page.goto(f"{settings.url}/jupyterhub/hpc/user/carol/lab?reset")  # without the documents of another test
+    steps.wait_for_lab(page)
+    page.locator('.jp-LauncherCard[title="Start a new terminal session"]').click()
+    terminal = page.locator(".jp-Terminal .xterm-screen")
+    expect(terminal).to_be_visible()
+    terminal.click()
+    page.keyboard.type("echo $((6 * 7)) > policy.txt\n")
+    page.locator('[data-command="launcher:create"]:visible').first.click()
+    code = (
+        "import time\nfrom IPython.display import HTML, SVG, display\n"
+        "display(HTML('<b style=\"color: teal\">styled</b>'))\n"
+        "display(SVG('<svg xmlns=\"http://www.w3.org/2000/svg\"/>'))\n"
+        "while not (said := open('policy.txt').read()): time.sleep(0.1)\nprint(said)"
+    )
+    assert "42" in steps.run_in_new_notebook(page, code)
+    assert not complaints
+
+    forbidden = "https://elsewhere.example/x.js"
+    with page.expect_console_message(lambda line: forbidden in line.text):  # the control: it would be told of
+        page.evaluate(
+            "src => document.head.append(Object.assign(document.createElement('script'), {src}))", forbidden
+        )
+    assert complaints

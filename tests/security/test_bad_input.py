@@ -1,0 +1,160 @@
+"""What makes no sense gets a page that says so, a status and a line in the log; never a stack trace."""
+
+import base64
+import re
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from urllib.parse import quote
+
+import pytest
+import requests
+from bs4 import BeautifulSoup
+
+from benchtop import compose, enrol, keycloak
+from benchtop.settings import Settings
+from front_door import Answer, ask, form_of
+from waiting import wait_until
+
+SignedIn = Callable[[str], requests.Session]
+
+HPC = "/jupyterhub/hpc"
+SKEW = 61  # seconds: mellon allows for a minute between two clocks
+LIFE = "saml.assertion.lifespan"  # seconds; Keycloak's setting of one client
+
+
+def told(settings: Settings, page: Answer | requests.Response, status: int, *words: str) -> None:
+    """A page with these words and a number, under which the log has the request."""
+    read = BeautifulSoup(page.text, "html.parser").get_text(" ", strip=True)
+    found = page.status if isinstance(page, Answer) else page.status_code
+    assert found == status, read
+    assert all(word in read for word in words), read
+    assert "Traceback" not in page.text
+    number = {key.lower(): value for key, value in page.headers.items()}["x-request-id"]
+    log = compose.run(settings, "logs", "--no-color", "--tail", "400", "apache").stdout.decode()
+    assert re.search(rf"access .*request={re.escape(number)} .*status={status} ", log)
+
+
+def test_somebody_without_a_cluster_learns_whom_to_ask(signed_in: SignedIn, settings: Settings):
+    for cluster in settings.clusters:
+        page = ask(settings, f"/jupyterhub/{cluster}/hub/home", session=signed_in("frank"))
+        told(settings, page, 403, "has no cluster yet", "support@")
+
+
+@pytest.mark.parametrize("path", ["/jupyterhub/nothing/", "/jupyterhub/hpc2/hub/home", "/jupyterhub/HPC/"])
+def test_a_cluster_that_does_not_exist_is_said_not_to(path: str, settings: Settings):
+    told(settings, ask(settings, path), 404, "There is nothing here", "cluster", "does not exist")
+
+
+def test_a_cell_that_does_not_exist_is_said_not_to(settings: Settings):
+    page = ask(
+        settings, "/_cell/hpc-9/jupyterhub/hpc/hub/api/user", headers={"Authorization": "token whatever"}
+    )
+    told(settings, page, 404, "/_cell/CELL/", "the start page shows yours")
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "https://elsewhere.example/",
+        "//elsewhere.example/",
+        "/\\elsewhere.example",
+        "https://{name}:9999/",
+        "https://{name}/",
+        "http://{name}:{port}/",
+        "https://{name}:{port}@elsewhere.example/",
+        " https://{name}:9999/",
+        "javascript:alert(1)",
+    ],
+)
+def test_an_address_that_leads_elsewhere_is_refused(target: str, signed_in: SignedIn, settings: Settings):
+    """Another port of ours is elsewhere as well: another server may listen there."""
+    target = quote(target.format(name=settings.name, port=settings.port), safe="")
+    for way in ("login", "logout"):
+        told(settings, ask(settings, f"/mellon/{way}?ReturnTo={target}"), 400, "return to is not part")
+        told(settings, ask(settings, f"/mellon/{way}?a=b&ReturnTo={target}"), 400, "return to is not part")
+    for page in ("login", "spawn", "home", "logout"):
+        answer = ask(settings, f"{HPC}/hub/{page}?next={target}", session=signed_in("carol"))
+        told(settings, answer, 400, "is not part of this facility")
+
+
+def test_an_address_that_leads_back_here_is_followed(signed_in: SignedIn, settings: Settings):
+    for target in (f"{settings.url}/signed-out", "/signed-out"):
+        for encoded in (target, quote(target, safe="")):
+            assert ask(settings, f"/mellon/login?ReturnTo={encoded}").status == 303
+    for target in (f"{settings.url}{HPC}/hub/home", f"{HPC}/hub/home"):
+        for encoded in (target, quote(target, safe="")):
+            answer = ask(settings, f"{HPC}/hub/login?next={encoded}", session=signed_in("carol"))
+            assert answer.status == 302
+            assert answer.headers["location"].endswith(f"{HPC}/hub/home")
+
+
+# ---- answers of the login -----------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def erin(settings: Settings) -> requests.Session:
+    return enrol.login(settings, "erin")
+
+
+def new_response(browser: requests.Session, settings: Settings) -> tuple[str, dict[str, str]]:
+    """What Keycloak gives a browser that is logged in there, to hand to Apache."""
+    browser.cookies.clear(domain=settings.name)
+    return form_of(browser.get(f"{settings.url}/"), "SAMLResponse")
+
+
+@pytest.fixture
+def brief(settings: Settings) -> Iterator[None]:
+    """Keycloak's answers are valid for a second."""
+    token = keycloak.token_of(settings)
+    find = keycloak.Call(
+        f"{keycloak.ADMIN}/clients?clientId={quote(settings.url + '/mellon/metadata', safe='')}"
+    )
+    (client,) = keycloak.expect(keycloak.ask(settings, token, [find])[0], 200)
+
+    def put(attributes: dict[str, str]) -> None:
+        document = client | {"attributes": attributes}
+        call = keycloak.Call(f"{keycloak.ADMIN}/clients/{client['id']}", "PUT", document=document)
+        keycloak.expect(keycloak.ask(settings, keycloak.token_of(settings), [call])[0], 204)
+
+    put(client["attributes"] | {LIFE: "1"})
+    yield
+    put(client["attributes"] | {LIFE: ""})
+
+
+def test_an_answer_that_is_too_old_is_refused(brief: None, erin: requests.Session, settings: Settings):
+    action, answer = new_response(erin, settings)
+    ends = re.findall(rb'(?<!Session)NotOnOrAfter="([^"]+)"', base64.b64decode(answer["SAMLResponse"]))
+    end = max(datetime.fromisoformat(each.decode()).timestamp() for each in ends)
+    wait_until(lambda: time.time() > end + SKEW, timeout=90, what="the end of its life", every=1)
+    told(settings, erin.post(action, data=answer, allow_redirects=False), 400, "older than a minute")
+    assert erin.get(f"{settings.url}/", allow_redirects=False).status_code == 303
+
+
+def test_an_answer_that_was_used_is_refused(erin: requests.Session, settings: Settings):
+    action, answer = new_response(erin, settings)
+    assert erin.post(action, data=answer, allow_redirects=False).status_code == 303  # the control
+    told(settings, erin.post(action, data=answer, allow_redirects=False), 400, "used before")
+
+
+def test_an_answer_may_not_lead_elsewhere(erin: requests.Session, settings: Settings):
+    for target in ("https://elsewhere.example/", f"https://{settings.name}:9999/"):
+        action, answer = new_response(erin, settings)
+        reply = erin.post(action, data=answer | {"RelayState": target}, allow_redirects=False)
+        assert reply.status_code == 400 or reply.headers["Location"] == f"{settings.url}/"
+
+
+@pytest.mark.parametrize("form", [{}, {"SAMLResponse": ""}, {"SAMLResponse": "x"}, {"SAMLResponse": "PHg+"}])
+def test_what_is_no_answer_at_all_is_refused(form: dict[str, str], settings: Settings):
+    stranger = enrol.session(settings)
+    page = stranger.post(f"{settings.url}/mellon/postResponse", data=form, allow_redirects=False)
+    told(settings, page, 400, "The answer of the login could not be used")
+
+
+@pytest.mark.parametrize("query", ["", "?SAMLRequest=x", "?SAMLRequest=PHg%2B", "?SAMLResponse=x"])
+def test_keycloak_says_so_too_when_nothing_was_asked(query: str, settings: Settings):
+    page = ask(settings, f"/realms/benchtop/protocol/saml{query}", host=settings.login_name)
+    told(settings, page, 400)
+    assert page.heading
+    assert "org.keycloak" not in page.text
+    assert "org.jboss" not in page.text

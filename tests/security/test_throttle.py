@@ -1,0 +1,72 @@
+"""How many logins an address may try: a class gets in, passwords by the hundred do not."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import requests
+
+from benchtop.settings import Settings
+from front_door import ask
+from waiting import wait_until
+
+SignedIn = Callable[[str], requests.Session]
+
+CLASS = 30
+STEPS = 4  # of one login: the way there, password, code, the answer
+BURST = 200
+WINDOW = 10  # seconds, as in apache/conf/throttle.conf
+LOGIN = "/realms/benchtop/login-actions/authenticate"
+
+
+def post(settings: Settings, path: str) -> int:
+    """Send one step of a login, byte for byte, on a connection of its own."""
+    host = settings.name if "mellon" in path else settings.login_name
+    return ask(settings, path, host=host, method="POST", headers={"Content-Length": "0"}).status
+
+
+def passes(settings: Settings) -> bool:
+    return post(settings, LOGIN) != 429
+
+
+@pytest.fixture(autouse=True)
+def rested(settings: Settings) -> Iterator[None]:
+    """Every other test logs in from this address too: it is let in before and after."""
+    wait_until(lambda: passes(settings), timeout=2 * WINDOW, what="the end of the window", every=1)
+    yield
+    wait_until(lambda: passes(settings), timeout=2 * WINDOW, what="the end of the window", every=1)
+
+
+def burst(settings: Settings, count: int, *paths: str) -> list[int]:
+    with ThreadPoolExecutor(max_workers=12) as pool:
+        return list(pool.map(lambda number: post(settings, paths[number % len(paths)]), range(count)))
+
+
+def test_a_class_behind_one_address_logs_in_at_once(settings: Settings):
+    """As many steps as thirty logins have, sent faster than any class could."""
+    assert 429 not in burst(settings, CLASS * STEPS, LOGIN, "/mellon/postResponse", "/mellon/login")
+
+
+@pytest.mark.parametrize(
+    "path", [LOGIN, "//realms//benchtop//login-action%73/authenticate", f"/resources/..{LOGIN}"]
+)
+def test_passwords_by_the_hundred_are_refused_for_some_seconds(
+    path: str, signed_in: SignedIn, settings: Settings
+):
+    carol = signed_in("carol")
+    answers = burst(settings, BURST, path)
+    assert answers.count(429) >= BURST - 190
+    page = ask(settings, LOGIN, host=settings.login_name, method="POST")
+    assert (page.status, page.heading) == (429, "Too many logins at once")
+    assert "Wait ten seconds" in page.text
+    # whoever is logged in does not notice, whatever they do
+    assert carol.get(f"{settings.url}/").status_code == 200
+    assert carol.get(f"{settings.url}/jupyterhub/hpc/hub/home").status_code == 200
+    wait_until(lambda: passes(settings), timeout=WINDOW + 5, what="the end of the window", every=1)
+
+
+def test_what_is_not_a_login_is_not_counted(signed_in: SignedIn, settings: Settings):
+    carol = signed_in("carol")
+    home = f"{settings.url}/jupyterhub/hpc/hub/home"
+    assert {carol.get(home).status_code for _ in range(BURST)} == {200}
+    assert passes(settings)
