@@ -7,8 +7,13 @@ the file, and another name or port of the facility, is brought in here. Second f
 from __future__ import annotations
 
 import json
+import re
+import secrets as random
+from collections.abc import Mapping
+from typing import Any
 
-from benchtop.keycloak import ADMIN, Call, Json, ask, expect, token_of
+from benchtop.console import Problem
+from benchtop.keycloak import ADMIN, REALMS, Call, Json, ask, expect, token_of
 from benchtop.render import ALL_MARK, BORN_MARK, BORN_WITH
 from benchtop.settings import Settings
 
@@ -18,8 +23,59 @@ FLOWS_STAY = (
 )
 
 
-def follow(settings: Settings) -> list[str]:
+def refuse_reborn(file: str, former: str) -> None:
+    """Raise Problem for what Keycloak takes up with an empty database only. Both are the realm's file."""
+    wanted, present = _parsed(file), _parsed(former)
+    for part in BORN_WITH:
+        if wanted.get(part) != present.get(part):
+            line = next((n for n, text in enumerate(file.splitlines(), 1) if f'"{part}"' in text), 1)
+            raise Problem(
+                f"keycloak/realm.json:{line}: {part} differs from what the running realm was made with. Keycloak "
+                "takes that up with an empty database only: put it back, or `make clean`, then `make up` "
+                "(people enrol anew)."
+            )
+
+
+def _parsed(text: str) -> Json:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise Problem(f"keycloak/realm.json:{error.lineno}: {error.msg}. Mend that line.") from error
+
+
+def judge(settings: Settings, rendered: str, text: str) -> Json:
+    """Let Keycloak make a realm of another name of the file; return that realm as it understood it.
+
+    rendered: the file with its placeholders filled; text: as it is written, for the line of a mistake
+    Raises Problem with Keycloak's own words where it refuses.
+    """
+    name = f"check-{random.token_hex(4)}"
+    document = json.loads(rendered) | {"realm": name}
+    token = token_of(settings)
+    (made,) = ask(settings, token, [Call(REALMS, "POST", document=document)])
+    try:
+        if made.status != 201:
+            raise Problem("Keycloak refuses the realm.", [_mistake(made.body, made.status, text)])
+        (seen,) = ask(settings, token, [Call(f"{REALMS}/{name}")])
+        return expect(seen, 200)
+    finally:  # a realm that was refused may be there in part
+        ask(settings, token, [Call(f"{REALMS}/{name}", "DELETE")])
+
+
+def _mistake(said: Json, status: int, text: str) -> str:
+    """`file:line: reason` of what Keycloak said about a realm."""
+    said = said if isinstance(said, dict) else {}
+    reason = str(said.get("error_description") or said.get("errorMessage") or said.get("error") or status)
+    words = re.findall(r"""["'`]([^"'`]+)["'`]""", reason)
+    lines = list(enumerate(text.splitlines(), 1))
+    line = next((n for word in words for n, content in lines if f'"{word}"' in content), 1)
+    return f"keycloak/realm.json:{line}: {reason}"
+
+
+def follow(settings: Settings, dropped: Mapping[str, Any] | None = None) -> list[str]:
     """Bring the running realm up to date; return sentences about what could not be brought in.
+
+    dropped: what the file once said and no longer does, with Keycloak's own value for it
 
     Also lets Keycloak learn the directory's groups. Otherwise the first login of a member makes
     each group; two of them at the same time make it twice, and one ends on an error page (seen
@@ -33,7 +89,7 @@ def follow(settings: Settings) -> list[str]:
     marks, born = realm.get("attributes", {}), file["attributes"][BORN_MARK]
     calls = [_sync_groups(part) for part in components if part["providerId"] == "group-ldap-mapper"]
     if marks.get(ALL_MARK) != file["attributes"][ALL_MARK]:
-        calls += _changes(file, realm, clients)
+        calls += _changes(dict(dropped or {}) | file, realm, clients)
     for answer in ask(settings, token, calls):
         expect(answer, 200, 204)
     return [FLOWS_STAY] if marks.get(BORN_MARK, born) != born else []
@@ -47,6 +103,9 @@ def _sync_groups(mapper: Json) -> Call:
 def _changes(file: Json, realm: Json, clients: Json) -> list[Call]:
     """What turns the running realm into the file's, as far as it can; the marks come last."""
     ours = [client for client in file["clients"] if client.get("protocol") == "saml"]
+    # Keycloak's own, which it made with the realm
+    ids = {client["clientId"]: client for client in clients}
+    others = [c for c in file["clients"] if c not in ours and c["clientId"] in ids]
     names = {client["clientId"] for client in ours}
     # one that stood for the facility under its former name or port
     former = [c for c in clients if c["clientId"].endswith("/mellon/metadata") and c["clientId"] not in names]
@@ -56,5 +115,9 @@ def _changes(file: Json, realm: Json, clients: Json) -> list[Call]:
     return [
         Call(f"{ADMIN}/partialImport", "POST", document={"ifResourceExists": "OVERWRITE", "clients": ours}),
         *(Call(f"{ADMIN}/clients/{client['id']}", "DELETE") for client in former),
+        *(
+            Call(f"{ADMIN}/clients/{ids[c['clientId']]['id']}", "PUT", document=ids[c["clientId"]] | c)
+            for c in others
+        ),
         Call(ADMIN, "PUT", document=realm | settled | {"attributes": attributes}),
     ]
