@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from benchtop import accounts, checks, compose, keycloak, live, realm, secrets, services, topology
@@ -42,7 +42,6 @@ class Plan:
     files: list[str]
     notice: str
     act: Callable[[], None]
-    keep: list[str] = field(default_factory=list)
 
 
 def settle(settings: Settings) -> None:
@@ -108,17 +107,26 @@ def _go_back(settings: Settings, plan: Plan, parts: list[Part], problem: Problem
     part = plan.part
     for each in parts:
         live.restore(settings, each)
-    with step(f"Going back to the {part.name} of before"):
-        if part is live.REALM:
-            _realm_act(settings, {})
-        elif part is not live.PEOPLE:  # whose own check and its order leave nothing to take back
-            plan.act()
+    try:
+        with step(f"Going back to the {part.name} of before"):
+            if part is live.REALM:
+                secrets.ensure(settings)
+                realm.follow(settings)
+            elif part is not live.PEOPLE:  # whose own check and its order leave nothing to take back
+                if part is live.SLURM:  # which may have fallen over, and then takes no word
+                    _restart(settings, ["slurmctld"])
+                plan.act()
+    except Problem as worse:
+        raise Problem(
+            f"The change to {part.name} did not do well, and what was live before does not come back: {worse} "
+            "See `make status`; `make up` mends what it can.",
+            [str(problem), *problem.details, *worse.details],
+        ) from problem
     for each in parts:
         live.end(settings, each)
-    files = " ".join(plan.files)
     raise Problem(
         f"The change to {part.name} did not do well and was taken back; what was live before runs again. "
-        f"Mend it and run `make apply` again, or give it up: git checkout -- {files}",
+        f"Mend it and run `make apply` again, or give it up: git checkout -- {' '.join(plan.files)}",
         [str(problem), *problem.details],
     ) from problem
 
@@ -249,13 +257,29 @@ def _condor(settings: Settings, files: list[str], wanted: Mapping[str, Mapping[s
         notice += f": THE JOBS ON {', '.join(jobs)} END, notebooks too"
 
     def act() -> None:
-        for name in soft:
-            compose.run(settings, "exec", "-T", name, "condor_reconfig", timeout=60)
+        since = int(time.time())
+        if soft:  # to condor_master, which tells the others; condor_reconfig would need an admin's token
+            compose.run(settings, "kill", "--signal", "HUP", *soft)
         if hard:
             _restart(settings, hard)
         _work(settings, [*hard, *soft])
+        _wait_for_pool(settings, since)
 
     return Plan(live.CONDOR, files, notice, act)
+
+
+def _wait_for_pool(settings: Settings, since: int) -> None:
+    """Wait until each daemon has told the collector that it has read its configuration after `since`."""
+    query = ["condor_status", "-any", "-constraint", f"DaemonLastReconfigTime < {since}", "-autoformat", "Name"]
+    end = time.monotonic() + _WELL_WITHIN
+    while True:
+        late = compose.run(settings, "exec", "-T", "condor-cm", *query, check=False, timeout=60)
+        names = late.stdout.decode(errors="replace").split()
+        if late.returncode == 0 and not names:
+            return
+        if time.monotonic() > end:
+            raise Problem(f"These did not take it up: {', '.join(sorted(set(names)))}.")
+        time.sleep(0.3)
 
 
 def _hubs(settings: Settings) -> list[str]:

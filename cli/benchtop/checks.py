@@ -109,6 +109,7 @@ for list in $(sed -nE 's/#.*//; s/^\s*Node(Name|Addr|HostName)=(\S+).*/\2/Ip' *.
   for node in $(scontrol show hostnames "$list"); do echo "127.0.0.1 $node" >> /etc/hosts; done
 done
 head -c 1024 /dev/urandom > /tmp/key
+install -d -o slurm /run/slurmctld
 chown -R slurm: /tmp/conf /tmp/state /tmp/key && chmod 400 /tmp/key
 SLURM_SACK_KEY=/tmp/key setpriv --reuid slurm --regid slurm --clear-groups \
   timeout --kill-after=1 20 slurmctld -D -c > /tmp/said 2>&1 &
