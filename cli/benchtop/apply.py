@@ -34,6 +34,14 @@ _CONDOR_RESTART = (
 )  # fmt: skip
 
 
+# Not `docker kill`: the engine would take it for our wish that the container stays away when it ends.
+_READ_ANEW = """
+for process in /proc/[0-9]*; do
+  if [ "$(cat "$process/comm" 2>/dev/null)" = condor_master ]; then kill -HUP "${process#/proc/}"; fi
+done
+"""
+
+
 @dataclass
 class Plan:
     """A part that changed: what is done to make it live, and what people notice of it."""
@@ -113,8 +121,11 @@ def _go_back(settings: Settings, plan: Plan, parts: list[Part], problem: Problem
                 secrets.ensure(settings)
                 realm.follow(settings)
             elif part is not live.PEOPLE:  # whose own check and its order leave nothing to take back
-                if part is live.SLURM:  # which may have fallen over, and then takes no word
-                    _restart(settings, ["slurmctld"])
+                fallen = sorted(_readers(settings, part) & _known(settings) - _running(settings))
+                if part is live.SLURM:  # falls over again and again, and runs in between
+                    fallen = sorted({*fallen, "slurmctld"})
+                if fallen:
+                    _restart(settings, fallen)
                 plan.act()
     except Problem as worse:
         raise Problem(
@@ -259,7 +270,8 @@ def _condor(settings: Settings, files: list[str], wanted: Mapping[str, Mapping[s
     def act() -> None:
         since = int(time.time())
         if soft:  # to condor_master, which tells the others; condor_reconfig would need an admin's token
-            compose.run(settings, "kill", "--signal", "HUP", *soft)
+            for name in soft:
+                compose.run(settings, "exec", "-T", name, "sh", "-c", _READ_ANEW, timeout=60)
         if hard:
             _restart(settings, hard)
         _work(settings, [*hard, *soft])
@@ -313,6 +325,10 @@ def _readers(settings: Settings, part: Part) -> set[str]:
 def _running(settings: Settings) -> set[str]:
     """The services that have started and can tell us of their state; one that falls over has not."""
     return {one.service for one in compose.containers(settings.project) if one.state == "running"}
+
+
+def _known(settings: Settings) -> set[str]:
+    return {one.service for one in compose.containers(settings.project)}
 
 
 def _restart(settings: Settings, names: list[str]) -> None:

@@ -23,19 +23,28 @@ _PATIENCE = 120  # seconds for one container; the slowest, a hub's, takes six
 
 
 def _try(
-    settings: Settings, part: Part, service: str, words: list[str], *, entrypoint: str = ""
+    settings: Settings, part: Part, service: str, words: list[str], *options: str, entrypoint: str = ""
 ) -> tuple[int, str]:
-    """Exit code and output of a command in a container like that of `service`, with the checkout's files."""
-    mounted = f"{settings.root / part.folder}:{part.mount}:ro"
+    """Exit code and output of a command in a container like that of `service`, with the checkout's files.
+
+    It has the service's keys, to read, and no network, unless `options` (of `docker run`) give it one.
+    """
+    running = next((one for one in compose.containers(settings.project) if one.service == service), None)
+    if running is None:
+        raise Problem(f"{service} has no container, so there is nothing to check {part.name} with: `make up`.")
+    environment = compose.config(settings)["services"][service].get("environment") or {}
+    given = [f"--env={name}={value}" for name, value in environment.items()]
+    # a mount of ours takes the place of the one at the same path that comes with the volumes
+    mounts = ["--volumes-from", f"{running.id}:ro", "--volume", f"{settings.root / part.folder}:{part.mount}:ro"]
+    alone = ["--network", "none", "--hostname", service, "--add-host", f"{service}:127.0.0.1"]
     first = ["--entrypoint", entrypoint] if entrypoint else []
-    options = ["--rm", "--no-deps", "--no-TTY", "--volume", mounted, *first]
-    done = compose.run(settings, "run", *options, service, *words, check=False, timeout=_PATIENCE)
-    # Compose tells on stderr which containers and networks it makes
-    said = [line for line in done.stderr.decode(errors="replace").splitlines() if not _COMPOSE.match(line)]
-    return done.returncode, "\n".join([*said, done.stdout.decode(errors="replace")]).strip()
-
-
-_COMPOSE = re.compile(r"\s*(Container|Network|Volume) \S+\s+(Creat|Start|Runn|Wait|Recreat|Stopp|Remov)")
+    memory = ["--tmpfs", "/tmp:mode=1777"]  # noqa: S108 - in a container
+    options = tuple(options) or tuple(alone)
+    done = compose.docker(
+        "run", "--rm", *given, *mounts, *memory, *options, *first, running.image, *words,
+        check=False, timeout=_PATIENCE,
+    )  # fmt: skip
+    return done.returncode, (done.stderr + b"\n" + done.stdout).decode(errors="replace").strip()
 
 
 def _refused(part: Part, lines: Iterable[str]) -> Problem:
@@ -131,16 +140,10 @@ _NO_MATTER = re.compile(
 def slurm(settings: Settings, everybody: People) -> None:
     """slurmctld's judgement, each node's on its GPUs, and the names that only accounting knows."""
     _names(settings, everybody)
-    running = next((one for one in compose.containers(settings.project) if one.service == "slurmctld"), None)
-    if running is None:
-        return
-    mounts = ["--volumes-from", f"{running.id}:ro", "--volume", f"{settings.root / 'slurm'}:/etc/slurm:ro"]
-    network = ["--network", f"{settings.project}_slurm-db", "--hostname", "slurmctld"]
-    memory = ["--tmpfs", "/tmp:mode=1777"]  # noqa: S108 - in a container
-    words = ["--user", "0", "--entrypoint", "bash", running.image, "-c", _SLURMCTLD]
-    done = compose.docker("run", "--rm", *network, *mounts, *memory, *words, check=False, timeout=_PATIENCE)
-    if done.returncode:
-        said = (done.stderr + done.stdout).decode(errors="replace").replace("/tmp/conf/", "slurm/")  # noqa: S108
+    apart = ["--network", f"{settings.project}_slurm-db", "--hostname", "slurmctld", "--user", "0"]
+    code, said = _try(settings, live.SLURM, "slurmctld", ["-c", _SLURMCTLD], *apart, entrypoint="bash")
+    if code:
+        said = said.replace("/tmp/conf/", "slurm/")  # noqa: S108 - in a container
         lines = [re.sub(r"^\w+: (error: |fatal: )?", "", line) for line in said.splitlines()]
         lines = list(dict.fromkeys(line for line in lines if not _NO_MATTER.search(line)))
         raise _refused(live.SLURM, [_located(settings, line) for line in lines])
