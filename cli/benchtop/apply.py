@@ -21,11 +21,11 @@ from benchtop.settings import Settings
 _WELL_WITHIN = 120.0  # seconds; Keycloak is the slowest, with 20 s on an idle machine
 _NODES = ("gpu-1", "gpu-2", "cpu-1")
 # slurm.conf(5): these are read once, at the start of a daemon
-_SLURM_RESTART = frozenset(
-    "authtype credtype authalttypes authaltparameters slurmctldport slurmdport slurmuser slurmctldhost "
-    "statesavelocation slurmdspooldir slurmctldpidfile slurmdpidfile selecttype clustername port "
-    "accountingstoragetype accountingstoragehost".split()
-)
+_SLURM_RESTART = {
+    "authtype", "credtype", "authalttypes", "authaltparameters", "slurmctldport", "slurmdport", "slurmuser",
+    "slurmctldhost", "statesavelocation", "slurmdspooldir", "slurmctldpidfile", "slurmdpidfile", "selecttype",
+    "clustername", "port", "accountingstoragetype", "accountingstoragehost",
+}  # fmt: skip
 # Of HTCondor's settings, those that a daemon reads when it starts
 _CONDOR_RESTART = (
     "SLOT_TYPE_", "NUM_SLOTS", "NUM_CPUS", "MEMORY", "DAEMON_LIST", "SEC_", "CONDOR_HOST", "COLLECTOR_NAME",
@@ -87,7 +87,7 @@ def bring_in(settings: Settings, everybody: People) -> bool:
             plans.append(_plan(settings, part, found[part], everybody))
     for plan in plans:
         say(f"  {plan.part.name}: {plan.notice}")
-    # the accounts' names in a new partitions.conf are checked against the new list of people, and used with it
+    # a new partitions.conf was checked against the new list of people, and goes with it
     together = [plan.part for plan in plans if plan.part in (live.PEOPLE, live.SLURM)]
     for plan in plans:
         _make_live(settings, plan, together if plan.part in together else [plan.part])
@@ -97,7 +97,7 @@ def bring_in(settings: Settings, everybody: People) -> bool:
 def _make_live(settings: Settings, plan: Plan, parts: list[Part]) -> None:
     part = plan.part
     for each in parts:
-        if each.name not in live.unfinished(settings):  # else it is half done, and what is aside is the former
+        if each.name not in live.unfinished(settings):  # else what is aside is the former one
             live.keep(settings, each)
             live.begin(settings, each)
         live.adopt(settings, each)
@@ -111,7 +111,7 @@ def _make_live(settings: Settings, plan: Plan, parts: list[Part]) -> None:
 
 
 def _go_back(settings: Settings, plan: Plan, parts: list[Part], problem: Problem) -> None:
-    """Take up again what was live before; always raises, with what went wrong and how to give the change up."""
+    """Take up again what was live before; raises what went wrong and how to give the change up."""
     part = plan.part
     for each in parts:
         live.restore(settings, each)
@@ -121,7 +121,7 @@ def _go_back(settings: Settings, plan: Plan, parts: list[Part], problem: Problem
                 secrets.ensure(settings)
                 realm.follow(settings)
             elif part is not live.PEOPLE:  # whose own check and its order leave nothing to take back
-                fallen = sorted(_readers(settings, part) & _known(settings) - _running(settings))
+                fallen = sorted(_readers(settings, part) & _ill(settings))
                 if part is live.SLURM:  # falls over again and again, and runs in between
                     fallen = sorted({*fallen, "slurmctld"})
                 if fallen:
@@ -129,7 +129,7 @@ def _go_back(settings: Settings, plan: Plan, parts: list[Part], problem: Problem
                 plan.act()
     except Problem as worse:
         raise Problem(
-            f"The change to {part.name} did not do well, and what was live before does not come back: {worse} "
+            f"The change to {part.name} did not do well, and what was before does not come back: {worse} "
             "See `make status`; `make up` mends what it can.",
             [str(problem), *problem.details, *worse.details],
         ) from problem
@@ -145,7 +145,9 @@ def _go_back(settings: Settings, plan: Plan, parts: list[Part], problem: Problem
 # ---- what each part takes -----------------------------------------------------------------------
 
 
-def _plan(settings: Settings, part: Part, files: list[str], everybody: People) -> Plan:
+def _plan(  # noqa: PLR0911 - one for each part
+    settings: Settings, part: Part, files: list[str], everybody: People
+) -> Plan:
     """Check a part; raises Problem with its mistakes."""
     match part:
         case live.DIRECTORY:
@@ -153,7 +155,7 @@ def _plan(settings: Settings, part: Part, files: list[str], everybody: People) -
             notice = "ldap restarts; logins wait for some seconds, nobody is logged out"
             return Plan(part, files, notice, lambda: _restart(settings, ["ldap"]))
         case live.PEOPLE:
-            notice = "the directory, homes and the scheduler's rights follow; who is taken off the list is out"
+            notice = "the directory, homes and Slurm's accounting follow; who is taken off the list is out"
             return Plan(part, files, notice, lambda: people(settings, everybody))
         case live.REALM:
             dropped = checks.keycloak(settings)
@@ -165,19 +167,19 @@ def _plan(settings: Settings, part: Part, files: list[str], everybody: People) -
             return Plan(part, files, notice, lambda: _restart(settings, ["keycloak"]))
         case live.SLURM:
             checks.slurm(settings, everybody)
-            return _slurm(settings, files)
+            return slurm_plan(settings, files)
         case live.CONDOR:
             return _condor(settings, files, checks.condor(settings))
         case live.HUB:
             checks.hub(settings)
             hubs = _hubs(settings)
-            notice = f"{', '.join(hubs)} restart one after the other; running notebooks go on, nobody is logged out"
+            notice = f"{', '.join(hubs)} restart one after the other; running notebooks go on, no login ends"
             return Plan(part, files, notice, lambda: _one_after_the_other(settings, hubs))
         case _:
             checks.apache(settings)
             who = sorted(keycloak.signed_in(settings))
-            people_ = f"the {len(who)} people who are signed in ({', '.join(who[:8])}{', …' * (len(who) > 8)})"
-            lost = f"{people_} log in again" if who else "nobody is signed in"
+            names = ", ".join(who[:8]) + ", …" * (len(who) > 8)
+            lost = f"who is signed in ({len(who)}: {names}) logs in again" if who else "nobody is signed in"
             notice = f"apache restarts; {lost}, running notebooks go on"
             return Plan(part, files, notice, lambda: _restart(settings, ["apache"]))
 
@@ -197,14 +199,14 @@ def _realm_act(settings: Settings, dropped: Mapping[str, object]) -> None:
         say(sentence)
 
 
-def _slurm(settings: Settings, files: list[str]) -> Plan:
+def slurm_plan(settings: Settings, files: list[str]) -> Plan:
     """`scontrol reconfigure` tells slurmctld and the nodes; some lines take a restart."""
     keys = {key for name in files if name != "slurm/slurmdbd.conf" for key in _changed_keys(settings, name)}
     accounting = ["slurmdbd"] if "slurm/slurmdbd.conf" in files else []
     hard = sorted(keys & _SLURM_RESTART)
     notice = "slurmctld and its nodes read it anew; nobody is logged out, jobs go on"
     if hard:
-        notice = f"slurmctld and its nodes restart, for {', '.join(hard)}: THE JOBS ON THE NODES END, notebooks too"
+        notice = f"all of Slurm restarts for {', '.join(hard)}: THE JOBS ON THE NODES END, notebooks too"
     elif files == ["slurm/slurmdbd.conf"]:
         notice = "slurmdbd restarts; nobody notices"
 
@@ -247,17 +249,13 @@ def _reconfigure(settings: Settings) -> None:
         time.sleep(0.2)
 
 
-def _condor(settings: Settings, files: list[str], wanted: Mapping[str, Mapping[str, str]]) -> Plan:
+def _condor(settings: Settings, files: list[str], differ: Mapping[str, set[str]]) -> Plan:
     """Each kind of machine whose values differ reads them anew, or restarts where that takes one."""
     machines = {"central-manager": ["condor-cm"], "access-point": ["condor-ap"],
                 "execute": ["condor-ep-1", "condor-ep-2"]}  # fmt: skip
     hard: list[str] = []
     for role, names in machines.items():
-        dump = compose.run(settings, "exec", "-T", names[0], "condor_config_val", "-dump", timeout=60)
-        present = checks.condor_values(dump.stdout.decode(errors="replace"))
-        both = wanted[role].keys() | present.keys()
-        differ = {name for name in both if wanted[role].get(name) != present.get(name)}
-        if any(name.startswith(_CONDOR_RESTART) for name in differ):
+        if any(name.startswith(_CONDOR_RESTART) for name in differ[role]):
             hard += names
     soft = [name for names in machines.values() for name in names if name not in hard]
     jobs = [name for name in hard if name in machines["execute"]]
@@ -282,7 +280,8 @@ def _condor(settings: Settings, files: list[str], wanted: Mapping[str, Mapping[s
 
 def _wait_for_pool(settings: Settings, since: int) -> None:
     """Wait until each daemon has told the collector that it has read its configuration after `since`."""
-    query = ["condor_status", "-any", "-constraint", f"DaemonLastReconfigTime < {since}", "-autoformat", "Name"]
+    late_ones = f"DaemonLastReconfigTime < {since}"
+    query = ["condor_status", "-any", "-constraint", late_ones, "-autoformat", "Name"]
     end = time.monotonic() + _WELL_WITHIN
     while True:
         late = compose.run(settings, "exec", "-T", "condor-cm", *query, check=False, timeout=60)
@@ -327,8 +326,8 @@ def _running(settings: Settings) -> set[str]:
     return {one.service for one in compose.containers(settings.project) if one.state == "running"}
 
 
-def _known(settings: Settings) -> set[str]:
-    return {one.service for one in compose.containers(settings.project)}
+def _ill(settings: Settings) -> set[str]:
+    return {one.service for one in compose.containers(settings.project) if not one.well}
 
 
 def _restart(settings: Settings, names: list[str]) -> None:
@@ -345,14 +344,21 @@ def _work(settings: Settings, names: list[str]) -> None:
 
     def healthy(one: Container) -> bool:
         words = parsed[one.service]["healthcheck"]["test"][1:]
-        return compose.run(settings, "exec", "-T", one.service, *words, check=False, timeout=30).returncode == 0
+        done = compose.run(settings, "exec", "-T", one.service, *words, check=False, timeout=30)
+        return done.returncode == 0
 
-    _wait(settings, names, healthy, before)
+    _wait(settings, names, healthy, before, patient=True)
 
 
 def _wait(
-    settings: Settings, names: list[str], good: Callable[[Container], bool], before: Mapping[str, int]
+    settings: Settings,
+    names: list[str],
+    good: Callable[[Container], bool],
+    before: Mapping[str, int],
+    *,
+    patient: bool = False,
 ) -> None:
+    """Wait for what is good. patient: what the engine last saw of their health may be out of date."""
     end = time.monotonic() + _WELL_WITHIN
     waiting = list(names)
     while True:
@@ -364,7 +370,8 @@ def _wait(
         if one is None:
             raise Problem(f"{waiting[0]} has no container any more: `make up` makes it anew.")
         fell = one.restarts - before.get(one.service, 0) >= services.TOO_MANY_RESTARTS
-        if one.failed or fell or time.monotonic() > end:
+        ended = one.state in {"exited", "dead"}
+        if ended or fell or (one.failed and not patient) or time.monotonic() > end:
             _, text = services.describe(one.service, one)
             raise Problem(f"{one.service}: {text}.", compose.last_lines(settings, one.service, 8))
         time.sleep(0.3)

@@ -31,11 +31,12 @@ def _try(
     """
     running = next((one for one in compose.containers(settings.project) if one.service == service), None)
     if running is None:
-        raise Problem(f"{service} has no container, so there is nothing to check {part.name} with: `make up`.")
+        raise Problem(f"{service} has no container, so {part.name} cannot be checked: `make up` first.")
     environment = compose.config(settings)["services"][service].get("environment") or {}
     given = [f"--env={name}={value}" for name, value in environment.items()]
     # a mount of ours takes the place of the one at the same path that comes with the volumes
-    mounts = ["--volumes-from", f"{running.id}:ro", "--volume", f"{settings.root / part.folder}:{part.mount}:ro"]
+    ours = f"{settings.root / part.folder}:{part.mount}:ro"
+    mounts = ["--volumes-from", f"{running.id}:ro", "--volume", ours]
     alone = ["--network", "none", "--hostname", service, "--add-host", f"{service}:127.0.0.1"]
     first = ["--entrypoint", entrypoint] if entrypoint else []
     memory = ["--tmpfs", "/tmp:mode=1777"]  # noqa: S108 - in a container
@@ -48,7 +49,8 @@ def _try(
 
 
 def _refused(part: Part, lines: Iterable[str]) -> Problem:
-    return Problem(f"Nothing was changed: there is a mistake in {part.name}.", [one for one in lines if one][-12:])
+    said = [line for line in lines if line][-12:]
+    return Problem(f"Nothing was changed: there is a mistake in {part.name}.", said)
 
 
 # ---- apache, directory, hub -------------------------------------------------------------------
@@ -83,8 +85,8 @@ def hub(settings: Settings) -> None:
 
 def _shown(text: str, part: Part) -> str:
     """A container's words with the files' names as in the checkout, `file:line` where it said otherwise."""
-    text = re.sub(rf"on line (\d+) of {part.mount}/(\S+?):", rf"{part.folder}/\2:\1:", text)
-    return text.replace(f"{part.mount}/", f"{part.folder}/")
+    at = rf"(?:\w+: )?Syntax error on line (\d+) of {part.mount}/(\S+?):\s+"
+    return re.sub(at, rf"{part.folder}/\2:\1: ", text).replace(f"{part.mount}/", f"{part.folder}/")
 
 
 # ---- realm ------------------------------------------------------------------------------------
@@ -92,7 +94,8 @@ def _shown(text: str, part: Part) -> str:
 
 def keycloak(settings: Settings) -> Mapping[str, object]:
     """Keycloak's judgement; returns its own values for what the live file says and the new one does not."""
-    text, former = ((base / "keycloak/realm.json").read_text() for base in (settings.root, live.root(settings)))
+    name = "keycloak/realm.json"
+    text, former = (settings.root / name).read_text(), live.path(settings, name).read_text()
     realm.refuse_reborn(text, former)
     understood = realm.judge(settings, secrets.realm(settings, text), text)
     dropped = json.loads(former).keys() - json.loads(text).keys()
@@ -104,17 +107,19 @@ def keycloak(settings: Settings) -> Mapping[str, object]:
 # slurmctld itself reads the files, and goes on until it would serve: there is no other check, and the
 # running one that is told to read a file with a mistake falls over it. It is on a network without nodes,
 # with a key of its own, so that nothing can mistake it for the real one. What it would ask slurmdbd for
-# is left out here: `_names` looks after that.
+# is left out here: `slurm_names` looks after that.
 _SLURMCTLD = r"""
 set -e
 cp -r /etc/slurm /tmp/conf && cd /tmp/conf && mkdir /tmp/state
 sed -i 's#/etc/slurm/#/tmp/conf/#' *.conf
-sed -i -E '/^\s*(AccountingStorage(Type|Enforce|Host|TRES)|JobAcctGatherType|StateSaveLocation|SlurmctldPidFile)\s*=/Id' slurm.conf
+sed -i -E '/^\s*AccountingStorage(Type|Enforce|Host|TRES)\s*=/Id' slurm.conf
+sed -i -E '/^\s*(JobAcctGatherType|StateSaveLocation|SlurmctldPidFile)\s*=/Id' slurm.conf
 sed -i -E '/^PartitionName=/I s/\s(QOS|Allow(Qos|Accounts))=\S*//Ig' *.conf
 printf '\nStateSaveLocation=/tmp/state\nSlurmctldPidFile=/tmp/pid\n' >> slurm.conf
 export SLURM_CONF=/tmp/conf/slurm.conf
 # it looks every node's name up, and waits ten seconds for each that nobody knows
-for list in $(sed -nE 's/#.*//; s/^\s*Node(Name|Addr|HostName)=(\S+).*/\2/Ip' *.conf | grep -vi '^DEFAULT$'); do
+lists=$(sed -nE 's/#.*//; s/^\s*Node(Name|Addr|HostName)=(\S+).*/\2/Ip' *.conf)
+for list in $lists; do
   for node in $(scontrol show hostnames "$list"); do echo "127.0.0.1 $node" >> /etc/hosts; done
 done
 head -c 1024 /dev/urandom > /tmp/key
@@ -138,8 +143,8 @@ _NO_MATTER = re.compile(
 
 
 def slurm(settings: Settings, everybody: People) -> None:
-    """slurmctld's judgement, each node's on its GPUs, and the names that only accounting knows."""
-    _names(settings, everybody)
+    """The judgement of slurmctld, and the names that only accounting knows."""
+    slurm_names(settings, everybody)
     apart = ["--network", f"{settings.project}_slurm-db", "--hostname", "slurmctld", "--user", "0"]
     code, said = _try(settings, live.SLURM, "slurmctld", ["-c", _SLURMCTLD], *apart, entrypoint="bash")
     if code:
@@ -163,10 +168,16 @@ def _located(settings: Settings, line: str) -> str:
     return f"{best[1]}: {line}" if best[1] and best[0] <= 2 else line
 
 
-def _names(settings: Settings, everybody: People) -> None:
-    """slurmctld does not start with a partition's QOS that accounting has not, and forgets such accounts."""
+def slurm_names(settings: Settings, everybody: People) -> None:
+    """Refuse a QOS that accounting has not, with which slurmctld would not start, and such an account."""
     known = {"QOS": everybody.slurm.qos.keys(), "account": everybody.slurm.accounts.keys()}
-    kinds = {"qos": "QOS", "allowqos": "QOS", "denyqos": "QOS", "allowaccounts": "account", "denyaccounts": "account"}
+    kinds = {
+        "qos": "QOS",
+        "allowqos": "QOS",
+        "denyqos": "QOS",
+        "allowaccounts": "account",
+        "denyaccounts": "account",
+    }
     wrong = []
     for file in sorted((settings.root / "slurm").glob("*.conf")):
         for number, line in enumerate(file.read_text().splitlines(), 1):
@@ -190,22 +201,34 @@ def _names(settings: Settings, everybody: People) -> None:
 # A kind of machine → the service that is one
 ROLES = {"central-manager": "condor-cm", "access-point": "condor-ap", "execute": "condor-ep-1"}
 # After the values, what HTCondor knows by itself
-_DUMP = "condor_config_val -dump && echo ---- && echo RELEASE_DIR=/usr > /tmp/none && CONDOR_CONFIG=/tmp/none condor_config_val -dump"
+_DUMP = """
+condor_config_val -dump && echo ---- &&
+echo RELEASE_DIR=/usr > /tmp/none && CONDOR_CONFIG=/tmp/none condor_config_val -dump
+"""
 _FAULT = re.compile(r"(?:source|file|Error) \"?/etc/condor/([^\s\",]+)")
 _TRUTH = {"true", "false", "t", "f", "yes", "no", "0", "1"}
 
 
-def condor(settings: Settings) -> dict[str, dict[str, str]]:
-    """HTCondor's own reading of the files, and what it would take without a word; role → name → value."""
-    values = {}
+def condor(settings: Settings) -> dict[str, set[str]]:
+    """HTCondor's own reading of the files, and what it would take without a word.
+
+    Returns role → the names whose values differ from the live ones.
+    """
+    differ = {}
     for role, service in ROLES.items():
         code, said = _try(settings, live.CONDOR, service, ["-c", _DUMP], entrypoint="bash")
         if code:
             raise _refused(live.CONDOR, [*_condor_fault(said)])
         ours, _, own = said.partition("----")
-        values[role], known = condor_values(ours), condor_values(own)
-        _doubtful(settings, values[role], known)
-    return values
+        values, known = condor_values(ours), condor_values(own)
+        dump = compose.run(settings, "exec", "-T", service, "condor_config_val", "-dump", timeout=60)
+        present = condor_values(dump.stdout.decode(errors="replace"))
+        # some settings have no value of HTCondor's own there: then what is live shows what kind of value it is
+        doubtful(settings, values, {**present, **{key: value for key, value in known.items() if value}})
+        differ[role] = {
+            name for name in values.keys() | present.keys() if values.get(name) != present.get(name)
+        }
+    return differ
 
 
 def condor_values(dump: str) -> dict[str, str]:
@@ -223,13 +246,15 @@ def _condor_fault(said: str) -> Iterable[str]:
             yield line.replace("/etc/condor/", "condor/")
 
 
-def _doubtful(settings: Settings, values: Mapping[str, str], known: Mapping[str, str]) -> None:
+def doubtful(settings: Settings, values: Mapping[str, str], known: Mapping[str, str]) -> None:
     """Names that are nearly one of HTCondor's, and words where it counts or decides.
 
     HTCondor says nothing about the former, and its daemons fall over the latter.
     """
     wrong = []
-    text = {file: file.read_text().splitlines() for file in sorted((settings.root / "condor").rglob("*.conf"))}
+    text = {
+        file: file.read_text().splitlines() for file in sorted((settings.root / "condor").rglob("*.conf"))
+    }
     used = "\n".join(line for lines in text.values() for line in lines)
     for file, lines in text.items():
         for number, line in enumerate(lines, 1):
@@ -240,11 +265,17 @@ def _doubtful(settings: Settings, values: Mapping[str, str], known: Mapping[str,
                 continue
             if name not in known and f"$({name}" not in used.upper():
                 near = difflib.get_close_matches(name, known, 1, 0.92)
-                wrong += [f"{where}: {name} is nothing that HTCondor knows; {near[0]}, perhaps?"] if near else []
+                wrong += (
+                    [f"{where}: {name} is nothing that HTCondor knows; {near[0]}, perhaps?"] if near else []
+                )
             value, usual = values.get(name, ""), known.get(name, "")
             if re.fullmatch(r"-?\d+", usual) and re.fullmatch(r"[A-Za-z_]+", value):
                 wrong.append(f"{where}: {name} must be a number, not {value}")
-            if usual.lower() in {"true", "false"} and re.fullmatch(r"\w+", value) and value.lower() not in _TRUTH:
+            if (
+                usual.lower() in {"true", "false"}
+                and re.fullmatch(r"\w+", value)
+                and value.lower() not in _TRUTH
+            ):
                 wrong.append(f"{where}: {name} must be true or false, not {value}")
     if wrong:
         raise _refused(live.CONDOR, dict.fromkeys(wrong))
@@ -258,6 +289,10 @@ def theme(settings: Settings) -> None:
     """Message files that Java can read; colours and pictures need no check."""
     for file in sorted(Path(settings.root / "keycloak/themes").rglob("*.properties")):
         for number, line in enumerate(file.read_text(errors="replace").splitlines(), 1):
-            if line.strip() and line.lstrip()[0] not in "#!" and not re.match(r"[^=:\s]+\s*[=:]", line.lstrip()):
+            if (
+                line.strip()
+                and line.lstrip()[0] not in "#!"
+                and not re.match(r"[^=:\s]+\s*[=:]", line.lstrip())
+            ):
                 where = f"{file.relative_to(settings.root)}:{number}"
                 raise _refused(live.THEME, [f"{where}: this is neither a comment nor `name=value`"])

@@ -13,7 +13,20 @@ from typing import Any
 import click
 from rich.markup import escape
 
-from benchtop import accounts, apply, base, cells, compose, doctor, engine, images, live, secrets, services, topology
+from benchtop import (
+    accounts,
+    apply,
+    base,
+    cells,
+    compose,
+    doctor,
+    engine,
+    images,
+    live,
+    secrets,
+    services,
+    topology,
+)
 from benchtop.console import OUT, Problem, say, step
 from benchtop.people import PEOPLE_GID, People
 from benchtop.settings import Settings

@@ -30,9 +30,9 @@ def refuse_reborn(file: str, former: str) -> None:
         if wanted.get(part) != present.get(part):
             line = next((n for n, text in enumerate(file.splitlines(), 1) if f'"{part}"' in text), 1)
             raise Problem(
-                f"keycloak/realm.json:{line}: {part} differs from what the running realm was made with. Keycloak "
-                "takes that up with an empty database only: put it back, or `make clean`, then `make up` "
-                "(people enrol anew)."
+                f"keycloak/realm.json:{line}: {part} differs from what the running realm was made with. "
+                "Keycloak takes that up with an empty database only: put it back, or `make clean`, "
+                "then `make up` (people enrol anew)."
             )
 
 

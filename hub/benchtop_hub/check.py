@@ -14,6 +14,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, PrefixLoader, StrictUndefined, TemplateError, meta
 from jinja2.loaders import ChoiceLoader
 from jupyterhub import app as jupyterhub
+from jupyterhub._data import DATA_FILES_PATH
 from traitlets import HasTraits, TraitError
 from traitlets.config import Config, Configurable
 
@@ -34,7 +35,7 @@ def configuration() -> Iterator[str]:
     hub = jupyterhub.JupyterHub.instance()  # the configuration asks for it: get_config()
     try:
         hub.load_config_file(str(HERE / CONFIG))
-    except BaseException as wrong:  # noqa: BLE001 - whatever a configuration file raises, SystemExit too
+    except BaseException as wrong:
         yield told(wrong)
         return
     try:
@@ -64,17 +65,17 @@ def wrong_options(kind: type[HasTraits], options: Config) -> Iterator[str]:
         try:
             # a bare object has no use for the lazy values that Config keeps for lists and the like
             if not hasattr(value, "get_value"):
-                traits[option]._validate(kind.__new__(kind), value)  # noqa: SLF001
+                traits[option]._validate(kind.__new__(kind), value)
         except TraitError as wrong:
             yield f"{where}: {wrong}"
-        except Exception:  # noqa: BLE001, S112 - a check that needs the whole object; the hub does it then
+        except Exception:  # noqa: S112 - a check that needs the whole object; the hub does it then
             continue
 
 
 def templates(folder: Path) -> Iterator[str]:
     """Templates that cannot be read, or that build on one which is not there."""
     own = FileSystemLoader(folder)
-    theirs = FileSystemLoader(Path(jupyterhub.DATA_FILES_PATH) / "templates")
+    theirs = FileSystemLoader(Path(DATA_FILES_PATH) / "templates")
     loader = ChoiceLoader([PrefixLoader({"templates": theirs}), own, theirs])
     pages = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
     for file in sorted(folder.rglob("*.html")):

@@ -3,6 +3,7 @@
 Apart from tests/stack/test_apply.py because a restart of Apache ends the sessions that other tests share.
 """
 
+import subprocess
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -77,7 +78,7 @@ def test_a_form_and_a_default_of_the_hub(checkout: Checkout, settings: Settings,
 
 def test_what_only_fails_when_it_runs_is_taken_back(checkout: Checkout, settings: Settings):
     """Apache's own test finds nothing wrong with it; its health check does."""
-    checkout.edit("apache/facility.conf", 'SetEnv FACILITY "Benchtop"', 'SetEnv FACILITY "Benchtop"\nListen 1')
+    checkout.append("apache/facility.conf", "Listen 1")
     said = checkout.refused()
     assert "git checkout -- apache/facility.conf" in said
     assert "what was live before runs again" in said
@@ -103,9 +104,6 @@ def test_a_line_that_takes_a_restart_of_the_pool_says_whose_jobs_end(checkout: C
 
 def test_up_brings_a_change_in_too(checkout: Checkout, settings: Settings, service: Services):
     checkout.edit("slurm/partitions.conf", "MaxTime=30 ", "MaxTime=45 ")
-    compose.run(settings, "ps")
-    import subprocess  # noqa: PLC0415
-
     done = subprocess.run(
         ["make", "up"],
         cwd=settings.root,

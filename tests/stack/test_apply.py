@@ -40,27 +40,67 @@ def test_without_a_change_it_says_so(checkout: Checkout):
 @pytest.mark.parametrize(
     ("name", "line", "reason"),
     [
-        ("apache/sites/jupyter.conf", "MellonNonsense On", r"apache/sites/jupyter\.conf:\d+: Invalid command 'MellonNonsense'"),
-        ("apache/conf/tls.conf", "<Directory /nowhere>", r"apache/conf/tls\.conf:\d+: .*<Directory> was not closed"),
+        (
+            "apache/sites/jupyter.conf",
+            "MellonNonsense On",
+            r"apache/sites/jupyter\.conf:\d+: Invalid command 'MellonNonsense'",
+        ),
+        (
+            "apache/conf/tls.conf",
+            "<Directory /nowhere>",
+            r"apache/conf/tls\.conf:\d+: .*<Directory> was not closed",
+        ),
         ("slurm/slurm.conf", "KillWiat=10", r"slurm/slurm\.conf:\d+: .*unrecognized key: KillWiat"),
         ("slurm/slurm.conf", "KillWait=ten", r"slurm/slurm\.conf:\d+: .*ten.* is not a valid number"),
         ("slurm/partitions.conf", "PartitionName=more Nodes=gpu-9", r"slurm/partitions\.conf:\d+: .*gpu-9"),
-        ("slurm/partitions.conf", "PartitionName=more Nodes=gpu-1 QOS=nix", r"slurm/partitions\.conf:\d+: there is no QOS nix"),
+        (
+            "slurm/partitions.conf",
+            "PartitionName=more Nodes=gpu-1 QOS=nix",
+            r"slurm/partitions\.conf:\d+: there is no QOS nix",
+        ),
         ("slurm/laptop.conf", "NodeName=cpu-1 CPUs=2", r"Duplicated NodeName cpu-1"),
-        ("condor/config.d/30-jobs.conf", "NO EQUALS SIGN", r"condor/config\.d/30-jobs\.conf:\d+: HTCondor cannot read"),
+        (
+            "condor/config.d/30-jobs.conf",
+            "NO EQUALS SIGN",
+            r"condor/config\.d/30-jobs\.conf:\d+: HTCondor cannot read",
+        ),
         ("condor/config.d/30-jobs.conf", "use ROLE:Nonsense", r"condor/config\.d/30-jobs\.conf.*\d+.*"),
-        ("condor/config.d/30-jobs.conf", "NEGOTIATOR_INTERVL = 5", r"30-jobs\.conf:\d+: NEGOTIATOR_INTERVL .* NEGOTIATOR_INTERVAL, perhaps"),
-        ("condor/config.d/30-jobs.conf", "SCHEDD_INTERVAL = soon", r"30-jobs\.conf:\d+: SCHEDD_INTERVAL must be a number"),
+        (
+            "condor/config.d/30-jobs.conf",
+            "NEGOTIATOR_INTERVL = 5",
+            r"30-jobs\.conf:\d+: NEGOTIATOR_INTERVL .* NEGOTIATOR_INTERVAL, perhaps",
+        ),
+        (
+            "condor/config.d/30-jobs.conf",
+            "SCHEDD_INTERVAL = soon",
+            r"30-jobs\.conf:\d+: SCHEDD_INTERVAL must be a number",
+        ),
         ("hub/clusters/hpc.py", "c.SlurmSession.cores = (", r"hub/clusters/hpc\.py:\d+: .*never closed"),
-        ("hub/clusters/hpc.py", "c.SlurmSession.coers = 2", r"hub/clusters/hpc\.py:\d+: SlurmSession has no option coers"),
-        ("hub/clusters/htc.py", "c.CondorSession.longest = 'a day'", r"hub/clusters/htc\.py:\d+: .*expected an int"),
+        (
+            "hub/clusters/hpc.py",
+            "c.SlurmSession.coers = 2",
+            r"hub/clusters/hpc\.py:\d+: SlurmSession has no option coers",
+        ),
+        (
+            "hub/clusters/htc.py",
+            "c.CondorSession.longest = 'a day'",
+            r"hub/clusters/htc\.py:\d+: .*expected an int",
+        ),
         ("hub/jupyterhub_config.py", "nonsense", r"hub/jupyterhub_config\.py:\d+: NameError"),
-        ("hub/templates/form.html", "{{ support | nonsense }}", r"hub/templates/form\.html:\d+: No filter named 'nonsense'"),
-        ("keycloak/themes/benchtop/login/messages/messages_en.properties", "nonsense", r"messages_en\.properties:\d+: "),
+        (
+            "hub/templates/form.html",
+            "{{ support | nonsense }}",
+            r"hub/templates/form\.html:\d+: No filter named 'nonsense'",
+        ),
+        (
+            "keycloak/themes/benchtop/login/messages/messages_en.properties",
+            "nonsense",
+            r"messages_en\.properties:\d+: ",
+        ),
         ("accounts/people.yaml", "nonsense: true", r"accounts/people\.yaml:\d+: nonsense: is not known here"),
         ("accounts/ldap/slapd.ldif", "olcNonsense: 1", r"olcNonsense"),
     ],
-)  # fmt: skip
+)
 def test_a_mistake_is_refused_with_its_place_and_the_old_one_stays(
     name: str, line: str, reason: str, checkout: Checkout, settings: Settings, service: Services
 ):
@@ -80,12 +120,20 @@ def test_a_mistake_is_refused_with_its_place_and_the_old_one_stays(
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [
-        ('"enabled": true,\n  "sslRequired"', '"enabled": true\n  "sslRequired"', r"keycloak/realm\.json:\d+: Expecting ','"),
-        ('"sslRequired": "external",', '"sslRequierd": "external",', r'keycloak/realm\.json:\d+: .*"sslRequierd"'),
+        (
+            '"enabled": true,\n  "sslRequired"',
+            '"enabled": true\n  "sslRequired"',
+            r"keycloak/realm\.json:\d+: Expecting ','",
+        ),
+        (
+            '"sslRequired": "external",',
+            '"sslRequierd": "external",',
+            r'keycloak/realm\.json:\d+: .*"sslRequierd"',
+        ),
         ('"otpPolicyDigits": 6', '"otpPolicyDigits": "six"', r"keycloak/realm\.json:\d+: "),
         ('"password and TOTP",\n', '"password alone",\n', r"keycloak/realm\.json:\d+: "),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_realm_is_refused(
     old: str, new: str, reason: str, checkout: Checkout, settings: Settings, front_door: requests.Session
 ):
@@ -182,7 +230,9 @@ def test_a_limit_in_the_list_of_people(checkout: Checkout, service: Services):
 
 
 def test_a_qos_and_the_partition_that_uses_it_come_together(checkout: Checkout, service: Services):
-    checkout.edit("accounts/people.yaml", "  qos:\n    normal:", "  qos:\n    brief: {max_wall: 10}\n    normal:")
+    checkout.edit(
+        "accounts/people.yaml", "  qos:\n    normal:", "  qos:\n    brief: {max_wall: 10}\n    normal:"
+    )
     checkout.edit("slurm/partitions.conf", "QOS=part_debug", "QOS=brief")
     checkout.applied()
     assert "QoS=brief" in service("slurmctld").check_output("scontrol show partition debug")
