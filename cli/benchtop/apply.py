@@ -26,12 +26,13 @@ _SLURM_RESTART = {
     "slurmctldhost", "statesavelocation", "slurmdspooldir", "slurmctldpidfile", "slurmdpidfile", "selecttype",
     "clustername", "port", "accountingstoragetype", "accountingstoragehost",
 }  # fmt: skip
-# Of HTCondor's settings, those that a daemon reads when it starts
-_CONDOR_RESTART = (
-    "SLOT_TYPE_", "NUM_SLOTS", "NUM_CPUS", "MEMORY", "DAEMON_LIST", "SEC_", "CONDOR_HOST", "COLLECTOR_NAME",
-    "SCHEDD_NAME", "SCHEDD_ARGS", "SHARED_PORT", "TRUST_DOMAIN", "UID_DOMAIN", "FILESYSTEM_DOMAIN", "LOG",
-    "SPOOL", "EXECUTE", "RUN", "LOCK", "USE_GID_PROCESS_TRACKING", "MIN_TRACKING_GID", "MAX_TRACKING_GID",
-)  # fmt: skip
+# Of HTCondor's settings, those that a daemon reads when it starts: names, and how names begin
+_CONDOR_RESTART = {
+    "NUM_CPUS", "MEMORY", "DAEMON_LIST", "CONDOR_HOST", "COLLECTOR_NAME", "SCHEDD_NAME", "SCHEDD_ARGS",
+    "TRUST_DOMAIN", "UID_DOMAIN", "FILESYSTEM_DOMAIN", "LOG", "SPOOL", "EXECUTE", "RUN", "LOCK",
+    "USE_GID_PROCESS_TRACKING", "MIN_TRACKING_GID", "MAX_TRACKING_GID", "USE_PROCD",
+}  # fmt: skip
+_CONDOR_RESTART_TOO = ("SLOT_TYPE_", "NUM_SLOTS", "SEC_", "SHARED_PORT")
 
 
 # Not `docker kill`: the engine would take it for our wish that the container stays away when it ends.
@@ -118,8 +119,7 @@ def _go_back(settings: Settings, plan: Plan, parts: list[Part], problem: Problem
     try:
         with step(f"Going back to the {part.name} of before"):
             if part is live.REALM:
-                secrets.ensure(settings)
-                realm.follow(settings)
+                _realm_act(settings, {})
             elif part is not live.PEOPLE:  # whose own check and its order leave nothing to take back
                 fallen = sorted(_readers(settings, part) & _ill(settings))
                 if part is live.SLURM:  # falls over again and again, and runs in between
@@ -193,7 +193,10 @@ def people(settings: Settings, everybody: People) -> None:
 
 
 def _realm_act(settings: Settings, dropped: Mapping[str, object]) -> None:
-    secrets.ensure(settings)
+    from benchtop import facility  # noqa: PLC0415 - which imports this module
+
+    # whoever else has new keys, because a certificate was renewed, takes them up with the next `make up`
+    facility.note_changed_keys(settings, secrets.ensure(settings) - {"keys-keycloak"})
     compose.run(settings, "run", "--rm", "--no-deps", "volumes")  # for the day when Keycloak starts empty
     for sentence in realm.follow(settings, dropped):
         say(sentence)
@@ -225,7 +228,7 @@ def slurm_plan(settings: Settings, files: list[str]) -> Plan:
 def _changed_keys(settings: Settings, name: str) -> set[str]:
     """The keys, in lower case, of the words that differ between the two versions of a file."""
     words = []
-    for base in (settings.root, live.root(settings)):
+    for base in (settings.root, live.former(settings, live.SLURM)):
         file = base / name
         text = file.read_text() if file.is_file() else ""
         lines = [line.split("#")[0].split() for line in text.splitlines()]
@@ -255,7 +258,7 @@ def _condor(settings: Settings, files: list[str], differ: Mapping[str, set[str]]
                 "execute": ["condor-ep-1", "condor-ep-2"]}  # fmt: skip
     hard: list[str] = []
     for role, names in machines.items():
-        if any(name.startswith(_CONDOR_RESTART) for name in differ[role]):
+        if any(name in _CONDOR_RESTART or name.startswith(_CONDOR_RESTART_TOO) for name in differ[role]):
             hard += names
     soft = [name for names in machines.values() for name in names if name not in hard]
     jobs = [name for name in hard if name in machines["execute"]]

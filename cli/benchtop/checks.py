@@ -223,7 +223,7 @@ def condor(settings: Settings) -> dict[str, set[str]]:
         values, known = condor_values(ours), condor_values(own)
         dump = compose.run(settings, "exec", "-T", service, "condor_config_val", "-dump", timeout=60)
         present = condor_values(dump.stdout.decode(errors="replace"))
-        # some settings have no value of HTCondor's own there: then what is live shows what kind of value it is
+        # some settings have no value of HTCondor's own there: then the live one shows what kind it is
         doubtful(settings, values, {**present, **{key: value for key, value in known.items() if value}})
         differ[role] = {
             name for name in values.keys() | present.keys() if values.get(name) != present.get(name)

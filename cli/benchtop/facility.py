@@ -244,9 +244,9 @@ def make_live(settings: Settings) -> None:
     require_engine()
     if live.missing(settings, live.PEOPLE):
         raise Problem("The facility has not been up yet: `make up` starts it with the files as they are.")
-    ill = [one.service for one in compose.containers(settings.project) if not one.well]
-    present = {one.service for one in compose.containers(settings.project)}
-    ill += sorted(set(compose.config(settings)["services"]) - present)
+    away = {name for cell in topology.in_maintenance(settings) for name in topology.services_of(cell)}
+    well = {one.service for one in compose.containers(settings.project) if one.well}
+    ill = sorted(set(compose.config(settings)["services"]) - well - away)
     if ill:
         raise Problem(f"Not all is well ({', '.join(ill)}): see `make status`, and run `make up` first.")
     if apply.bring_in(settings, everybody):

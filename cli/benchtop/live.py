@@ -54,9 +54,14 @@ def path(settings: Settings, name: str) -> Path:
 
 def changed(settings: Settings, part: Part) -> list[str]:
     """The files of a part that are not live as they are in the checkout."""
-    wanted, present = _files(settings.root, part), _files(root(settings), part)
+    wanted, present = _files(settings.root, part), _files(former(settings, part), part)
     names = sorted(wanted.keys() | present.keys())
     return [name for name in names if not _same(wanted.get(name), present.get(name))]
+
+
+def former(settings: Settings, part: Part) -> Path:
+    """Where the files are that the services go by, also when a run was cut short after it had copied."""
+    return _aside(settings) if part.name in unfinished(settings) else root(settings)
 
 
 def missing(settings: Settings, part: Part) -> bool:

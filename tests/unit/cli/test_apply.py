@@ -70,8 +70,11 @@ def test_what_was_kept_can_be_restored(checkout: Path, settings: Settings):
 
 def test_a_run_that_was_cut_short_is_taken_up(checkout: Path, settings: Settings):
     assert apply.changes(settings) == {}
+    live.keep(settings, SLURM)
     live.begin(settings, SLURM)
-    assert apply.changes(settings) == {SLURM: []}
+    (checkout / "slurm/gres.conf").write_text("# none\n")
+    live.adopt(settings, SLURM)
+    assert apply.changes(settings) == {SLURM: ["slurm/gres.conf"]}
     live.end(settings, SLURM)
     assert apply.changes(settings) == {}
 
