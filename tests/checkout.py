@@ -19,19 +19,23 @@ class Checkout:
 
     def edit(self, name: str, old: str, new: str) -> None:
         """Replace the one place in a file that says `old`. Refuses a file that somebody is at work on."""
-        if name not in self.touched:
-            clean = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", name], cwd=ROOT, check=False)
-            assert clean.returncode == 0, f"{name} has changes that git does not know: commit or undo them"
+        self._touch(name)
         file = ROOT / name
         text = file.read_text()
         assert text.count(old) == 1, f"{name} says {old!r} {text.count(old)} times"
-        self.touched.append(name)
         file.write_text(text.replace(old, new))
 
     def append(self, name: str, line: str) -> None:
         """Add a line at the end of a file."""
-        last = (ROOT / name).read_text().splitlines()[-1]
-        self.edit(name, f"{last}\n", f"{last}\n{line}\n")
+        self._touch(name)
+        with (ROOT / name).open("a") as file:
+            file.write(f"{line}\n")
+
+    def _touch(self, name: str) -> None:
+        if name not in self.touched:
+            clean = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", name], cwd=ROOT, check=False)
+            assert clean.returncode == 0, f"{name} has changes that git does not know: commit or undo them"
+            self.touched.append(name)
 
     def give_up(self) -> None:
         """`git checkout` of what was touched."""

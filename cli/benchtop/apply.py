@@ -77,22 +77,23 @@ def bring_in(settings: Settings, everybody: People) -> bool:
 
     Raises Problem with the mistakes, or with what did not come back well; that part is then as before.
     """
-    found = changes(settings)
-    if not found:
-        return False
-    say("Changed: " + ", ".join(name for part, files in found.items() for name in files or [part.name]))
-    plans = []
-    with step("Checking it") as current:
-        for part in found:
-            current.now(part.name)
-            plans.append(_plan(settings, part, found[part], everybody))
-    for plan in plans:
-        say(f"  {plan.part.name}: {plan.notice}")
-    # a new partitions.conf was checked against the new list of people, and goes with it
-    together = [plan.part for plan in plans if plan.part in (live.PEOPLE, live.SLURM)]
-    for plan in plans:
-        _make_live(settings, plan, together if plan.part in together else [plan.part])
-    return True
+    with live.locked(settings):
+        found = changes(settings)
+        if not found:
+            return False
+        say("Changed: " + ", ".join(name for part, files in found.items() for name in files or [part.name]))
+        plans = []
+        with step("Checking it") as current:
+            for part in found:
+                current.now(part.name)
+                plans.append(_plan(settings, part, found[part], everybody))
+        for plan in plans:
+            say(f"  {plan.part.name}: {plan.notice}")
+        # a new partitions.conf was checked against the new list of people, and goes with it
+        together = [plan.part for plan in plans if plan.part in (live.PEOPLE, live.SLURM)]
+        for plan in plans:
+            _make_live(settings, plan, together if plan.part in together else [plan.part])
+        return True
 
 
 def _make_live(settings: Settings, plan: Plan, parts: list[Part]) -> None:

@@ -97,7 +97,8 @@ def keycloak(settings: Settings) -> Mapping[str, object]:
     name = "keycloak/realm.json"
     text, former = (settings.root / name).read_text(), live.path(settings, name).read_text()
     realm.refuse_reborn(text, former)
-    understood = realm.judge(settings, secrets.realm(settings, text), text)
+    rendered = [secrets.realm(settings, each) for each in (text, former)]
+    understood = realm.judge(settings, rendered[0], text, rendered[1])
     dropped = json.loads(former).keys() - json.loads(text).keys()
     return {key: understood[key] for key in dropped if key in understood}
 

@@ -7,9 +7,11 @@ service that falls over does when it comes back. `make apply` copies what it has
 
 from __future__ import annotations
 
+import fcntl
 import json
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,6 +84,15 @@ def keep(settings: Settings, part: Part) -> None:
 def restore(settings: Settings, part: Part) -> None:
     """Bring back what `keep` set aside."""
     _copy(_aside(settings), root(settings), part)
+
+
+@contextmanager
+def locked(settings: Settings) -> Iterator[None]:
+    """Hold the lock of the live copy: of two who apply at once, the second finds it done."""
+    root(settings).mkdir(parents=True, exist_ok=True)
+    with (root(settings) / ".lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def unfinished(settings: Settings) -> set[str]:

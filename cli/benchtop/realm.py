@@ -7,7 +7,6 @@ the file, and another name or port of the facility, is brought in here. Second f
 from __future__ import annotations
 
 import json
-import re
 import secrets as random
 from collections.abc import Mapping
 from typing import Any
@@ -43,33 +42,40 @@ def _parsed(text: str) -> Json:
         raise Problem(f"keycloak/realm.json:{error.lineno}: {error.msg}. Mend that line.") from error
 
 
-def judge(settings: Settings, rendered: str, text: str) -> Json:
+def judge(settings: Settings, rendered: str, text: str, former: str) -> Json:
     """Let Keycloak make a realm of another name of the file; return that realm as it understood it.
 
-    rendered: the file with its placeholders filled; text: as it is written, for the line of a mistake
-    Raises Problem with Keycloak's own words where it refuses.
+    rendered, former: the file and the live one with their placeholders filled; text: the file as written
+    Raises Problem with Keycloak's own words where it refuses, and the line of what it stumbles over.
     """
-    name = f"check-{random.token_hex(4)}"
-    document = json.loads(rendered) | {"realm": name}
-    token = token_of(settings)
-    (made,) = ask(settings, token, [Call(REALMS, "POST", document=document)])
-    try:
-        if made.status != 201:
-            raise Problem("Keycloak refuses the realm.", [_mistake(made.body, made.status, text)])
-        (seen,) = ask(settings, token, [Call(f"{REALMS}/{name}")])
-        return expect(seen, 200)
-    finally:  # a realm that was refused may be there in part
-        ask(settings, token, [Call(f"{REALMS}/{name}", "DELETE")])
-
-
-def _mistake(said: Json, status: int, text: str) -> str:
-    """`file:line: reason` of what Keycloak said about a realm."""
+    document, before = json.loads(rendered), json.loads(former)
+    status, said, understood = _try(settings, document)
+    if status == 201:
+        return understood
     said = said if isinstance(said, dict) else {}
-    reason = str(said.get("error_description") or said.get("errorMessage") or said.get("error") or status)
-    words = re.findall(r"""["'`]([^"'`]+)["'`]""", reason)
+    reason = str(said.get("errorMessage") or said.get("error_description") or said.get("error") or status)
+    # Keycloak seldom says where: so it is asked about each part that changed
+    suspects = [key for key, value in document.items() if key != "attributes" and before.get(key) != value]
+    guilty = [key for key in suspects if _try(settings, before | {key: document[key]})[0] != 201] or [""]
     lines = list(enumerate(text.splitlines(), 1))
-    line = next((n for word in words for n, content in lines if f'"{word}"' in content), 1)
-    return f"keycloak/realm.json:{line}: {reason}"
+    line = next((number for number, content in lines if f'"{guilty[0]}"' in content), 1)
+    about = f"{guilty[0]}: " if guilty[0] else ""
+    raise Problem(
+        "Nothing was changed: Keycloak refuses the realm.",
+        [
+            f"keycloak/realm.json:{line}: {about}Keycloak says: {reason}"
+            + (" (a name that it does not know, or a value of another kind)" if "stream" in reason else "")
+        ],
+    )
+
+
+def _try(settings: Settings, document: Json) -> tuple[int, Json, Json]:
+    """Make a realm under another name and remove it: the status, what was said, how it was understood."""
+    token, name = token_of(settings), f"check-{random.token_hex(4)}"
+    here = f"{REALMS}/{name}"
+    calls = [Call(REALMS, "POST", document=document | {"realm": name}), Call(here), Call(here, "DELETE")]
+    made, seen, _ = ask(settings, token, calls)
+    return made.status, made.body, seen.body
 
 
 def follow(settings: Settings, dropped: Mapping[str, Any] | None = None) -> list[str]:

@@ -128,10 +128,10 @@ def test_a_mistake_is_refused_with_its_place_and_the_old_one_stays(
         (
             '"sslRequired": "external",',
             '"sslRequierd": "external",',
-            r'keycloak/realm\.json:\d+: .*"sslRequierd"',
+            r"keycloak/realm\.json:5: sslRequierd: Keycloak says",
         ),
-        ('"otpPolicyDigits": 6', '"otpPolicyDigits": "six"', r"keycloak/realm\.json:\d+: "),
-        ('"password and TOTP",\n', '"password alone",\n', r"keycloak/realm\.json:\d+: "),
+        ('"otpPolicyDigits": 6', '"otpPolicyDigits": "six"', r"keycloak/realm\.json:\d+: otpPolicyDigits"),
+        ('"password and TOTP",\n', '"password alone",\n', r"keycloak/realm\.json:\d+: browserFlow"),
     ],
 )
 def test_a_wrong_realm_is_refused(
