@@ -92,7 +92,7 @@ def bring_in(settings: Settings, everybody: People) -> bool:
         # a new partitions.conf was checked against the new list of people, and goes with it
         together = [plan.part for plan in plans if plan.part in (live.PEOPLE, live.SLURM)]
         for plan in plans:
-            _make_live(settings, plan, together if plan.part in together else [plan.part])
+            _make_live(settings, plan, together if plan.part is live.PEOPLE else [plan.part])
         return True
 
 
