@@ -21,7 +21,7 @@ down:  ## stop it and keep all data
 clean:  ## remove it and its data after asking (YES=1: without; IMAGES=1: images too; ALL=1: the CA too)
 	$(BENCHTOP) clean $(if $(YES),--yes) $(if $(IMAGES),--images) $(if $(ALL),--all)
 
-apply:  ## make a changed accounts/people.yaml live
+apply:  ## check changed configuration and make it live, or refuse it and change nothing
 	$(BENCHTOP) apply
 
 status:  ## each service: healthy, or what is wrong with it

@@ -1,7 +1,7 @@
 """One hub of the facility: what all hubs of all clusters have in common.
 
 Which cell of which cluster it is comes from the environment (CELL, CLUSTER), every secret from the
-folder /keys, and what differs by cluster from clusters/CLUSTER.py. After a change: restart the cell's hub;
+folder /keys, and what differs by cluster from clusters/CLUSTER.py. After a change: `make apply`;
 running sessions don't notice.
 """
 

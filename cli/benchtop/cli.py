@@ -64,8 +64,8 @@ def clean(settings: Settings, yes: bool, images: bool, all_too: bool) -> None:
 @cli.command()
 @pass_settings
 def apply(settings: Settings) -> None:
-    """Make a changed accounts/people.yaml live."""
-    facility.apply(settings)
+    """Check changed configuration and make it live; what is wrong is refused, and nothing changes."""
+    facility.make_live(settings)
 
 
 @cli.command()

@@ -13,7 +13,20 @@ from typing import Any
 import click
 from rich.markup import escape
 
-from benchtop import accounts, base, cells, compose, doctor, engine, images, secrets, services, topology
+from benchtop import (
+    accounts,
+    apply,
+    base,
+    cells,
+    compose,
+    doctor,
+    engine,
+    images,
+    live,
+    secrets,
+    services,
+    topology,
+)
 from benchtop.console import OUT, Problem, say, step
 from benchtop.people import PEOPLE_GID, People
 from benchtop.settings import Settings
@@ -34,6 +47,7 @@ def up(settings: Settings) -> None:
     foreign = doctor.foreign_data(settings)
     if foreign:
         raise Problem(foreign.fix)
+    apply.settle(settings)
     note_changed_keys(settings, secrets.ensure(settings))
     accounts.prepare(settings, everybody)
     topology.notices(settings).mkdir(exist_ok=True)
@@ -47,6 +61,8 @@ def up(settings: Settings) -> None:
     services.start(settings)
     accounts.apply(settings, everybody, "slurmctld")
     accounts.enrol_missing(settings, everybody)
+    live.adopt(settings, live.PEOPLE)
+    apply.bring_in(settings, everybody)
     welcome(settings, everybody)
 
 
@@ -103,7 +119,7 @@ def clean(settings: Settings, *, yes: bool, images_too: bool, all_too: bool) -> 
         click.confirm(f"Remove {what}?", abort=True)
     with step("Removing the facility and its data") as current:
         compose.run(settings, "--profile", "*", "down", "--volumes", "--remove-orphans")
-        for name in ("secrets", "private", "notices"):
+        for name in ("secrets", "private", "notices", "live", "live-before"):
             _remove(settings.state / name)
         if images_too:
             built = compose.docker("images", "--format", "{{.Repository}}:{{.Tag}}", f"{settings.project}/*")
@@ -222,14 +238,21 @@ def _known(settings: Settings, service: str) -> None:
         raise Problem(f"There is no service {service}. There are: {', '.join(names)}.")
 
 
-def apply(settings: Settings) -> None:
-    """Make a changed people.yaml live in a facility that is up."""
+def make_live(settings: Settings) -> None:
+    """Make what changed in the checkout's configuration live, in a facility that is up."""
     everybody = accounts.load(settings)
     require_engine()
-    accounts.prepare(settings, everybody)
-    compose.run(settings, "run", "--rm", "--no-deps", "volumes")  # makes the homes of new people
-    accounts.apply(settings, everybody)
-    accounts.enrol_missing(settings, everybody)
+    if live.missing(settings, live.PEOPLE):
+        raise Problem("The facility has not been up yet: `make up` starts it with the files as they are.")
+    away = {name for cell in topology.in_maintenance(settings) for name in topology.services_of(cell)}
+    well = {one.service for one in compose.containers(settings.project) if one.well}
+    ill = sorted(set(compose.config(settings)["services"]) - well - away)
+    if ill:
+        raise Problem(f"Not all is well ({', '.join(ill)}): see `make status`, and run `make up` first.")
+    if apply.bring_in(settings, everybody):
+        say("All of it is live.")
+    else:
+        say("Nothing has changed: what is live is what the checkout says.")
 
 
 def welcome(settings: Settings, everybody: People) -> None:

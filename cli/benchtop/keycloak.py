@@ -20,7 +20,8 @@ from benchtop.render import REALM
 from benchtop.settings import Settings
 
 _HERE = "http://127.0.0.1:8080"
-ADMIN = f"{_HERE}/admin/realms/{REALM}"
+REALMS = f"{_HERE}/admin/realms"
+ADMIN = f"{REALMS}/{REALM}"
 _MARK = "--benchtop--"  # after each answer: the mark and its status, as no JSON of Keycloak's looks
 _PATIENCE = 60  # seconds for a batch; a busy laptop answers in two
 
@@ -84,6 +85,15 @@ def reset(settings: Settings, *names: str) -> None:
         expect(answer, 200, 204, 404)  # 404: somebody else was faster, and it is gone as it should be
     for name in names:
         secrets.remember_totp(settings, name, None)
+
+
+def signed_in(settings: Settings) -> set[str]:
+    """The people who have come through the login to Apache and whose session has not ended."""
+    token = token_of(settings)
+    (listed,) = ask(settings, token, [Call(f"{ADMIN}/clients")])
+    ids = [c["id"] for c in expect(listed, 200) if c["clientId"].endswith("/mellon/metadata")]
+    calls = [Call(f"{ADMIN}/clients/{id_}/user-sessions?max=10000") for id_ in ids]
+    return {str(one["username"]) for answer in ask(settings, token, calls) for one in expect(answer, 200)}
 
 
 def _ids(settings: Settings, token: str, names: Iterable[str]) -> dict[str, str]:

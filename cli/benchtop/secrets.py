@@ -25,7 +25,7 @@ from pathlib import Path
 from argon2 import PasswordHasher
 from pydantic import BaseModel, TypeAdapter
 
-from benchtop import idtokens, pki, render, topology
+from benchtop import idtokens, live, pki, render, topology
 from benchtop.settings import Settings
 
 # Each cluster with every cell that it can have: one that is added later finds its keys.
@@ -174,7 +174,7 @@ def _volumes(settings: Settings, now: datetime) -> dict[str, dict[str, bytes]]:
         return pki.leaf(private / "tls" / name, ca, kind, names, now=now)
 
     sp_cert, sp_key = pki.self_signed(private / "saml-sp", "benchtop-sp", now=now)
-    realm_cert, realm_key = pki.self_signed(private / "saml-realm", "benchtop", now=now)
+    realm_cert, _ = pki.self_signed(private / "saml-realm", "benchtop", now=now)
     server_pem, server_key = issue("apache", public_ca, "public", settings.name, settings.login_name)
     gateway_pem, gateway_key = issue("apache-gateway", edge, "server", "apache")
     client = b"".join(issue("apache-client", edge, "client", "apache"))
@@ -228,18 +228,8 @@ def _volumes(settings: Settings, now: datetime) -> dict[str, dict[str, bytes]]:
         make = partial(idtokens.daemon_token, pool_key, allowed)
         shown = _secret(settings, f"condor-{machine}.idtoken", make)
         volumes[f"keys-condor-{machine}"]["tokens.d/pool"] = shown.encode()
-    template = settings.root / "keycloak" / "realm.json"
-    volumes["keys-keycloak"]["import/benchtop-realm.json"] = render.realm(
-        template.read_text(),
-        settings,
-        {
-            "REALM_KEY": pki.der64(realm_key),
-            "REALM_CERT": pki.der64(realm_cert),
-            "SP_CERT": pki.der64(sp_cert),
-            "LDAP_PASSWORD": ldap["keycloak"].decode(),
-            "LEAVERS_SECRET": password("leavers-client.secret").decode(),
-        },
-    ).encode()
+    template = live.path(settings, "keycloak/realm.json").read_text()
+    volumes["keys-keycloak"]["import/benchtop-realm.json"] = realm(settings, template, now).encode()
 
     for cluster, cells in CLUSTERS.items():
         minter_pem, minter_key = issue(f"{cluster}-minter", minter[cluster], "server", f"{cluster}-minter")
@@ -275,6 +265,21 @@ def _volumes(settings: Settings, now: datetime) -> dict[str, dict[str, bytes]]:
                 "minter-ca.pem": minter_ca,
             }
     return volumes
+
+
+def realm(settings: Settings, template: str, now: datetime | None = None) -> str:
+    """What Keycloak is to import when the realm's file is `template`; raises Problem where it is no JSON."""
+    private, now = settings.state / "private", now or pki.today()
+    sp_cert, _ = pki.self_signed(private / "saml-sp", "benchtop-sp", now=now)
+    realm_cert, realm_key = pki.self_signed(private / "saml-realm", "benchtop", now=now)
+    keys = {
+        "REALM_KEY": pki.der64(realm_key),
+        "REALM_CERT": pki.der64(realm_cert),
+        "SP_CERT": pki.der64(sp_cert),
+        "LDAP_PASSWORD": value(settings, "ldap-keycloak.password"),
+        "LEAVERS_SECRET": value(settings, "leavers-client.secret"),
+    }
+    return render.realm(template, settings, keys)
 
 
 def _variable(cluster: str) -> bytes:

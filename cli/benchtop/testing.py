@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.markup import escape
 
-from benchtop import compose, engine, facility, images, services
+from benchtop import apply, compose, engine, facility, images, services
 from benchtop.console import OUT, Problem, duration, step
 from benchtop.settings import Settings
 
@@ -66,7 +66,7 @@ def run(settings: Settings, wanted: list[str], keyword: str | None = None) -> in
 
 def prepare(settings: Settings, environment: dict[str, str]) -> None:
     """Bring the facility up, and the browser of the profile `test` beside it."""
-    if not _all_well(settings):
+    if not _all_well(settings) or apply.changes(settings):
         facility.up(settings)
     port = str(choose_port(settings))
     os.environ["BENCHTOP_CDP_PORT"] = environment["BENCHTOP_CDP_PORT"] = port
