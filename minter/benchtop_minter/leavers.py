@@ -13,6 +13,7 @@ import re
 import sys
 import time
 from collections.abc import Set
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.error import HTTPError, URLError
@@ -127,5 +128,7 @@ def health() -> None:
 
 
 def _without_address(error: BaseException) -> str:
+    if isinstance(error, HTTPError) and error.code == HTTPStatus.UNAUTHORIZED:
+        return "401: its realm was made without this service; `make clean`, then `make up` makes it anew"
     reason = f"{error.code}" if isinstance(error, HTTPError) else str(getattr(error, "reason", error))
     return re.sub(r"\s+", " ", reason)[:200]
