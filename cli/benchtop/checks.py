@@ -64,14 +64,17 @@ def apache(settings: Settings) -> None:
 
 
 def directory(settings: Settings) -> None:
-    """slapadd, which reads what slapd is to read."""
+    """The reading of slapadd, which reads what slapd is to read, into folders in memory."""
     script = (
-        "mkdir /tmp/config && slapadd -F /tmp/config -n 0 -l /etc/ldap/benchtop/slapd.ldif "
-        "&& slapadd -u -F /tmp/config -b dc=benchtop,dc=example -l /etc/ldap/benchtop/base.ldif"
+        "set -e; mkdir /tmp/config /tmp/services /tmp/people; cd /etc/ldap/benchtop; "
+        "sed 's#^olcDbDirectory: .*/#olcDbDirectory: /tmp/#' slapd.ldif | slapadd -F /tmp/config -n 0; "
+        "echo BASE; slapadd -F /tmp/config -b dc=benchtop,dc=example -l base.ldif"
     )
     code, said = _try(settings, live.DIRECTORY, "ldap", ["-c", script], entrypoint="bash")
     if code:
-        raise _refused(live.DIRECTORY, _shown(said, live.DIRECTORY).splitlines())
+        name = "base.ldif" if "BASE" in said.splitlines() else "slapd.ldif"
+        lines = [line for line in said.splitlines() if line not in {"", "BASE"}]
+        raise _refused(live.DIRECTORY, [f"accounts/ldap/{name}: {line}" for line in lines])
 
 
 def hub(settings: Settings) -> None:

@@ -98,7 +98,7 @@ def test_without_a_change_it_says_so(checkout: Checkout):
             r"messages_en\.properties:\d+: ",
         ),
         ("accounts/people.yaml", "nonsense: true", r"accounts/people\.yaml:\d+: nonsense: is not known here"),
-        ("accounts/ldap/slapd.ldif", "olcNonsense: 1", r"olcNonsense"),
+        ("accounts/ldap/slapd.ldif", "olcNonsense: 1", r"accounts/ldap/slapd\.ldif: .*olcNonsense"),
     ],
 )
 def test_a_mistake_is_refused_with_its_place_and_the_old_one_stays(
