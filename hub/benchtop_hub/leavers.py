@@ -5,6 +5,7 @@ people up each time, is asked again for everybody who has something here: whoeve
 """
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 from jupyterhub import orm
@@ -14,33 +15,39 @@ from tornado.ioloop import PeriodicCallback
 
 from benchtop_hub.minter import Minter, Refused, Unavailable
 
-EVERY = 20.0  # seconds: out within a minute, the directory's and the stop's own time included
+EVERY = 15.0  # seconds: out within a minute, TIMES looks and the stop included
+TIMES = 2  # refusals in a row: a directory that comes and goes must not cost anybody their notebook
 
 
 def watch(app: JupyterHub, cell: str) -> None:
     """Look every few seconds for as long as the hub runs."""
-    PeriodicCallback(lambda: sweep(app, cell), EVERY * 1000, jitter=0.1).start()
+    refused: Counter[str] = Counter()
+    PeriodicCallback(lambda: sweep(app, cell, refused), EVERY * 1000, jitter=0.1).start()
 
 
-async def sweep(app: JupyterHub, cell: str) -> None:
-    """Look at everybody who has a server or a token once."""
+async def sweep(app: JupyterHub, cell: str, refused: Counter[str]) -> None:
+    """Look at everybody who has a server or a token once. refused: how often in a row, kept by the caller."""
     if not hasattr(app, "users"):  # the hub is still starting
         return
     has_something = orm.User.api_tokens.any() | orm.User._orm_spawners.any(orm.Spawner.server != None)  # noqa: E711
     people = [app.users[one.id] for one in app.db.query(orm.User).filter(has_something)]
-    for result in await asyncio.gather(*(_look(app, cell, user) for user in people), return_exceptions=True):
+    looks = [_look(app, cell, user, refused) for user in people]
+    for result in await asyncio.gather(*looks, return_exceptions=True):
         if isinstance(result, Exception):
             app.log.error("leavers: %s: %s", type(result).__name__, result)
 
 
-async def _look(app: JupyterHub, cell: str, user: User) -> None:
+async def _look(app: JupyterHub, cell: str, user: User, refused: Counter[str]) -> None:
     minter: Minter = user.spawner.cluster.minter
     try:
         await minter.renew(user.name)
+        del refused[user.name]
     except Unavailable as unavailable:  # nobody goes because a service restarts
         app.log.debug("nobody can tell about %s: %s", user.name, unavailable)
-    except Refused as refused:
-        await _turn_out(app, cell, user, str(refused))
+    except Refused as why:
+        refused[user.name] += 1
+        if refused[user.name] >= TIMES:
+            await _turn_out(app, cell, user, str(why))
 
 
 async def _turn_out(app: JupyterHub, cell: str, user: User, why: str) -> None:

@@ -119,12 +119,16 @@ class MintHandler(RequestHandler):
         self.write({"token": token, "expires": expires})
 
     def decide(self, person: str, lifetime: int) -> Grant:
-        """`check`; raises Unavailable rather than "nobody by that name" when nobody can be looked up."""
+        """`check`; raises Unavailable rather than "nobody by that name" when nobody can be looked up.
+
+        Who is refused loses their servers. So it counts only once the directory is known to answer: it may
+        have come back between the first look and the question whether it is there.
+        """
         try:
             return check(person, lifetime, group=self.minter.group, lookup=self.minter.lookup)
         except Refused:
             if self.minter.answers():
-                raise
+                return check(person, lifetime, group=self.minter.group, lookup=self.minter.lookup)
         raise Unavailable("The directory does not answer: try again, and look at nslcd if it stays so.")
 
     def write_error(self, status_code: int, **_: object) -> None:

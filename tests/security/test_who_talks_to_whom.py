@@ -17,6 +17,7 @@ from benchtop.settings import Settings
 
 PAGE = Path(__file__).parents[2] / "docs/explanation/trust-boundaries.md"
 ROW = re.compile(r"^\| ([\w-]+) \| (\d+|any) \| ([\w, -]+) \|", re.MULTILINE)
+USUAL_PORT = "8443"  # BENCHTOP_PORT, where nobody has set it
 TESTS_ONLY = {"browser"}
 EVERYWHERE = str(IPv4Address(0))
 IPV6_LOOPBACK = "0" * 24 + "01000000"
@@ -41,7 +42,8 @@ class Door:
 
 def documented(settings: Settings) -> Iterator[Door]:
     """The rows of the table, one a cell where a row is about all of them."""
-    for service, port, networks in ROW.findall(PAGE.read_text()):
+    for service, usual, networks in ROW.findall(PAGE.read_text()):
+        port = str(settings.port) if usual == USUAL_PORT else usual
         numbers = range(1, settings.cells + 1) if "-N" in service else [0]
         for number in numbers:
             name, where = (text.replace("-N", f"-{number}") for text in (service, networks))
