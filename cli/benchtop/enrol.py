@@ -21,6 +21,7 @@ from bs4 import BeautifulSoup, Tag
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPSConnectionPool
 from urllib3.connection import HTTPSConnection
+from urllib3.util import Retry
 
 from benchtop import console, keycloak, pki, realm, secrets
 from benchtop.console import Problem, log
@@ -64,7 +65,8 @@ class _Dialled(HTTPAdapter):
         class Pool(HTTPSConnectionPool):
             ConnectionCls = Connection
 
-        super().__init__()
+        # as browsers do: what was asked on a kept connection, just when Apache closed it, is asked again
+        super().__init__(max_retries=Retry(total=1, connect=0, read=1, status=0, redirect=False))
         self.poolmanager.pool_classes_by_scheme = {"https": Pool}
 
 

@@ -77,8 +77,9 @@ def recorded(settings: Settings, slurm: str, condor: str) -> bool:
         "sacct", "--noheader", "--allocations", f"--jobs={slurm}", "--format=User,State", "--parsable2",
     )  # fmt: skip
     history = compose.run(
-        settings, "exec", "-T", "condor-ap", "condor_history", condor, "-autoformat", "Owner", check=False
-    )
+        settings, "exec", "-T", "condor-ap",
+        "condor-as", "condor", "condor_history", condor, "-autoformat", "Owner", check=False,
+    )  # fmt: skip
     who, _, state = sacct.stdout.decode().strip().partition("|")
     over = who == "alice" and not state.startswith(("RUNNING", "PENDING", "COMPLETING"))
     return over and history.stdout.decode().split() == ["bob"]
