@@ -1,8 +1,10 @@
 """Who is disabled is out within a minute, with a session open and a server running; nobody else notices."""
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import pytest
 import requests
@@ -205,3 +207,30 @@ def test_who_is_disabled_in_keycloak_alone_is_out(
         lambda: not service("leavers").check_output("ls /run/leavers"), timeout=OUT, what="the way back"
     )
     enrol.login(settings, LEAVER, path=f"/jupyterhub/{leaver.cluster}/hub/home")
+
+
+def test_nobody_is_out_because_the_directory_is_away(
+    visitor: Callable[[str, str], Visitor], service: Services, settings: Settings
+):
+    """For as long as three looks of a hub at somebody with a token take."""
+    stayer = visitor(STAYER, "hpc")
+    began = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    def looks() -> list[str]:
+        log = compose.run(settings, "logs", "--no-color", "--since", began, "hpc-minter").stdout.decode()
+        return re.findall(rf"refuse person='{STAYER}' .*does not answer", log)
+
+    compose.run(settings, "stop", "--timeout", "5", "ldap")
+    try:
+        wait_until(lambda: len(looks()) >= 3, timeout=2 * OUT, what="three looks of the hub", every=1)
+        assert not service("leavers").check_output("ls /run/leavers")
+    finally:
+        compose.run(settings, "up", "--detach", "--wait", "--no-deps", "ldap")
+        wait_until(
+            lambda: service("slurmctld").run("id alice").rc == 0,
+            timeout=OUT,
+            what="nslcd to look again",
+            every=1,
+        )
+    wait_until(lambda: stayer.looks() in {200, 302}, timeout=OUT, what="Apache to ask the directory again")
+    assert stayer.by_token("GET", stayer.api).status_code == 200
