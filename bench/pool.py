@@ -12,7 +12,11 @@ from figures import Figure, until
 
 SESSION, BATCH = "alice", "bob"
 AP, NODE = "condor-ap", "condor-ep-1"
-FOLDER = 'd=$(mktemp -d); trap "rm -rf $d" EXIT; cd "$d"; cat >job; condor_submit -spool -terse job'
+# Says when it began and when the job was handed over: the way into the container is nobody's wait.
+FOLDER = (
+    'd=$(mktemp -d); trap "rm -rf $d" EXIT; cd "$d"; cat >job; '
+    "date +%s.%N; condor_submit -spool -terse job >/dev/null && date +%s.%N"
+)
 JOB = """
 executable = /bin/sh
 transfer_executable = false
@@ -54,18 +58,23 @@ def told(which: int, times: list[tuple[float, float]]) -> str:
 def start(settings: Settings) -> tuple[float, float]:
     """Seconds until the job's first line ran, and until it was handed over."""
     mark = f"/home/{SESSION}/.bench-{time.time_ns()}"
-    began = time.time()
-    submit(settings, SESSION, f"date +%s.%N >{mark}.new; mv {mark}.new {mark}", jupyter=True)
-    handed_over = time.time() - began
+    script = f"date +%s.%N >{mark}.new; mv {mark}.new {mark}"
+    began, handed_over = submit(settings, SESSION, script, jupyter=True)
     until(lambda: on_node(settings, f"cat {mark}"), "a job to start", timeout=60)
     ran = float(on_node(settings, f"cat {mark}; rm {mark}"))
-    return ran - began, handed_over
+    return ran - began, handed_over - began
 
 
-def submit(settings: Settings, who: str, script: str, *, jupyter: bool, count: int = 1) -> None:
-    """Hand a job over, as a hub does: with that person's token, and its files in the spool."""
+def submit(
+    settings: Settings, who: str, script: str, *, jupyter: bool, count: int = 1
+) -> tuple[float, float]:
+    """Hand a job over, as a hub does: with that person's token, its files in the spool. From when to when.
+
+    (The clock is the host's, in every container.)
+    """
     text = JOB.format(script=script, jupyter=str(jupyter).lower(), count=count)
-    as_person(settings, who, FOLDER, text)
+    began, handed_over = as_person(settings, who, FOLDER, text).split()
+    return float(began), float(handed_over)
 
 
 def as_person(settings: Settings, who: str, script: str, given: str = "") -> str:
