@@ -212,7 +212,8 @@ def test_alice_has_a_server_on_each_cluster_at_the_same_time(
     steps.start_in_pool(page, settings)
     where = {}
     for cluster in ("hpc", "htc"):
-        page.goto(f"{settings.url}/jupyterhub/{cluster}/user/alice/lab?reset")
+        # a workspace of its own: both have the same home, and would show each other's notebooks
+        page.goto(f"{settings.url}/jupyterhub/{cluster}/user/alice/lab/workspaces/{cluster}")
         steps.wait_for_lab(page)
         where[cluster] = steps.run_in_new_notebook(page, "import socket; print(socket.gethostname())")
     assert where["hpc"] in {"gpu-1", "cpu-1"}

@@ -48,6 +48,12 @@ def test_each_starts_without_capabilities_and_cannot_gain_any(containers: Contai
         assert host["ReadonlyRootfs"] is True, name
 
 
+def test_none_can_take_the_whole_machine(containers: Containers):
+    for name, one in containers.items():
+        assert one["HostConfig"]["Memory"] > 0, name
+        assert 0 < one["HostConfig"]["PidsLimit"] <= 4096, name
+
+
 A_NODE = {"SETUID", "SETGID", "CHOWN", "KILL", "DAC_OVERRIDE", "SYS_PTRACE"}
 AN_EXECUTE_NODE = {"SETUID", "SETGID", "CHOWN", "KILL", "DAC_OVERRIDE"}
 MAY_ADD = {  # why: compose.yaml, beside each
