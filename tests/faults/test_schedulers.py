@@ -68,6 +68,8 @@ def test_the_hub_knows_when_a_session_died_with_its_node(notebook: Notebook, set
     """With HTCondor it may take as long as the job's lease: condor/config.d/30-jobs.conf."""
     work = notebook("alice", "hpc")
     (node,) = (node for node in DEBUG if works_on(settings, node, "alice"))
+    # slurmctld takes a boot for one of before the job's start when they are within 15 s of each other
+    stays(work.hub.ready, lasting=20, what="the session of alice")
     crash(settings, node)
     wait_until(lambda: work.hub.server() is None, timeout=NOTICED, what="the hub to know")
     wait_until(lambda: work.hub.start(**SMALL["hpc"]).ok, timeout=AGAIN, what="a start to be accepted")
