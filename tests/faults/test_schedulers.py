@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import pytest
 
-from benchtop import compose
 from benchtop.hubs import Hub
 from benchtop.settings import Settings
 from breaking import SMALL, START, crash, end, restart, stopped, well
@@ -15,8 +14,6 @@ Notebook = Callable[[str, str], Traffic]
 Hubs = Callable[[str, str], Hub]
 # Whose session runs, and whose start meets the outage: two people of the same cell, of one hub therefore
 PEOPLE = {"hpc": ("alice", "erin"), "htc": ("bob", "alice")}
-DEBUG = ("cpu-1", "gpu-1")  # the nodes of that partition
-NOTICED = 60  # seconds after which a hub must know that a session is no more
 PARTS = [("hpc", "slurmctld"), ("hpc", "slurmdbd"), ("htc", "condor-ap"), ("htc", "condor-cm")]
 AGAIN = 30  # seconds after which a start is accepted; a pool takes 15 to make itself known again
 REFUSED = 40  # seconds after which somebody must know that nothing starts
@@ -62,22 +59,6 @@ def test_a_session_lives_while_a_part_is_away(
             assert "The scheduler does not answer." in refusal(newcomer)
     stays(lambda: still(work.hub, began), lasting=20, what=f"the session of {name}")
     works_again(work, newcomer)
-
-
-def test_the_hub_knows_when_a_session_died_with_its_node(notebook: Notebook, settings: Settings):
-    """With HTCondor it may take as long as the job's lease: condor/config.d/30-jobs.conf."""
-    work = notebook("alice", "hpc")
-    (node,) = (node for node in DEBUG if works_on(settings, node, "alice"))
-    crash(settings, node)
-    wait_until(lambda: work.hub.server() is None, timeout=NOTICED, what="the hub to know")
-    wait_until(lambda: work.hub.start(**SMALL["hpc"]).ok, timeout=AGAIN, what="a start to be accepted")
-    wait_until(work.hub.ready, timeout=START, what="another session")
-
-
-def works_on(settings: Settings, node: str, name: str) -> bool:
-    """Does this person have a session there?"""
-    look = ("pgrep", "--euid", name, "--full", "benchtop_lab.session")
-    return compose.run(settings, "exec", "-T", node, *look, check=False).returncode == 0
 
 
 def refusal(newcomer: Hub) -> str:
