@@ -79,5 +79,13 @@ def front_door(settings: Settings) -> requests.Session:
 
 @pytest.fixture(scope="session")
 def signed_in(settings: Settings) -> Callable[[str], requests.Session]:
-    """`signed_in("carol")` is carol's session. Tests share it: one that ends it logs in for itself."""
-    return cache(lambda name: enrol.login(settings, name))
+    """`signed_in("carol")` is carol's session, shared by tests; a new one where a test has ended it."""
+    known: dict[str, requests.Session] = {}
+
+    def session(name: str) -> requests.Session:
+        kept = known.get(name)
+        if not kept or kept.get(f"{settings.url}/", timeout=30, allow_redirects=False).status_code != 200:
+            known[name] = enrol.login(settings, name)
+        return known[name]
+
+    return session

@@ -11,30 +11,16 @@ from functools import partial
 import pytest
 import requests
 
-from benchtop import enrol
 from benchtop.hubs import Hub
 from benchtop.settings import Settings
 from breaking import begin_session, end, well
 from traffic import Traffic
 
-_browsers: dict[str, requests.Session] = {}
-
-
-def browser_of(settings: Settings, name: str) -> requests.Session:
-    """Somebody's browser, logged in: again, where what a test did has logged them out."""
-    known = _browsers.get(name)
-    if known:
-        answer = known.get(f"{settings.url}/", timeout=30, allow_redirects=False)
-        if answer.status_code == 200:
-            return known
-    _browsers[name] = enrol.login(settings, name)
-    return _browsers[name]
-
 
 @pytest.fixture
-def hub(settings: Settings) -> Callable[[str, str], Hub]:
+def hub(settings: Settings, signed_in: Callable[[str], requests.Session]) -> Callable[[str, str], Hub]:
     """`hub("alice", "hpc")`: alice's hub of that cluster, in her browser."""
-    return lambda name, cluster: Hub(settings, browser_of(settings, name), name, cluster)
+    return lambda name, cluster: Hub(settings, signed_in(name), name, cluster)
 
 
 @pytest.fixture
