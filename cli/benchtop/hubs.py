@@ -67,6 +67,16 @@ class Hub:
         events = [json.loads(line[6:]) for line in said.splitlines() if line.startswith("data: ")]
         return " ".join(str(event["message"]) for event in events if event.get("failed"))
 
+    def stage(self) -> str:
+        """What the waiting page shows now of a start that is under way."""
+        path = f"api/users/{self.person}/server/progress"
+        with self._call(f"{self.base}/hub/", "home", path, "GET", None) as said:
+            for line in said.iter_lines(decode_unicode=True):
+                event = json.loads(line[6:]) if line.startswith("data: ") else {}
+                if event.get("progress"):  # 0 is JupyterHub's own "Server requested"
+                    return str(event["message"])
+        return ""
+
     def answers(self) -> bool:
         """Does the hub do its job? It looks at its database and its proxy for this."""
         try:
@@ -101,7 +111,10 @@ class Hub:
         if not _xsrf(self.browser, at):
             self.browser.get(f"{root}{page}", timeout=_PATIENCE)
         headers = {"X-XSRFToken": _xsrf(self.browser, at), "Referer": root}
-        return self.browser.request(method, f"{root}{path}", json=body, headers=headers, timeout=_PATIENCE)
+        stream = path.endswith("/progress")  # it ends with the start; what was said until then counts
+        return self.browser.request(
+            method, f"{root}{path}", json=body, headers=headers, timeout=_PATIENCE, stream=stream
+        )
 
 
 def _xsrf(browser: requests.Session, path: str) -> str:

@@ -9,8 +9,9 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
-FORMAT = "%i|%T|%B|%r"  # of squeue; the reason last: it is free text
+FORMAT = "%i|%T|%B|%P|%Q|%S|%r"  # of squeue; the reason last: it is free text
 # States are Slurm's; what another scheduler says is translated.
 # Everything else is alive, states of later versions included: a suspended, requeued or completing job
 # still holds what it holds (upstream counts those as gone).
@@ -37,6 +38,9 @@ class Job:
     node: str
     reason: str
     lingers: bool = False  # ended, and yet the scheduler keeps it until somebody cancels it
+    partition: str = ""
+    priority: int = 0
+    expected: datetime | None = None  # when it started, or when it is expected to
 
     @property
     def alive(self) -> bool:
@@ -53,11 +57,25 @@ def parse(listing: str) -> dict[str, Job]:
     """Squeue's answer in FORMAT, by job id."""
     jobs = {}
     for line in listing.splitlines():
-        fields = line.split("|", 3)
-        if len(fields) == 4:
-            number, state, node, reason = (field.strip() for field in fields)
-            jobs[number] = Job(state, "" if node == "n/a" else node, "" if reason == "None" else reason)
+        fields = [field.strip() for field in line.split("|", 6)]
+        if len(fields) == 7:
+            number, state, node, partition, priority, start, reason = fields
+            jobs[number] = Job(
+                state,
+                "" if node == "n/a" else node,
+                "" if reason == "None" else reason,
+                partition=partition,
+                priority=int(priority) if priority.isdecimal() else 0,
+                expected=_time(start),
+            )
     return jobs
+
+
+def _time(said: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(said).replace(tzinfo=UTC)  # commands.run asks for it
+    except ValueError:
+        return None  # N/A
 
 
 class Queue:
@@ -77,6 +95,11 @@ class Queue:
         self._jobs: Mapping[str, Job] | Unknown = Unknown("nobody has asked yet")
         self._asked_at = float("-inf")
         self._lock = asyncio.Lock()
+
+    @property
+    def known(self) -> Mapping[str, Job]:
+        """The last answer; nothing when there was none."""
+        return {} if isinstance(self._jobs, Unknown) else self._jobs
 
     async def job(self, number: str, person: str, *, max_age: float = 1.0) -> Job | None:
         """A job, by an answer that is at most `max_age` seconds old; None when there is no such job.

@@ -113,6 +113,14 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
         """The scheduler's complaint as a sentence."""
         raise NotImplementedError
 
+    def why(self, reason: str) -> str:
+        """Why a job waits or ended, in plain words; "" for no reason."""
+        return self.reasons.get(reason) or (f"{self.scheduler} says “{reason}”" if reason else "")
+
+    def line(self, job: jobs.Job) -> str:
+        """Its position and expected start, as sentences, where the scheduler knows them."""
+        return ""
+
     # ---- settings -----------------------------------------------------------------------------
     minter = Unicode(help="Address of the cluster's minter, like https://hpc-minter:8600").tag(config=True)
     keys = Unicode("/keys", help="Folder of the certificates that the minter knows.").tag(config=True)
@@ -301,12 +309,9 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
                     self._stage = (75, f"JupyterLab is coming up on {self.node}.")
                     return reported.result()
             elif job.waiting:
-                says = f"{self.scheduler} says “{job.reason}”" if job.reason else ""
-                why = self.reasons.get(job.reason, says)
-                self._stage = (
-                    20,
-                    f"Waiting in the queue of {self.place(granted)}{f': {why}' if why else ''}.",
-                )
+                why = self.why(job.reason)
+                waiting = f"Waiting in the queue of {self.place(granted)}{f': {why}' if why else ''}."
+                self._stage = (20, f"{waiting} {self.line(job)}".strip())
             if done:
                 await asyncio.sleep(0.1)  # reported, and yet not running by the queue: it lags for an instant
         raise self._sorry(
@@ -372,7 +377,7 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
         # the state first: a job that was cancelled in the queue keeps the reason why it waited there
         why = (
             _ENDS.get(job.state)
-            or self.reasons.get(job.reason)
+            or (job.reason and self.why(job.reason))
             or f"{job.state.lower()}, {job.reason}".rstrip(", ")
         )
         raise self._sorry(f"Job {self.job_id} ended before JupyterLab could start: {why}.", "job-ended")

@@ -1,13 +1,14 @@
 """A session is a Slurm job."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar
 
 from batchspawner import SlurmSpawner
 from traitlets import Integer, List, Unicode
 
-from benchtop_hub import commands, form, jobs, rights
+from benchtop_hub import commands, form, jobs, rights, waiting
 from benchtop_hub.cluster import Cluster
 from benchtop_hub.session import BatchSession
 
@@ -80,20 +81,7 @@ class SlurmSession(BatchSession[form.Request, form.Granted, SlurmCluster], Slurm
     cluster_kind = SlurmCluster
     fields = form.FIELDS
     silence = ("Unable to contact slurm controller",)
-    reasons: ClassVar[Mapping[str, str]] = {
-        "Resources": "all fitting nodes are busy",
-        "Priority": "others are before you",
-        "QOSMaxJobsPerUserLimit": "you have as many jobs as you may have at a time",
-        "QOSMaxGRESPerUser": "you hold as many GPUs as you may have at a time",
-        "QOSMaxCpuPerUserLimit": "you hold as many CPUs as you may have at a time",
-        "AssocMaxJobsLimit": "you have as many jobs as you may have at a time",
-        "ReqNodeNotAvail": "the nodes are not available",
-        "PartitionDown": "the partition is closed",
-        "NodeDown": "the node is down",
-        "NonZeroExitCode": "JupyterLab stopped by itself",
-        "TimeLimit": "its time was over",
-        "OutOfMemory": "it needed more memory than it had asked for",
-    }
+    reasons: ClassVar[Mapping[str, str]] = {}  # waiting.py knows them
 
     preferred_partitions = List(
         Unicode(), help="The form starts with the first of these that the person may use."
@@ -119,6 +107,15 @@ class SlurmSession(BatchSession[form.Request, form.Granted, SlurmCluster], Slurm
     def place(self, granted: form.Granted) -> str:
         """Its partition."""
         return f"partition {granted.partition}"
+
+    def why(self, reason: str) -> str:
+        """By waiting.why."""
+        return waiting.why(reason)
+
+    def line(self, job: jobs.Job) -> str:
+        """By the same answer of the queue."""
+        place = waiting.position(self.cluster.queue.known, self.job_id)
+        return waiting.line(place, job.expected, datetime.now(UTC))
 
     def submit_command(self, granted: form.Granted) -> list[str]:
         """The sbatch command: names and numbers that were checked, and no secret."""

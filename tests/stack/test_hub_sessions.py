@@ -4,6 +4,7 @@ Whom a hub believes is tested in test_hub.py, at the hub's own port.
 """
 
 import json
+import re
 import shlex
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -163,6 +164,13 @@ def person(
     yield meet
     for somebody in known.values():
         clear(somebody)
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    """Where a start can wait for its answer while the test goes on."""
+    with ThreadPoolExecutor(1) as threads:
+        yield threads
 
 
 @pytest.fixture
@@ -379,6 +387,28 @@ def test_a_job_that_ends_before_its_session_answers_is_a_failure_with_a_sentence
     wait_until(lambda: alice.server() is None, timeout=NOTICED, what="the hub to give up")
     assert f"Job {job} ended before JupyterLab could start: it was cancelled." in alice.failure()
     assert answer.result().status_code in {202, 500}  # 202: the answer came before the end
+
+
+def test_who_waits_for_a_limit_of_their_own_reads_which(waiting: Waiting):
+    alice, _ = waiting()
+    limit = "Waiting in the queue of partition debug: you hold as many GPUs as you may have at a time."
+    wait_until(lambda: alice.own.stage() == limit, timeout=NOTICED, what="the limit on the page")
+
+
+def test_who_waits_for_a_busy_node_reads_the_place_in_line_and_the_expected_start(
+    person: People, pool: ThreadPoolExecutor
+):
+    alice = person("alice")
+    options = "--chdir=/tmp --output=/dev/null --partition=harvester --cpus-per-task=8 --mem=64M --time=5"
+    assert alice.on("cpu-1", f"sbatch {options} --wrap %s", "sleep 300").rc == 0
+    wait_until(lambda: alice.jobs("%T") == ["RUNNING"], timeout=START, what="alice's job to run")
+    pool.submit(alice.start, partition="harvester", runtime=10)
+    told = re.compile(
+        r"harvester: all fitting nodes are busy\. It is the next in line\. "
+        r"Slurm expects it to start in about (a minute|[2-5] minutes)\.$"
+    )
+    # the expected start is backfill's, which looks every 30 s
+    wait_until(lambda: told.search(alice.own.stage()), timeout=45, what="place and time on the page")
 
 
 def test_a_session_that_waits_ends_when_its_person_says_so(waiting: Waiting):

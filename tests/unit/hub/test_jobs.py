@@ -2,18 +2,19 @@
 """One answer of the queue serves everybody, and no answer is never "gone"."""
 
 import asyncio
+from datetime import UTC, datetime
 
 import pytest
 
 from benchtop_hub.jobs import Job, Queue, Unknown, parse
 
 LISTING = """\
-7|RUNNING|gpu-1|None
-8|PENDING|n/a|Resources
-9|SUSPENDED|cpu-1|None
-10|COMPLETING|cpu-1|None
-11|FAILED|gpu-1|NonZeroExitCode
-12|A_STATE_OF_TOMORROW|cpu-1|odd | reason
+7|RUNNING|gpu-1|debug|9|2026-11-25T11:00:00|None
+8|PENDING|n/a|debug|7|N/A|Resources
+9|SUSPENDED|cpu-1|debug|9|2026-11-25T11:00:00|None
+10|COMPLETING|cpu-1|debug|9|2026-11-25T11:00:00|None
+11|FAILED|gpu-1|debug|9|2026-11-25T11:00:00|NonZeroExitCode
+12|A_STATE_OF_TOMORROW|cpu-1|debug|9|2026-11-25T11:00:00|odd | reason
 not a job
 """
 
@@ -44,7 +45,8 @@ def scheduler():
 
 def test_states_are_read_as_slurm_tells_them():
     jobs = parse(LISTING)
-    assert jobs["7"] == Job("RUNNING", "gpu-1", "")
+    assert jobs["7"] == Job("RUNNING", "gpu-1", "", False, "debug", 9, datetime(2026, 11, 25, 11, tzinfo=UTC))
+    assert jobs["8"].expected is None
     assert jobs["8"].waiting
     assert jobs["8"].node == ""
     assert jobs["12"].reason == "odd | reason"
