@@ -485,7 +485,8 @@ def _offers(offer: Offer) -> dict[str, Any]:
     alike: dict[tuple[Any, ...], tuple[Choice, Shape, list[str]]] = {}
     for choice in offer.choices:
         reserved = tuple(one.name for one in offer.reservations if one.serves(choice))
-        limits = (id(choice.minutes), id(choice.gpus), id(choice.cpus), id(choice.memory))
+        time = choice.minutes.value if choice.minutes else None
+        limits = (time, choice.cpus.value, choice.memory.value, tuple(choice.offered().items()))
         for number, shape in enumerate(choice.shapes):
             key = (choice.partition, choice.qos, reserved, number, *limits)
             alike.setdefault(key, (choice, shape, []))[2].append(choice.account)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from bs4 import BeautifulSoup
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -260,6 +261,26 @@ def test_what_is_left_of_an_earlier_request_is_granted(sent):
 
 def page(offer, sent=None, problem=None, **asked):
     return form.render(TEMPLATES, offer, RULES, form.Before(asked, sent or {}, problem))
+
+
+def sent_as_it_is(html):
+    """What a browser without scripts sends when somebody presses Start at once."""
+    soup = BeautifulSoup(html, "html.parser")
+    values = {one["name"]: [one["value"]] for one in soup.select("input[name]")}
+    for one in soup.select("select[name]"):
+        chosen = one.select_one("option[selected]") or one.select_one("option")
+        values[one["name"]] = [chosen["value"]]
+    return values
+
+
+@pytest.mark.parametrize("offer", [ALICE, CAROL])
+def test_the_form_as_it_comes_is_a_valid_request(offer):
+    assert form.check(form.read(sent_as_it_is(page(offer))), offer, RULES) == granted(offer)
+
+
+def test_the_form_as_the_last_start_left_it_is_a_valid_request():
+    asked = {"partition": "debug", "gpu": "pascal:1", "cpus": 3, "reservation": "class"}
+    assert form.read(sent_as_it_is(page(ALICE, **asked))).model_dump(include=asked.keys()) == asked
 
 
 def script(html):

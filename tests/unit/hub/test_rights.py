@@ -7,8 +7,8 @@ import pytest
 from benchtop_hub import rights
 
 PARTITIONS = """\
-PartitionName=debug AllowGroups=ALL AllowAccounts=tier3,default AllowQos=normal,interactive QoS=part State=UP \
-MaxTime=00:30:00
+PartitionName=debug AllowGroups=ALL AllowAccounts=tier3,default AllowQos=normal,interactive QoS=part \
+State=UP MaxTime=00:30:00
 PartitionName=harvester AllowAccounts=default,tier3 AllowQos=normal QoS=N/A MaxTime=1-00:00:00 State=UP \
 MaxCPUsPerNode=6
 PartitionName=usatlas AllowAccounts=tier3 AllowQos=usatlas,interactive QoS=N/A MaxTime=12:00:00 State=UP
