@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import footprint
+import form
 import hub_kill
 import logins
 import pool
@@ -61,6 +62,8 @@ def measurements(settings: Settings, rounds: int) -> Iterator[Figure]:
     yield from footprint.measure(settings)
     for cluster in settings.clusters:
         yield from starts.measure(settings, cluster, rounds)
+    if "hpc" in settings.clusters:
+        yield from form.measure(settings, rounds)
     in_a_session: tuple[Callable[[Settings, Hub], list[Figure]], ...] = (round_trip.measure, hub_kill.measure)
     with session(settings, settings.clusters[0]) as own:
         for measure in in_a_session:

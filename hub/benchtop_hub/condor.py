@@ -11,7 +11,7 @@ from batchspawner import CondorSpawner
 from traitlets import Integer, Unicode, default
 
 from benchtop_hub import commands, form, jobs, pool
-from benchtop_hub.cluster import Cluster
+from benchtop_hub.cluster import FREE_AGE, REMEMBER, Cluster
 from benchtop_hub.session import BatchSession, shared
 
 # The session's environment, secrets included, travels in this file: 0600 here, in the access point's spool
@@ -112,24 +112,18 @@ class CondorCluster(Cluster):
 
     async def places(self, person: str) -> list[pool.Place]:
         """What the pool offers. Raises as `run` does."""
-        shown = await self.run(
-            person,
-            "condor_status",
-            "-constraint",
-            "PartitionableSlot",
-            "-json",
-            "-attributes",
-            pool.ATTRIBUTES,
-        )
-        return pool.places(shown)
+        return await self._places(person, FREE_AGE)
 
     async def is_node(self, name: str, person: str) -> bool:
         """By condor_status, whose last answer holds while the central manager is away."""
+        return name in {place.node for place in await self._places(person, REMEMBER)}
+
+    async def _places(self, person: str, max_age: float) -> list[pool.Place]:
         shown = await self._ask(
-            "nodes", person, "condor_status", "-constraint", "PartitionableSlot", "-json",
-            "-attributes", pool.ATTRIBUTES,
+            "places", person, "condor_status", "-constraint", "PartitionableSlot", "-json",
+            "-attributes", pool.ATTRIBUTES, max_age=max_age,
         )  # fmt: skip
-        return name in {place.node for place in pool.places(shown)}
+        return pool.places(shown)
 
 
 def _job(ad: Mapping[str, Any]) -> jobs.Job:
@@ -191,10 +185,14 @@ class CondorSession(BatchSession[pool.Request, pool.Granted, CondorCluster], Con
         """Against what the pool has."""
         return pool.check(request, await self.cluster.places(self.user.name), self._rules())
 
-    async def draw(self, sent: Mapping[str, str], problem: form.Problem | None) -> str:
+    async def draw(self, before: form.Before) -> str:
         """The form with what the pool has, and what of it is free."""
         places = await self.cluster.places(self.user.name)
-        return pool.render(Path(self.templates), places, self._rules(), sent, problem)
+        return pool.render(Path(self.templates), places, self._rules(), before)
+
+    async def expected(self, granted: pool.Granted) -> str:
+        """By what is free now."""
+        return pool.expected(granted, await self.cluster.places(self.user.name))
 
     def _rules(self) -> pool.Rules:
         usual = pool.Granted(

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from jinja2 import Environment, FileSystemLoader
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from benchtop_hub import form
@@ -24,8 +23,7 @@ FIELDS = {
 }
 JUPYTER, STANDARD = "jupyter", "standard"
 POOLS = {JUPYTER: "the Jupyter slots", STANDARD: "the Standard pool"}
-ATTRIBUTES = "Machine,IsJupyterSlot,Cpus,Memory,TotalSlotCpus,TotalSlotMemory,TotalSlotDisk"
-_UNITS = {"cpus": "", "memory": " MB", "disk": " MB", "runtime": " minutes"}
+ATTRIBUTES = "Machine,IsJupyterSlot,Cpus,Memory,Disk,TotalSlotCpus,TotalSlotMemory,TotalSlotDisk"
 
 
 @dataclass(frozen=True)
@@ -39,6 +37,7 @@ class Place:
     disk: int
     free_cpus: int
     free_memory: int
+    free_disk: int
 
 
 @dataclass(frozen=True)
@@ -80,11 +79,7 @@ class Request(BaseModel):
     @field_validator("cpus", "memory", "disk", "runtime", mode="before")
     @classmethod
     def _a_form_sends_text(cls, value: object) -> object:
-        if isinstance(value, str):
-            return value.strip() or None
-        if isinstance(value, (bool, float)):
-            raise ValueError("a whole number")  # noqa: TRY004  pydantic wants this one
-        return value
+        return form.whole(value)
 
 
 def places(shown: str) -> list[Place]:
@@ -98,6 +93,7 @@ def places(shown: str) -> list[Place]:
             disk=int(slot["TotalSlotDisk"]) // 1024,
             free_cpus=int(slot["Cpus"]),
             free_memory=int(slot["Memory"]),
+            free_disk=int(slot["Disk"]) // 1024,
         )
         for slot in json.loads(shown or "[]")
     ]
@@ -132,7 +128,7 @@ def check(request: Request, offered: Sequence[Place], rules: Rules) -> Granted:
         most = max(getattr(place, field) for place in fits)
         fits = [place for place in fits if getattr(place, field) >= value]
         if not fits:
-            unit = _UNITS[field]
+            unit = form.UNITS[field]
             sentence = (
                 f"{FIELDS[field]}: {value}{unit} is more than any place of {name} has ({most}{unit}). "
                 f"Choose less, or ask {rules.support}."
@@ -147,14 +143,33 @@ def check(request: Request, offered: Sequence[Place], rules: Rules) -> Granted:
     return wanted
 
 
-def render(
-    templates: Path,
-    offered: Sequence[Place],
-    rules: Rules,
-    sent: Mapping[str, str],
-    problem: form.Problem | None,
-) -> str:
-    """The form's fields as HTML, filled with what was sent before, if anything was."""
+def expected(granted: Granted, offered: Sequence[Place]) -> str:
+    """When such a session would start, as far as the pool knows: HTCondor plans nothing ahead."""
+    fits = any(
+        place.free_cpus >= granted.cpus
+        and place.free_memory >= granted.memory
+        and place.free_disk >= granted.disk
+        for place in offered
+        if place.pool == granted.pool
+    )
+    if fits:
+        return "It would start at once."
+    return f"It would wait: no place of {POOLS[granted.pool]} has that much free."
+
+
+def _filled(
+    asked: Mapping[str, Any], offered: Sequence[Place], rules: Rules, pools: Sequence[str]
+) -> Granted:
+    """What the form starts with: the last request as far as the pool still has it, else the usual."""
+    here = asked if asked.get("pool", JUPYTER) in pools else {**asked, "pool": next(iter(pools), JUPYTER)}
+    try:
+        return form.still_granted(here, lambda some: check(read(some), offered, rules))[1]
+    except form.Refused:  # nothing is there at the moment: who presses Start is told so
+        return rules.usual
+
+
+def render(templates: Path, offered: Sequence[Place], rules: Rules, before: form.Before) -> str:
+    """The form's fields as HTML."""
     offers = {}
     for kind, name in POOLS.items():
         of_kind = [place for place in offered if place.pool == kind]
@@ -163,12 +178,33 @@ def render(
             total = sum(place.cpus for place in of_kind)
             offers[kind] = {"name": name, "free": free, "total": total}
     most = {
-        field: max((getattr(place, field) for place in offered), default=0)
+        field: max((getattr(place, field) for place in offered), default=None)
         for field in ("cpus", "memory", "disk")
     }
     most["runtime"] = rules.longest
-    values = {name: str(getattr(rules.usual, name)) for name in FIELDS} | dict(sent)
-    environment = Environment(loader=FileSystemLoader(templates), autoescape=True)
-    return environment.get_template("pool-form.html").render(
-        offers=offers, most=most, values=values, problem=problem, fields=FIELDS
+    usual = _filled(before.asked, offered, rules, list(offers))
+    values = {name: str(getattr(usual, name)) for name in FIELDS} | dict(before.sent)
+    by_place = [
+        {
+            "fits": {"pool": list(POOLS).index(place.pool)},
+            "most": {
+                "cpus": place.cpus,
+                "memory": place.memory,
+                "disk": place.disk,
+                "runtime": rules.longest,
+            },
+        }
+        for place in offered
+    ]
+    return (
+        form.pages(templates)
+        .get_template("pool-form.html")
+        .render(
+            pools=offers,
+            most=most,
+            values=values,
+            problem=before.problem,
+            fields=FIELDS,
+            offers=form.script_data({"lists": [[kind] for kind in POOLS], "offers": by_place}),
+        )
     )

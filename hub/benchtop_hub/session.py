@@ -8,6 +8,7 @@ from functools import cache
 from html import escape
 from logging import Logger
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import aiohttp
@@ -20,10 +21,11 @@ from jupyterhub.utils import url_path_join
 from pydantic import BaseModel
 from sqlalchemy import inspect
 from sqlalchemy.exc import SQLAlchemyError
+from tornado.web import RequestHandler
 from traitlets import Any as AnyTrait
 from traitlets import Unicode, default
 
-from benchtop_hub import commands, form, jobs, reports
+from benchtop_hub import commands, estimate, form, jobs, reports
 from benchtop_hub.cluster import Cluster
 from benchtop_hub.identity import ForPerson, request_id
 from benchtop_hub.minter import Refused, Unavailable
@@ -37,7 +39,9 @@ apihandlers.default_handlers[:] = [
     entry for entry in apihandlers.default_handlers if entry[1] is not batchspawner.api.BatchSpawnerAPIHandler
 ]
 apihandlers.default_handlers.extend(
-    entry for entry in reports.default_handlers if entry not in apihandlers.default_handlers
+    entry
+    for entry in (*reports.default_handlers, *estimate.default_handlers)
+    if entry not in apihandlers.default_handlers
 )
 
 STARTING_AGE = 1.0  # seconds: how old an answer of the queue may be while a session starts or stops
@@ -46,6 +50,7 @@ ANSWER_PATIENCE = 120.0  # seconds from the job's report until JupyterLab must a
 LEAD = 10  # seconds before upstream's time-out, whose message says nothing of the queue
 END_PATIENCE = 20.0  # seconds until a job that was cancelled should be gone, whatever it still had to save
 STOP_PATIENCE = 30.0  # seconds until stopping goes on in the background; a job has 10 to save its work
+RELOADED = 1.0  # seconds: how old an answer about rights may be for somebody who reloads the form
 TROUBLES = (commands.Failed, Unavailable, Refused)
 
 RequestT = TypeVar("RequestT", bound=BaseModel)  # what somebody asks for
@@ -53,6 +58,12 @@ GrantedT = TypeVar(
     "GrantedT", bound="DataclassInstance"
 )  # a request that was checked, with nothing left open
 ClusterT = TypeVar("ClusterT", bound=Cluster)
+
+
+def reloaded(handler: RequestHandler | None) -> bool:
+    """Did somebody press "reload" in their browser?"""
+    said = handler.request.headers.get("Cache-Control", "") if handler else ""
+    return said in {"no-cache", "max-age=0"}
 
 
 @cache
@@ -97,8 +108,12 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
         """The request, if this person may have it. Raises form.Refused, or one of TROUBLES."""
         raise NotImplementedError
 
-    async def draw(self, sent: Mapping[str, str], problem: form.Problem | None) -> str:
-        """The form's fields as HTML, filled with what was sent. Raises one of TROUBLES."""
+    async def draw(self, before: form.Before) -> str:
+        """The form's fields as HTML. Raises one of TROUBLES."""
+        raise NotImplementedError
+
+    async def expected(self, granted: GrantedT) -> str:
+        """When such a session would start, as a sentence; starts nothing. Raises one of TROUBLES."""
         raise NotImplementedError
 
     def place(self, granted: GrantedT) -> str:
@@ -141,8 +156,10 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
     _submitted_at = float("-inf")
     _interrupted = False
     _refused: tuple[dict[str, str], form.Problem] | None = None
+    _asked: Mapping[str, Any] = MappingProxyType({})  # what the last start asked for that was accepted
     _submission: "asyncio.Task[None] | None" = None
     _reported: "asyncio.Future[int] | None" = None
+    _estimating = False
     _stage: tuple[int, str] = (5, "Asking the scheduler for a job.")
 
     @default("cluster")
@@ -168,7 +185,7 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
         sent, problem = self._refused or ({}, None)
         self._refused = None
         try:
-            return await self.draw(sent, problem)
+            return await self.draw(form.Before(self._asked, sent, problem))
         except TROUBLES as trouble:
             return form.unavailable(self._trouble("form", trouble))
 
@@ -179,13 +196,16 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
             request = self.read(sent)
             await self._checked(request)
         except form.Refused as refused:
-            self._refused = {n: str(v[0]) for n, v in sent.items() if v and n in self.fields}, refused.problem
+            shown = {
+                name: form.shown(value[0]) for name, value in sent.items() if value and name in self.fields
+            }
+            self._refused = shown, refused.problem
             raise self._refusal(refused.problem) from None
         return request.model_dump()
 
     async def options_from_query(self, query_data: Mapping[str, list[str]]) -> dict[str, Any]:
         """A link fills the form in; it starts nothing: upstream starts a session for whoever follows it."""
-        sent = {name: str(value[0]) for name, value in query_data.items() if name in self.fields}
+        sent = {name: form.shown(value[0]) for name, value in query_data.items() if name in self.fields}
         self._refused = sent, form.Problem("", "", "", "")
         raise ForPerson(
             400, "a link does not start a session", "Look at what the link filled in, then press Start."
@@ -196,6 +216,20 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
             return await self.check(request)
         except TROUBLES as trouble:
             raise ForPerson(503, "rights unknown", self._trouble("rights", trouble)) from None
+
+    async def estimate(self, sent: Mapping[str, object]) -> str:
+        """When a session of this form would start (estimate.py). Raises form.Refused or ForPerson."""
+        if self._estimating:
+            raise ForPerson(429, "estimate asked for twice", "One question at a time, please.")
+        self._estimating = True
+        try:
+            return await self.expected(await self._checked(self.read(sent)))
+        except TROUBLES as trouble:
+            if isinstance(trouble, commands.Failed) and not self._silent(trouble):
+                return f"{self.scheduler} would not accept it: {self.plain(str(trouble))}"
+            raise ForPerson(503, "start unknown", self._trouble("estimate", trouble)) from None
+        finally:
+            self._estimating = False
 
     def _refusal(self, problem: form.Problem) -> ForPerson:
         self.log.warning(
@@ -230,8 +264,10 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
     async def start(self) -> str:
         """Submit the job and return the session's address as soon as it answers."""
         try:
-            granted = await self._checked(self.read(self.user_options))
+            request = self.read(self.user_options)
+            granted = await self._checked(request)
         except form.Refused as refused:
+            self._forget()
             raise self._refusal(refused.problem) from None
         self.port = 0  # the session finds one and reports it
         self.node = self.last_words = ""
@@ -240,6 +276,7 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
         # A task of its own, which a cancelled start does not cancel: nobody would know of the job.
         self._submission = asyncio.create_task(self._submit(granted))
         await asyncio.shield(self._submission)
+        self._asked = request.model_dump(exclude_defaults=True)
         port = await self._until_reported(granted)
         url = f"http://{self.node}:{port}"
         await self._until_answering(url_path_join(url, self.server.base_url, "api"))
@@ -260,12 +297,13 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
         try:
             number = await self.send(granted, env)
         except commands.Failed as failed:
-            if any(words in str(failed) for words in (commands.NO_ANSWER, *self.silence)):
+            if self._silent(failed):
                 raise self._sorry(self._trouble("submit", failed), "silence") from None
             self.log.warning(
                 "spawn refused user=%s cell=%s by=%s: %s",
                 self.user.name, self.cell, self.scheduler.lower(), failed,
             )  # fmt: skip
+            self._forget()
             sentence = f"{self.scheduler} does not accept the session: {self.plain(str(failed))}"
             raise self._sorry(sentence, "submit") from None
         except (Refused, Unavailable) as trouble:
@@ -280,6 +318,14 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
         self.log.info(
             "session submitted user=%s cell=%s job=%s %s", self.user.name, self.cell, self.job_id, what
         )
+
+    def _silent(self, failed: commands.Failed) -> bool:
+        return any(words in str(failed) for words in (commands.NO_ANSWER, *self.silence))
+
+    def _forget(self) -> None:
+        # JupyterHub keeps what the API sent before anybody has looked at it, for a start that says nothing.
+        self.user_options = dict(self._asked)
+        self.orm_spawner.user_options = dict(self._asked)
 
     def _save(self) -> None:
         # A hub that is restarted now finds the job in its database and ends it. Upstream saves only
@@ -460,6 +506,8 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
     def get_state(self) -> dict[str, Any]:
         """What another hub process has to know."""
         state: dict[str, Any] = super().get_state()
+        if self._asked:
+            state["asked"] = dict(self._asked)
         if self._address:
             state["address"] = self._address
         return state
@@ -467,6 +515,7 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
     def load_state(self, state: dict[str, Any]) -> None:
         """Know the job again. One that was being started is nobody's: its start went with that process."""
         super().load_state(state)
+        self._asked = state.get("asked", {})
         self._address = state.get("address", "")
         self._interrupted = bool(self.job_id and not self._address)
 

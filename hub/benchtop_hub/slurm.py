@@ -1,16 +1,20 @@
 """A session is a Slurm job."""
 
-from collections.abc import Mapping
+import asyncio
+import re
+from collections.abc import Mapping, Set
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar
 
 from batchspawner import SlurmSpawner
-from traitlets import Integer, List, Unicode
+from traitlets import Float, Integer, List, Unicode
 
 from benchtop_hub import commands, form, jobs, rights, waiting
-from benchtop_hub.cluster import Cluster
-from benchtop_hub.session import BatchSession
+from benchtop_hub.cluster import FREE_AGE, REMEMBER, Cluster
+from benchtop_hub.minter import Minter
+from benchtop_hub.session import RELOADED, BatchSession, reloaded
 
 SCRIPT = """\
 #!/bin/bash
@@ -19,11 +23,17 @@ SCRIPT = """\
 unset SLURM_JWT
 exec {python} -I -m benchtop_lab.session
 """
+_SINFO = ("sinfo", "--all", "--noheader", "--Node", f"--Format={rights.NODES}")
 _SACCTMGR = ("sacctmgr", "--noheader", "--parsable2", "--readonly", "show")
 
 
 class SlurmCluster(Cluster):
     """Slurm, for the people of one hub."""
+
+    def __init__(self, minter: Minter) -> None:
+        super().__init__(minter)
+        # what was worked out of the same answers before: with hundreds of accounts it takes a while
+        self._choices: dict[str, tuple[object, list[rights.Choice]]] = {}
 
     def showing(self, person: str, token: str) -> dict[str, str]:
         """As slurm.schedmd.com/jwt.html has it."""
@@ -49,25 +59,38 @@ class SlurmCluster(Cluster):
             raise
         return True
 
-    async def choices(self, person: str) -> list[rights.Choice]:
-        """What this person may use. Raises as `run` does."""
-        shown = await self._ask("partitions", person, "scontrol", "--oneliner", "--all", "show", "partition")
-        qos = await self._ask("qos", person, *_SACCTMGR, "qos", f"format={rights.QOS}")
-        assoc = await self._ask(
-            f"assoc {person}", person, *_SACCTMGR, "assoc", "where", f"user={person}",
-            f"format={rights.ASSOCIATIONS}",
-        )  # fmt: skip
-        parts = rights.partitions(shown, await self._nodes(person))
-        return rights.choices(parts, rights.qualities(qos), rights.associations(assoc))
+    async def offer(self, person: str, groups: Set[str], *, max_age: float) -> form.Offer:
+        """What this person may use, by answers that are at most `max_age` seconds old, and what is free.
+
+        groups: the person's. Raises as `run` does.
+        """
+        await self.minter.token(person)  # else each of the commands would wait for it
+
+        async def ask(what: str, *command: str, age: float = max_age) -> str:
+            return await self._ask(what, person, *command, max_age=min(age, max_age))
+
+        associations = (*_SACCTMGR, "assoc", f"format={rights.ASSOCIATIONS}", "woplimits", "where")
+        shown = await asyncio.gather(
+            ask("partitions", "scontrol", "--oneliner", "--all", "show", "partition"),
+            ask("nodes", *_SINFO, age=FREE_AGE),
+            ask("qos", *_SACCTMGR, "qos", f"format={rights.QOS}"),
+            ask("accounts", *associations, "user="),
+            ask(f"assoc {person}", *associations, f"user={person}"),
+            ask("reservations", "scontrol", "--oneliner", "show", "reservation"),
+        )
+        nodes = rights.nodes(shown[1])
+        key = (shown[0], *shown[2:5], frozenset(groups), frozenset((n.partition, n.name) for n in nodes))
+        if self._choices.get(person, (None,))[0] != key:
+            parts = rights.partitions(shown[0], nodes)
+            own = rights.associations(shown[3], shown[4])
+            self._choices[person] = key, rights.choices(parts, rights.qualities(shown[2]), own, groups)
+        now = datetime.now(UTC).replace(tzinfo=None)
+        reserved = rights.reservations(shown[5], person, groups, now)
+        return form.Offer(self._choices[person][1], reserved, nodes)
 
     async def is_node(self, name: str, person: str) -> bool:
         """By sinfo."""
-        return name in rights.node_names(await self._nodes(person))
-
-    async def _nodes(self, person: str) -> str:
-        return await self._ask(
-            "nodes", person, "sinfo", "--all", "--noheader", "--Node", f"--format={rights.NODES}"
-        )
+        return any(node.name == name for node in rights.nodes(await self._ask("nodes", person, *_SINFO)))
 
 
 class SlurmSession(BatchSession[form.Request, form.Granted, SlurmCluster], SlurmSpawner):
@@ -86,8 +109,11 @@ class SlurmSession(BatchSession[form.Request, form.Granted, SlurmCluster], Slurm
     preferred_partitions = List(
         Unicode(), help="The form starts with the first of these that the person may use."
     ).tag(config=True)
-    cores = Integer(1, help="CPUs of a session.").tag(config=True)
-    memory = Unicode("1G", help="Memory of a session, as sbatch --mem takes it.").tag(config=True)
+    usual_cpus = Integer(1, help="CPUs of a session whose owner does not say.").tag(config=True)
+    usual_memory = Integer(1024, help="Its memory, in MB.").tag(config=True)
+    rights_age = Float(
+        REMEMBER, help="Seconds after which a change in accounting is in the form at the latest."
+    ).tag(config=True)
 
     def read(self, sent: Mapping[str, object]) -> form.Request:
         """By form.read."""
@@ -95,14 +121,31 @@ class SlurmSession(BatchSession[form.Request, form.Granted, SlurmCluster], Slurm
 
     async def check(self, request: form.Request) -> form.Granted:
         """Against what Slurm grants this person now."""
-        return form.check(request, await self._choices(), support=self.support)
+        return form.check(request, await self._offer(self.rights_age), self._rules())
 
-    async def draw(self, sent: Mapping[str, str], problem: form.Problem | None) -> str:
+    async def draw(self, before: form.Before) -> str:
         """The form with what this person may use."""
-        return form.render(Path(self.templates), await self._choices(), sent, problem, support=self.support)
+        # whoever reloads the page has perhaps just been told of a change
+        offer = await self._offer(RELOADED if reloaded(self.handler) else self.rights_age)
+        return form.render(Path(self.templates), offer, self._rules(), before)
 
-    async def _choices(self) -> list[rights.Choice]:
-        return form.prefer(await self.cluster.choices(self.user.name), self.preferred_partitions)
+    async def expected(self, granted: form.Granted) -> str:
+        """By sbatch, which works it out for this very job and submits nothing."""
+        test = [*self.submit_command(granted), "--test-only"]
+        script = SCRIPT.format(python=self.lab_python)
+        said = await self.cluster.run(self.user.name, *test, stdin=script, env={}, errors=True)
+        found = re.search(r"to start at (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)", said)
+        if not found:
+            return "Slurm does not know when it would start."
+        return form.start_at(datetime.fromisoformat(found[1]).replace(tzinfo=UTC), datetime.now(UTC))
+
+    async def _offer(self, max_age: float) -> form.Offer:
+        groups = {group.name for group in self.user.groups}
+        offer = await self.cluster.offer(self.user.name, groups, max_age=max_age)
+        return replace(offer, choices=form.prefer(offer.choices, self.preferred_partitions))
+
+    def _rules(self) -> form.Rules:
+        return form.Rules(self.usual_cpus, self.usual_memory, self.support)
 
     def place(self, granted: form.Granted) -> str:
         """Its partition."""
@@ -134,9 +177,10 @@ class SlurmSession(BatchSession[form.Request, form.Granted, SlurmCluster], Slurm
             f"--account={granted.account}",
             f"--qos={granted.qos}",
             f"--time={granted.runtime}",
-            f"--cpus-per-task={self.cores}",
-            f"--mem={self.memory}",
+            f"--cpus-per-task={granted.cpus}",
+            f"--mem={granted.memory}M",
             *([f"--gres={granted.gres}"] if granted.gres else []),
+            *([f"--reservation={granted.reservation}"] if granted.reservation else []),
         ]
 
     async def send(self, granted: form.Granted, env: Mapping[str, str]) -> str:

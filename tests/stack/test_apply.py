@@ -75,11 +75,11 @@ def test_without_a_change_it_says_so(checkout: Checkout):
             "SCHEDD_INTERVAL = soon",
             r"30-jobs\.conf:\d+: SCHEDD_INTERVAL must be a number",
         ),
-        ("hub/clusters/hpc.py", "c.SlurmSession.cores = (", r"hub/clusters/hpc\.py:\d+: .*never closed"),
+        ("hub/clusters/hpc.py", "c.SlurmSession.usual_cpus = (", r"hub/clusters/hpc\.py:\d+: .*never closed"),
         (
             "hub/clusters/hpc.py",
-            "c.SlurmSession.coers = 2",
-            r"hub/clusters/hpc\.py:\d+: SlurmSession has no option coers",
+            "c.SlurmSession.usual_cups = 2",
+            r"hub/clusters/hpc\.py:\d+: SlurmSession has no option usual_cups",
         ),
         (
             "hub/clusters/htc.py",

@@ -21,7 +21,7 @@ SECRET = "token of the 'session'"
 GRANTED = pool.Granted("jupyter", 2, 1024, 512, 60)
 SHOWN = json.dumps(
     [
-        {"Machine": "ep-1", "IsJupyterSlot": True, "Cpus": 6, "Memory": 2048}
+        {"Machine": "ep-1", "IsJupyterSlot": True, "Cpus": 6, "Memory": 2048, "Disk": 4096 * 1024}
         | {"TotalSlotCpus": 6, "TotalSlotMemory": 2048, "TotalSlotDisk": 4096 * 1024}
     ]
 )
@@ -96,7 +96,8 @@ def cluster():
 def session(cluster, monkeypatch):
     monkeypatch.setattr(session_module, "STARTING_AGE", 0.01)
     return Session(
-        user=SimpleNamespace(name="alice"), cluster=cluster, cell="htc-1", user_options={},
+        user=SimpleNamespace(name="alice"), orm_spawner=SimpleNamespace(server=None, name=""),
+        cluster=cluster, cell="htc-1", user_options={},
         log=logging.getLogger("test"),
     )  # fmt: skip
 

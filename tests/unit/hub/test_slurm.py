@@ -4,6 +4,7 @@
 import asyncio
 import logging
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -13,12 +14,16 @@ from jupyterhub.spawner import SpawnException
 from benchtop_hub import commands, form, jobs, slurm
 from benchtop_hub import session as session_module
 from benchtop_hub.minter import Unavailable
-from benchtop_hub.rights import Choice, Limit
+from benchtop_hub.rights import Choice, Limit, Shape
 
-CHOICE = Choice("debug", "default", "normal", Limit(30, "partition:debug/MaxTime"), {"pascal": Limit(1, "x")})
-GRANTED = form.Granted("debug", "default", "normal", "pascal", 1, 30)
+CHOICE = Choice(
+    "debug", "default", "normal", Limit(30, "partition:debug/MaxTime"), {"pascal": Limit(1, "x")},
+    Limit(8, "x"), Limit(4096, "x"), (Shape(8, 4096, {"any": 2, "pascal": 2}),),
+)  # fmt: skip
+GRANTED = form.Granted("debug", "default", "normal", "class", "pascal", 1, 2, 2048, 30)
 RUNNING = jobs.Job("RUNNING", "gpu-1", "")
 SECRET = "token-of-the-session"
+TEMPLATES = Path(__file__).parents[3] / "hub/templates"
 
 
 class Cluster:
@@ -34,15 +39,24 @@ class Cluster:
         self.cancels_fail = 0
         self.oldest = 0.0
         self.queue = self
+        self.rights_age = 0.0
+        self.estimate = "sbatch: Job 43 to start at 2020-01-01T12:00:00 using 1 processors on nodes gpu-1\n"
 
-    async def choices(self, person):
-        return [CHOICE]
+    async def offer(self, person, groups, *, max_age):
+        self.rights_age = max_age
+        return form.Offer([CHOICE])
 
     async def is_node(self, name, person):
         return name == "gpu-1"
 
-    async def run(self, person, *command, stdin="", env=None):
+    async def run(self, person, *command, stdin="", env=None, errors=False):
         self.ran.append(command)
+        if "--test-only" in command:
+            if self.refuse:
+                raise self.refuse
+            assert errors, "sbatch says it on stderr"
+            await asyncio.sleep(0)
+            return self.estimate
         if command[0] == "sbatch":
             self.sent, self.env = stdin, dict(env)
             if self.refuse:
@@ -99,7 +113,8 @@ def cluster():
 def session(cluster, monkeypatch):
     monkeypatch.setattr(session_module, "STARTING_AGE", 0.01)
     return Session(
-        user=SimpleNamespace(name="alice"), cluster=cluster, cell="hpc-1", user_options={},
+        user=SimpleNamespace(name="alice", groups=[]), orm_spawner=SimpleNamespace(server=None, name=""),
+        cluster=cluster, cell="hpc-1", user_options={},
         log=logging.getLogger("test"),
     )  # fmt: skip
 
@@ -163,6 +178,7 @@ def test_a_job_says_whose_it_is_and_is_never_requeued(session):
     assert "--no-requeue" in command
     assert "--chdir=/home/alice" in command
     assert "--gres=gpu:pascal:1" in command
+    assert {"--cpus-per-task=2", "--mem=2048M", "--reservation=class"} <= set(command)
 
 
 def test_what_the_api_asks_for_is_checked_like_a_form(session):
@@ -320,3 +336,98 @@ def test_a_port_is_taken_once_and_only_while_it_is_waited_for(session):
         return [*answers, session.report_port(45678)]
 
     assert asyncio.run(waiting()) == [True, True, False, False]
+
+
+# ---- what the next form starts with ---------------------------------------------------------------
+
+
+def test_what_was_asked_for_is_remembered_over_the_end_and_a_restart(session):
+    session.user_options = {"partition": "debug", "runtime": 20}
+    start(session, reported)
+    session.clear_state()
+    assert session.get_state() == {"asked": {"partition": "debug", "runtime": 20}}
+    session.load_state({"asked": {"cpus": 2}})
+    assert session._asked == {"cpus": 2}
+
+
+@pytest.mark.parametrize("refused_by_slurm", [False, True])
+def test_a_refused_request_of_the_api_is_not_what_the_next_start_asks_for(session, cluster, refused_by_slurm):
+    session._asked = {"partition": "debug"}
+    # JupyterHub has stored it by now
+    session.user_options = session.orm_spawner.user_options = {"partition": "debug", "runtime": 31}
+    if refused_by_slurm:
+        session.user_options = session.orm_spawner.user_options = {"runtime": 30}
+        cluster.refuse = commands.Failed("sbatch: error: Requested node configuration is not available")
+    with pytest.raises(Exception, match=r"MaxTime|not available"):
+        start(session)
+    assert session.user_options == session.orm_spawner.user_options == {"partition": "debug"}
+    assert session._asked == {"partition": "debug"}
+
+
+# ---- the form ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("header", "age"), [("", 60.0), ("max-age=0", 1.0), ("no-cache", 1.0), ("no-store", 60.0)]
+)
+def test_who_reloads_the_form_gets_a_new_answer(session, cluster, header, age):
+    session.templates = str(TEMPLATES)
+    session.handler = SimpleNamespace(request=SimpleNamespace(headers={"Cache-Control": header}))
+    assert "debug" in asyncio.run(session._form())
+    assert cluster.rights_age == age
+
+
+def test_a_refused_form_is_shown_again_without_what_nobody_can_read(session):
+    session.templates = str(TEMPLATES)
+
+    async def post():
+        with pytest.raises(Exception, match="refused"):
+            await session.options_from_form({"partition": ["x" * 1_000_000 + "\n"], "_xsrf": ["y"]})
+        return await session._form()
+
+    html = asyncio.run(post())
+    assert "is not one of the names to choose from" in html
+    assert len(html) < 20_000
+
+
+def test_an_expected_start_is_asked_for_and_nothing_is_submitted(session, cluster):
+    sentence = asyncio.run(session.estimate({"partition": "debug", "gpu": "pascal:1"}))
+    assert sentence == "It would start at once."
+    ((*command,),) = cluster.ran
+    assert command[0] == "sbatch"
+    assert command[-1] == "--test-only"
+    assert "--gres=gpu:pascal:1" in command
+    assert not session.job_id
+
+
+def test_an_expected_start_is_checked_like_a_start(session, cluster):
+    with pytest.raises(form.Refused):
+        asyncio.run(session.estimate({"partition": "debug", "runtime": 31}))
+    assert cluster.ran == []
+
+
+def test_what_slurm_would_not_accept_is_told_before_anybody_presses_start(session, cluster):
+    cluster.refuse = commands.Failed("allocation failure: Requested node configuration is not available")
+    assert "Slurm would not accept it" in asyncio.run(session.estimate({}))
+
+
+def test_a_scheduler_that_is_away_is_told_as_such(session, cluster):
+    cluster.refuse = commands.Failed("sbatch: error: Unable to contact slurm controller (connect failure)")
+    with pytest.raises(Exception, match="start unknown") as caught:
+        asyncio.run(session.estimate({}))
+    assert caught.value.status_code == 503
+
+
+def test_one_expected_start_is_worked_out_at_a_time(session):
+    async def two():
+        return await asyncio.gather(session.estimate({}), session.estimate({}), return_exceptions=True)
+
+    first, second = asyncio.run(two())
+    assert first == "It would start at once."
+    assert second.status_code == 429
+    assert asyncio.run(session.estimate({})) == first
+
+
+def test_an_answer_that_says_no_time_is_no_error(session, cluster):
+    cluster.estimate = "sbatch: something else\n"
+    assert asyncio.run(session.estimate({})) == "Slurm does not know when it would start."
