@@ -12,7 +12,7 @@ from urllib.parse import quote
 from jupyterhub import apihandlers
 from traitlets.config import get_config
 
-from benchtop_hub import database, health, identity, names
+from benchtop_hub import announcement, database, health, identity, names
 
 c = get_config()
 
@@ -86,6 +86,7 @@ c.Spawner.consecutive_failure_limit = 0  # upstream stops the hub after five ses
 # ---- pages -------------------------------------------------------------------------------------------
 c.JupyterHub.template_paths = [str(HERE / "templates")]
 c.JupyterHub.template_vars = {"facility": FACILITY, "cluster": CLUSTER, "cell": CELL, "support": SUPPORT}
+c.JupyterHub.template_vars["announcement"] = announcement.current  # asked for each page
 
 # ---- watching ------------------------------------------------------------------------------------------
 apihandlers.default_handlers.extend(health.default_handlers)
