@@ -105,7 +105,7 @@ def cell_start(settings: Settings, cell: str) -> None:
 @click.option("--clear", is_flag=True, help="show nothing any more")
 @pass_settings
 def announce(settings: Settings, message: str, clear: bool) -> None:
-    """Show MESSAGE on every page of the facility, JupyterLab included."""
+    """Show MESSAGE on every page of the facility, in place of what was announced before."""
     if clear:
         notices.clear(settings)
     else:

@@ -29,7 +29,7 @@ class Announcement:
 
 
 def plain(text: str, what: str) -> str:
-    """The text on one line. Raises Problem, which begins with `what` is missing, for one that is no notice."""
+    """The text on one line. Raises Problem, which begins with `what`, for a text that is no notice."""
     line = " ".join(text.split())
     if not line or len(line) > LONGEST or not line.isprintable():
         raise Problem(f"{what}, in 1 to {LONGEST} printable characters.")
