@@ -7,10 +7,10 @@ PERSON := $(if $(filter command,$(origin USER)),$(USER))
 UV := uv pip compile --quiet --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help up down clean apply status cell-stop cell-start logs shell people otp trust doctor lint test test-long screenshots bench lock engine-stop
+.PHONY: help up down clean apply status cell-stop cell-start announce announce-clear logs shell people otp trust doctor lint test test-long screenshots bench lock engine-stop
 
 help:  ## list what you can do
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 up:  ## build and start the facility, or bring it back; a second run changes nothing
 	$(BENCHTOP) up
@@ -32,6 +32,12 @@ cell-stop:  ## take CELL= out of service; its people read MESSAGE= until `make c
 
 cell-start:  ## bring CELL= back into service
 	$(BENCHTOP) cell start '$(CELL)'
+
+announce:  ## show MESSAGE= on every page until `make announce-clear`
+	$(BENCHTOP) announce -- "$$MESSAGE"
+
+announce-clear:  ## take the announcement back
+	$(BENCHTOP) announce --clear
 
 logs:  ## follow the log of SERVICE= (or of all)
 	$(BENCHTOP) logs $(SERVICE)

@@ -9,10 +9,10 @@ import os
 from pathlib import Path
 from urllib.parse import quote
 
-from jupyterhub import apihandlers
+from jupyterhub import apihandlers, handlers
 from traitlets.config import get_config
 
-from benchtop_hub import database, health, identity, names
+from benchtop_hub import announcement, database, health, identity, names, servers, sessions
 
 c = get_config()
 
@@ -83,9 +83,17 @@ c.Spawner.http_timeout = 60
 c.Spawner.poll_interval = 5  # seconds; costs nothing: one answer of the queue serves all sessions
 c.Spawner.consecutive_failure_limit = 0  # upstream stops the hub after five sessions that could not start
 
+# More than one at a time: each has a name and an address of its own, /user/NAME/SERVER/
+c.JupyterHub.allow_named_servers = True
+c.JupyterHub.named_server_limit_per_user = 3  # besides the usual one
+handlers.default_handlers[:0] = servers.default_handlers  # before upstream's, in place of which they stand
+
 # ---- pages -------------------------------------------------------------------------------------------
 c.JupyterHub.template_paths = [str(HERE / "templates")]
 c.JupyterHub.template_vars = {"facility": FACILITY, "cluster": CLUSTER, "cell": CELL, "support": SUPPORT}
+c.JupyterHub.template_vars["announcement"] = announcement.current  # asked for each page
+
+handlers.default_handlers[:0] = sessions.default_handlers
 
 # ---- watching ------------------------------------------------------------------------------------------
 apihandlers.default_handlers.extend(health.default_handlers)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from benchtop import accounts, cells, compose, console, doctor, engine, facility, testing
+from benchtop import accounts, cells, compose, console, doctor, engine, facility, notices, testing
 from benchtop import base as base_image
 from benchtop import trust as trusting
 from benchtop.console import Problem
@@ -98,6 +98,18 @@ def cell_start(settings: Settings, cell: str) -> None:
     """Bring CELL back into service, with the servers that it had."""
     facility.require_engine()
     cells.start(settings, cell)
+
+
+@cli.command()
+@click.argument("message", default="")
+@click.option("--clear", is_flag=True, help="show nothing any more")
+@pass_settings
+def announce(settings: Settings, message: str, clear: bool) -> None:
+    """Show MESSAGE on every page of the facility, in place of what was announced before."""
+    if clear:
+        notices.clear(settings)
+    else:
+        notices.announce(settings, message)
 
 
 @cli.command()

@@ -23,6 +23,7 @@ from benchtop import (
     engine,
     images,
     live,
+    notices,
     secrets,
     services,
     topology,
@@ -50,7 +51,7 @@ def up(settings: Settings) -> None:
     apply.settle(settings)
     note_changed_keys(settings, secrets.ensure(settings))
     accounts.prepare(settings, everybody)
-    topology.notices(settings).mkdir(exist_ok=True)
+    notices.prepare(settings)
     images.build(settings)
     running = {one.service for one in compose.containers(settings.project) if one.state == "running"}
     cells.leave_out(settings)
@@ -164,6 +165,9 @@ def status(settings: Settings) -> bool:
     ill = sum(not well for _, well, _ in rows)
     if found:
         _print_cells(settings, stopped)
+    announced = notices.announced(settings)
+    if announced.message:
+        OUT.print(f"  every page says since {announced.since}: {escape(announced.message)}\n")
     if len(found) == 0:
         say("The facility is down: `make up` starts it.")
     elif ill:

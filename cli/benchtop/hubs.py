@@ -18,12 +18,13 @@ _PATIENCE = 120  # seconds: a start or a stop answers within ten, and a busy mac
 
 @dataclass(frozen=True)
 class Hub:
-    """The hub of one person's cell, and that person's usual session there."""
+    """The hub of one person's cell, and one session of theirs there: the usual one, or that of a `name`."""
 
     settings: Settings
     browser: requests.Session
     person: str
     cluster: str = "hpc"
+    name: str = ""
 
     @property
     def base(self) -> str:
@@ -46,15 +47,21 @@ class Hub:
 
     def start(self, **options: object) -> requests.Response:
         """Ask for the session; `options` as the form's fields."""
-        return self.api("POST", f"users/{self.person}/server", options)
+        return self.api("POST", self._server, options)
 
     def stop(self) -> requests.Response:
         """End the session; it may take until `server` says None."""
-        return self.api("DELETE", f"users/{self.person}/server")
+        return self.api("DELETE", self._server)
+
+    def forget(self) -> requests.Response:
+        """End a session that has a name, and delete it."""
+        return self.api("DELETE", self._server, {"remove": True})
 
     def server(self) -> dict[str, object] | None:
         """The session, as the hub knows it."""
-        found: dict[str, object] | None = self.api("GET", f"users/{self.person}").json()["servers"].get("")
+        found: dict[str, object] | None = (
+            self.api("GET", f"users/{self.person}").json()["servers"].get(self.name)
+        )
         return found
 
     def ready(self) -> bool:
@@ -63,19 +70,23 @@ class Hub:
 
     def failure(self) -> str:
         """What the waiting page shows of a start that failed."""
-        said = self.api("GET", f"users/{self.person}/server/progress").text
+        said = self.api("GET", f"{self._server}/progress").text
         events = [json.loads(line[6:]) for line in said.splitlines() if line.startswith("data: ")]
         return " ".join(str(event["message"]) for event in events if event.get("failed"))
 
     def stage(self) -> str:
         """What the waiting page shows now of a start that is under way."""
-        path = f"api/users/{self.person}/server/progress"
+        path = f"api/{self._server}/progress"
         with self._call(f"{self.base}/hub/", "home", path, "GET", None) as said:
             for line in said.iter_lines(decode_unicode=True):
                 event = json.loads(line[6:]) if line.startswith("data: ") else {}
                 if event.get("progress"):  # 0 is JupyterHub's own "Server requested"
                     return str(event["message"])
         return ""
+
+    @property
+    def _server(self) -> str:
+        return f"users/{self.person}/" + (f"servers/{self.name}" if self.name else "server")
 
     def answers(self) -> bool:
         """Does the hub do its job? It looks at its database and its proxy for this."""
@@ -89,7 +100,7 @@ class Hub:
     @property
     def lab(self) -> str:
         """Where the session is."""
-        return f"{self.base}/user/{self.person}/"
+        return f"{self.base}/user/{self.person}/" + (f"{self.name}/" if self.name else "")
 
     def open(self) -> requests.Response:
         """Open JupyterLab: that is where the session's cookies come from."""

@@ -209,7 +209,7 @@ class CondorSession(BatchSession[pool.Request, pool.Granted, CondorCluster], Con
         exports = "\n".join(f"export {name}={shlex.quote(value)}" for name, value in env.items())
         home = Path(self.home.format(username=self.user.name))
         return SCRIPT.format(
-            exports=exports, python=shlex.quote(self.lab_python), log=shlex.quote(str(home / self.log_name))
+            exports=exports, python=shlex.quote(self.lab_python), log=shlex.quote(str(home / self.log_file))
         )
 
     def description(self, granted: pool.Granted, folder: str) -> str:

@@ -176,7 +176,7 @@ class SignedHeaderAuthenticator(Authenticator):
         try:
             return self._model(self.identify(handler))
         except Refused as refused:
-            self._turn_away(handler, refused)
+            self.turn_away(handler, refused)
 
     async def refresh_user(self, user: User, handler: BaseHandler | None = None) -> bool | dict[str, Any]:
         """Is a request that claims to be `user`'s really theirs? Asked before every page.
@@ -216,7 +216,8 @@ class SignedHeaderAuthenticator(Authenticator):
             "groups": sorted(identity.groups),
         }
 
-    def _turn_away(self, handler: BaseHandler, refused: Refused) -> NoReturn:
+    def turn_away(self, handler: BaseHandler, refused: Refused) -> NoReturn:
+        """Log why, and show the person the sentence."""
         self._log(handler, "login refused", refused.reason, refused.claimed)
         # The cookie is not touched: whoever can make a browser ask for this page could log people out.
         raise ForPerson(403, refused.reason, refused.sentence)

@@ -10,6 +10,7 @@ from logging import Logger
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from urllib.parse import urlsplit
 
 import aiohttp
 import batchspawner.api
@@ -23,7 +24,7 @@ from sqlalchemy import inspect
 from sqlalchemy.exc import SQLAlchemyError
 from tornado.web import RequestHandler
 from traitlets import Any as AnyTrait
-from traitlets import Unicode, default
+from traitlets import Unicode, default, validate
 
 from benchtop_hub import commands, estimate, form, jobs, reports
 from benchtop_hub.cluster import Cluster
@@ -152,6 +153,7 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
 
     node = ""
     last_words = ""
+    granted: Mapping[str, object] = {}  # what the running job was asked for
     _address = ""
     _submitted_at = float("-inf")
     _interrupted = False
@@ -257,6 +259,22 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
         env.update(USER=name, LOGNAME=name, HOME=self.home.format(username=name), SHELL="/bin/bash")
         return env
 
+    @validate("oauth_client_id")
+    def _client_of_a_named_server(self, proposal: Mapping[str, Any]) -> str:
+        # upstream's "NAME-SERVER" is also another person's NAME, whose client this one would replace
+        return f"jupyterhub-user-{self.user.name}.{self.name}" if self.name else str(proposal["value"])
+
+    @property
+    def log_file(self) -> str:
+        """In the home: the log of this server, beside those of the person's other servers."""
+        path = Path(self.log_name)
+        return f"{path.stem}-{self.name}{path.suffix}" if self.name else self.log_name
+
+    @property
+    def node_name(self) -> str:
+        """The node that it runs on, as far as that is known; unlike `node`, also to a restarted hub."""
+        return self.node or (urlsplit(self._address).hostname or "")
+
     def job_name(self) -> str:
         """Tells in the queue whose session of which cell a job is."""
         return "-".join(filter(None, ("jh", self.cell, self.user.name, self.name)))
@@ -312,6 +330,7 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
         if not number.isdecimal():
             raise self._sorry(f"{self.scheduler} gave the session no number.", "submit")
         self.job_id = number
+        self.granted = asdict(granted)
         self._save()
         self._stage = (15, f"Job {self.job_id} is in the queue of {self.place(granted)}.")
         what = " ".join(f"{name}={value}" for name, value in asdict(granted).items())
@@ -430,7 +449,7 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
 
     def _sorry(self, sentence: str, reason: str) -> SessionFailed:
         """A start that failed, as the person reads it: a sentence, the session's last words, what to do."""
-        log = f"~/{self.log_name}"
+        log = f"~/{self.log_file}"
         advice = f"Its log is {log}. If it does not tell you more, ask {self.support}."
         html = f"<p>{escape(sentence)}</p>"
         if self.last_words:
@@ -510,6 +529,8 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
             state["asked"] = dict(self._asked)
         if self._address:
             state["address"] = self._address
+        if self.granted:
+            state["granted"] = dict(self.granted)
         return state
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -517,12 +538,14 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
         super().load_state(state)
         self._asked = state.get("asked", {})
         self._address = state.get("address", "")
+        self.granted = state.get("granted", {})
         self._interrupted = bool(self.job_id and not self._address)
 
     def clear_state(self) -> None:
         """Forget the job, the tasks of its start included."""
         super().clear_state()
         self.node = self._address = ""
+        self.granted = {}
         self._interrupted = False
         self._submission = self._reported = None
 

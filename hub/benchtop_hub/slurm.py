@@ -171,7 +171,7 @@ class SlurmSession(BatchSession[form.Request, form.Granted, SlurmCluster], Slurm
             "--propagate=NONE",  # limits of the hub's container are no matter of a job
             f"--job-name={self.job_name()}",
             f"--chdir={home}",
-            f"--output={home}/{self.log_name}",
+            f"--output={home}/{self.log_file}",
             "--open-mode=truncate",
             f"--partition={granted.partition}",
             f"--account={granted.account}",

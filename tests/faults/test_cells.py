@@ -113,3 +113,15 @@ def test_a_cell_in_maintenance_shows_the_admins_words_and_comes_back_with_its_se
     assert (now["ready"], now["started"]) == (True, before["started"])
     work.hub.stop()
     wait_until(lambda: work.hub.server() is None, timeout=END, what="the session to end")
+
+
+def test_an_administrator_still_sees_the_sessions_of_the_other_cells(settings: Settings, hub: Hubs):
+    erin = hub("erin", "hpc")
+    first, *others = topology.every_cell("hpc")[: settings.cells]
+    with stopped(settings, first):
+        page = erin.browser.get(f"{settings.url}/sessions/hpc", timeout=60)
+        shown = BeautifulSoup(page.text, "html.parser").get_text(" ", strip=True)
+        assert f"{first} is not listed: its hub does not answer" in shown
+        assert all(f"{cell}: 0 sessions" in shown for cell in others)
+    page = erin.browser.get(f"{settings.url}/sessions/hpc", timeout=60)
+    assert f"{first}: 0 sessions" in BeautifulSoup(page.text, "html.parser").get_text(" ", strip=True)

@@ -291,3 +291,35 @@ def test_a_job_that_does_not_end_is_insisted_on(session, cluster, monkeypatch):
     asyncio.run(session.stop())
     assert ("condor_rm", "-forcex", "42") in cluster.ran
     assert cluster.job is None
+
+
+def named(session, name):
+    """The same person's server with a name."""
+    return Session(
+        user=session.user, orm_spawner=SimpleNamespace(name=name, server=None), cluster=session.cluster,
+        cell="htc-1", oauth_client_id=f"jupyterhub-user-alice-{name}", user_options={},
+        log=logging.getLogger("test"),
+    )  # fmt: skip
+
+
+def test_a_server_with_a_name_has_a_job_name_and_a_log_of_its_own(session):
+    second = named(session, "second")
+    assert (session.job_name(), second.job_name()) == ("jh-htc-1-alice", "jh-htc-1-alice-second")
+    assert (session.log_file, second.log_file) == (".benchtop-session.log", ".benchtop-session-second.log")
+    assert ".benchtop-session-second.log" in second.script({})
+
+
+def test_it_is_no_other_persons_client(session):
+    """Upstream calls the client of alice's server `x` like that of a person `alice-x`."""
+    assert named(session, "x").oauth_client_id == "jupyterhub-user-alice.x"
+
+
+def test_what_it_was_asked_for_and_where_it_runs_is_known_after_a_restart_of_the_hub(session, cluster):
+    start(session, reported)
+    after = named(session, "")
+    after.load_state(session.get_state())
+    assert after.granted == session.granted
+    assert after.granted["cpus"] == 1
+    assert after.node_name == session.node_name == "ep-1"
+    after.clear_state()
+    assert (after.granted, after.node_name) == ({}, "")

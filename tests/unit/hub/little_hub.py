@@ -1,0 +1,98 @@
+"""The configuration of a JupyterHub for tests of its pages: a real one, whose sessions are stand-ins.
+
+It is its own proxy's table, and its database is in memory. HUB_PORT, HUB_FOLDER: the environment says.
+"""
+# ruff: noqa: D102  # stand-ins: their names say it
+
+import asyncio
+import os
+from pathlib import Path
+
+from jupyterhub import handlers
+from jupyterhub.proxy import Proxy
+from jupyterhub.spawner import Spawner
+from traitlets.config import get_config
+
+from benchtop_hub import announcement, identity, leavers, servers, sessions
+
+c = get_config()
+FOLDER = Path(os.environ["HUB_FOLDER"])
+NEVER = ["never"]  # a runtime with which a session does not come up
+
+
+class Table(Proxy):
+    """A proxy that sends nobody anywhere."""
+
+    should_start = False
+    routes: dict[str, dict[str, object]] = {}  # noqa: RUF012  one hub, one table
+
+    async def add_route(self, routespec, target, data):
+        self.routes[routespec] = {"routespec": routespec, "target": target, "data": data}
+
+    async def delete_route(self, routespec):
+        self.routes.pop(routespec, None)
+
+    async def get_all_routes(self):
+        return dict(self.routes)
+
+
+class Session(Spawner):
+    """A session without a job, that says what one says."""
+
+    options_form = '<input name="runtime">'
+    job_id = node_name = ""
+    granted: dict[str, object] = {}  # noqa: RUF012  as in benchtop_hub.session
+    numbers = iter(range(17, 1000))
+
+    def options_from_form(self, form_data):
+        if form_data.get("runtime") == ["0"]:
+            self.options_form = "<p>the form of the server that was refused</p>"
+            raise identity.ForPerson(400, "refused", "Runtime: choose more.")
+        return form_data
+
+    async def start(self):
+        self.job_id = str(next(self.numbers))
+        if self.user_options.get("runtime") == NEVER:
+            await asyncio.Event().wait()
+        self.node_name = "gpu-1"
+        self.granted = {"partition": "debug", "gpu_kind": "pascal", "gpu_count": 1, "runtime": 30}
+        self.listening = await asyncio.start_server(self.answer, "127.0.0.1", 0)
+        return f"http://127.0.0.1:{self.listening.sockets[0].getsockname()[1]}"
+
+    async def answer(self, reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+        await writer.drain()
+        writer.close()
+
+    async def poll(self):
+        return None if self.job_id else 0
+
+    async def stop(self, now=False):
+        self.job_id = ""
+
+
+leavers.watch = lambda app, cell: None  # there is no minter to ask
+c.JupyterHub.proxy_class = Table
+c.JupyterHub.spawner_class = Session
+c.JupyterHub.authenticator_class = identity.SignedHeaderAuthenticator
+c.SignedHeaderAuthenticator.secret_file = str(FOLDER / "sso.secret")
+c.SignedHeaderAuthenticator.cell = "hpc-1"
+c.SignedHeaderAuthenticator.required_group = "cluster-hpc"
+c.JupyterHub.base_url = "/jupyterhub/hpc/"
+c.JupyterHub.hub_ip = "127.0.0.1"
+c.JupyterHub.hub_port = int(os.environ["HUB_PORT"])
+c.JupyterHub.cookie_secret = os.urandom(32)
+c.JupyterHub.db_url = "sqlite:///:memory:"
+c.JupyterHub.cleanup_servers = False
+c.JupyterHub.template_paths = [str(Path(__file__).parents[3] / "hub/templates")]
+c.JupyterHub.template_vars = {
+    "facility": "Benchtop",
+    "cluster": "hpc",
+    "cell": "hpc-1",
+    "support": "hpc-support@example.org",
+    "announcement": lambda user: announcement.current(file=FOLDER / "announcement.json"),
+}
+c.JupyterHub.allow_named_servers = True
+c.JupyterHub.named_server_limit_per_user = 2
+handlers.default_handlers[:0] = [*servers.default_handlers, *sessions.default_handlers]
