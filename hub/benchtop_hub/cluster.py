@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Generic, Self, TypeVar
 
 from benchtop_hub import commands, jobs
-from benchtop_hub.minter import Minter, Refused
+from benchtop_hub.minter import Minter, Refused, Unavailable
 
 T = TypeVar("T")
+TROUBLES = (commands.Failed, Unavailable, Refused)  # what a command may raise
 REMEMBER = 60.0  # seconds: as long may a change of rights take to reach the form; the scheduler knows at once
 
 

@@ -1,5 +1,6 @@
 """A session is a Slurm job."""
 
+import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,9 +32,11 @@ class SlurmCluster(Cluster):
 
     async def listing(self, person: str) -> str:
         """Every job that slurmctld still knows."""
-        return await self.run(
-            person, "squeue", "--all", "--noheader", "--states=all", f"--format={jobs.FORMAT}"
+        prefix = f"{secrets.token_hex(8)}|"  # known to nobody who writes a line into a comment of theirs
+        said = await self.run(
+            person, "squeue", "--all", "--noheader", "--states=all", f"--format={prefix}{jobs.FORMAT}"
         )
+        return f"{prefix}\n{said}"
 
     def parse(self, listing: str) -> Mapping[str, jobs.Job]:
         """By squeue's own words."""
@@ -127,6 +130,7 @@ class SlurmSession(BatchSession[form.Request, form.Granted, SlurmCluster], Slurm
             "--export=ALL",  # of the environment that is made here; slurmd then looks for no other
             "--propagate=NONE",  # limits of the hub's container are no matter of a job
             f"--job-name={self.job_name()}",
+            f"--comment={self.mark()}",
             f"--chdir={home}",
             f"--output={home}/{self.log_name}",
             "--open-mode=truncate",

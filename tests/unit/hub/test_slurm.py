@@ -9,8 +9,9 @@ from types import SimpleNamespace
 import pytest
 from jupyterhub import apihandlers
 from jupyterhub.spawner import SpawnException
+from jupyterhub.utils import hash_token
 
-from benchtop_hub import commands, form, jobs, slurm
+from benchtop_hub import commands, endings, form, jobs, slurm
 from benchtop_hub import session as session_module
 from benchtop_hub.minter import Unavailable
 from benchtop_hub.rights import Choice, Limit
@@ -34,6 +35,7 @@ class Cluster:
         self.cancels_fail = 0
         self.oldest = 0.0
         self.queue = self
+        self.known: dict[str, jobs.Job] = {}  # the last answer
 
     async def choices(self, person):
         return [CHOICE]
@@ -99,8 +101,8 @@ def cluster():
 def session(cluster, monkeypatch):
     monkeypatch.setattr(session_module, "STARTING_AGE", 0.01)
     return Session(
-        user=SimpleNamespace(name="alice"), cluster=cluster, cell="hpc-1", user_options={},
-        log=logging.getLogger("test"),
+        user=SimpleNamespace(name="alice", settings={"cookie_secret": b"0" * 32}), cluster=cluster,
+        cell="hpc-1", user_options={}, log=logging.getLogger("test"),
     )  # fmt: skip
 
 
@@ -271,10 +273,109 @@ def test_a_job_that_is_cancelled_in_the_queue_is_not_told_by_why_it_waited(sessi
     assert "Job 42 ended before JupyterLab could start: it was cancelled." in str(failed.value)
 
 
-def test_a_job_whose_start_was_cut_off_by_a_restart_is_ended(session, cluster):
+async def cut_off(session):
+    """The state of a start that waits in the queue, or for JupyterLab; the start itself is gone."""
+    starting = asyncio.create_task(session.start())
+    while not session.job_id:
+        await asyncio.sleep(0)
+    state = session.get_state()
+    starting.cancel()
+    await asyncio.wait({starting})
+    session.clear_state()
+    return state
+
+
+def resumed(session, monkeypatch, *, reported_before=0):
+    """What a start comes to that another process of the hub has begun."""
+    monkeypatch.setattr(session_module.adoption, "begin", lambda spawner: None)
+
+    async def both():
+        state = await cut_off(session) | {"port": reported_before}
+        session.load_state(state)
+        resuming = asyncio.create_task(session.resume())
+        await asyncio.sleep(0)
+        if not reported_before:
+            assert session.report_port(45678)
+        return await resuming
+
+    return asyncio.run(asyncio.wait_for(both(), 10))
+
+
+def test_a_start_that_a_restart_cut_off_goes_on_with_the_same_job(session, cluster, monkeypatch):
+    assert resumed(session, monkeypatch) == "http://gpu-1:45678"
+    assert cluster.names() == ["sbatch"]
+    assert session.get_state()["address"] == "http://gpu-1:45678"
+
+
+def test_a_port_that_was_reported_before_the_restart_counts(session, monkeypatch):
+    assert resumed(session, monkeypatch, reported_before=45999) == "http://gpu-1:45999"
+
+
+def test_a_reported_port_is_saved_before_the_job_is_told_that_it_was_heard(session):
+    async def waiting():
+        session.job_id = "42"
+        session._reported = asyncio.get_running_loop().create_future()
+        before = session.saves
+        assert session.report_port(45678)
+        return session.saves - before, session.get_state()["port"]
+
+    assert asyncio.run(waiting()) == (1, 45678)
+
+
+def test_a_start_that_was_cut_off_and_whose_job_died_meanwhile_fails_with_a_sentence(
+    session, cluster, monkeypatch
+):
+    async def dead():
+        cluster.said = jobs.Job("CANCELLED", "", "")
+        return True
+
+    monkeypatch.setattr(session, "_save", lambda: None)
+    real = session.resume
+
+    async def resume():
+        await dead()
+        return await real()
+
+    monkeypatch.setattr(session, "resume", resume)
+    with pytest.raises(SpawnException, match="it was cancelled"):
+        resumed(session, monkeypatch, reported_before=45678)
+
+
+def test_a_restart_leaves_a_start_no_more_time_than_it_had(session, cluster, monkeypatch):
+    monkeypatch.setattr(session_module, "RETURN", 0.05)
+    cluster.said = jobs.Job("PENDING", "", "Resources")
+    session.start_timeout = 600
+
+    async def late():
+        session.load_state({"job_id": "42", "place": "partition debug", "since": time.time() - 3600})
+        await session.resume()
+
+    monkeypatch.setattr(session_module.adoption, "begin", lambda spawner: None)
+    with pytest.raises(SpawnException, match="did not start within 10 minutes"):
+        asyncio.run(asyncio.wait_for(late(), 10))
+
+
+def test_upstreams_first_look_after_a_restart_does_not_see_a_start_that_goes_on(session, monkeypatch):
+    monkeypatch.setattr(session_module.adoption, "begin", lambda spawner: None)
+    monkeypatch.delattr(Session, "server")
+    monkeypatch.setattr(session_module.BatchSpawnerBase, "server", property(lambda spawner: "there"))
+    session._check_pending = True
+    assert session.server == "there", "the control: a session that runs is looked at"
     session.load_state({"job_id": "42"})
-    assert asyncio.run(session.poll()) == 1
-    assert ("scancel", "42") in cluster.ran
+    assert session.server is None
+    session._check_pending = False
+    assert session.server == "there"
+
+
+def test_after_a_restart_the_token_of_the_session_is_known_by_its_hash(session):
+    session.orm_spawner = SimpleNamespace(
+        server=None, oauth_client=SimpleNamespace(secret=hash_token(SECRET))
+    )
+    session.api_token = ""
+    assert not session.is_own("another-token-of-alice")
+    assert session.is_own(SECRET)
+    assert session.api_token == SECRET, "so that it ends with the session"
+    assert not session.is_own("another-token-of-alice")
 
 
 def test_a_session_that_was_running_survives_a_restart(session, cluster):
@@ -305,7 +406,7 @@ def test_a_cancel_that_fails_is_tried_again(session, cluster, monkeypatch):
     session.load_state({"job_id": "42", "address": "http://gpu-1:45678"})
     cluster.cancels_fail = 1
     real = asyncio.sleep
-    monkeypatch.setattr(session_module.asyncio, "sleep", lambda seconds: real(0))
+    monkeypatch.setattr(endings.asyncio, "sleep", lambda seconds: real(0))
     asyncio.run(session.stop())
     assert cluster.names() == ["scancel", "scancel"]
 
