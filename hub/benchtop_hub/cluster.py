@@ -10,11 +10,16 @@ from pathlib import Path
 from typing import Generic, Self, TypeVar
 
 from benchtop_hub import commands, jobs
-from benchtop_hub.minter import Minter, Refused
+from benchtop_hub.minter import Minter, Refused, Unavailable
 
 T = TypeVar("T")
 FREE_AGE = 5.0  # seconds: as old may be what is said of free CPUs and GPUs
+TROUBLES = (commands.Failed, Unavailable, Refused)  # what a command may raise
 REMEMBER = 60.0  # seconds: as long may a change of rights take to reach the form; the scheduler knows at once
+
+
+class Denied(Exception):  # noqa: N818  # what it is, not that it is an error
+    """The scheduler lets this person not end this job: it is somebody else's."""
 
 
 @dataclass
@@ -71,7 +76,7 @@ class Cluster(ABC):
 
     @abstractmethod
     async def cancel(self, number: str, person: str) -> bool:
-        """Tell the scheduler to end a job; False when it knows no such job. Raises as `run` does."""
+        """Tell the scheduler to end a job; False when it knows no such job. Raises Denied, or as `run`."""
 
     async def insist(self, number: str, person: str) -> None:
         """What is left to do for a job that was cancelled and does not end: here, to say it again."""

@@ -4,6 +4,7 @@ import json
 import shlex
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -42,6 +43,7 @@ request_memory = {granted.memory}M
 request_disk = {granted.disk}M
 JobBatchName = {name}
 My.BenchtopCell = "{cell}"
+My.BenchtopMark = "{mark}"
 My.IsJupyter = {jupyter}
 # One that ended stays in the queue for a minute, so that the hub can tell how.
 leave_in_queue = JobStatus == 4 && time() - EnteredCurrentStatus < 60
@@ -55,7 +57,8 @@ queue
 """
 SPOOLING = 16  # the hold of a job whose files are still on their way
 ATTRIBUTES = (
-    "ClusterId,JobStatus,RemoteHost,LastRemoteHost,HoldReasonCode,HoldReason,ExitCode,LastRejMatchReason"
+    "ClusterId,JobStatus,RemoteHost,LastRemoteHost,HoldReasonCode,HoldReason,ExitCode,LastRejMatchReason,"
+    "Owner,BenchtopMark"
 )
 # HTCondor's numbers. Removed and transferring jobs still hold their place.
 STATES = {1: "PENDING", 2: "RUNNING", 3: "COMPLETING", 4: "COMPLETED", 6: "COMPLETING", 7: "SUSPENDED"}
@@ -127,6 +130,10 @@ class CondorCluster(Cluster):
 
 
 def _job(ad: Mapping[str, Any]) -> jobs.Job:
+    return replace(_told(ad), owner=str(ad["Owner"]), mark=str(ad.get("BenchtopMark", "")))
+
+
+def _told(ad: Mapping[str, Any]) -> jobs.Job:
     status = int(ad["JobStatus"])
     node = str(ad.get("RemoteHost") or ad.get("LastRemoteHost") or "").partition("@")[2]
     if status == HELD:
@@ -219,6 +226,7 @@ class CondorSession(BatchSession[pool.Request, pool.Granted, CondorCluster], Con
             folder=folder,
             name=self.job_name(),
             cell=self.cell,
+            mark=self.mark(),
             jupyter=str(granted.pool == pool.JUPYTER).lower(),
             spooling=SPOOLING,
             seconds=granted.runtime * 60,

@@ -24,7 +24,7 @@ from tornado.httputil import HTTPHeaders
 from tornado.web import HTTPError
 from traitlets import Bytes, Unicode, default
 
-from benchtop_hub import leavers
+from benchtop_hub import leavers, reaper
 
 FRESH = timedelta(seconds=30)  # as much as two clocks may differ; what is older could be a replay
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,30}")
@@ -207,6 +207,7 @@ class SignedHeaderAuthenticator(Authenticator):
         Also the one moment at which an authenticator meets the hub: from now on it looks for leavers.
         """
         leavers.watch(app, self.cell)
+        reaper.watch(app, self.cell)
         return [("/logout", Logout)]
 
     def _model(self, identity: Identity) -> dict[str, Any]:

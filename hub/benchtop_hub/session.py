@@ -5,8 +5,8 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import asdict
 from functools import cache
+from hmac import compare_digest
 from html import escape
-from logging import Logger
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
@@ -18,7 +18,7 @@ from batchspawner import BatchSpawnerBase
 from jupyterhub import apihandlers
 from jupyterhub.httpclient import fetch
 from jupyterhub.spawner import SpawnException
-from jupyterhub.utils import url_path_join
+from jupyterhub.utils import compare_token, url_path_join
 from pydantic import BaseModel
 from sqlalchemy import inspect
 from sqlalchemy.exc import SQLAlchemyError
@@ -26,8 +26,8 @@ from tornado.web import RequestHandler
 from traitlets import Any as AnyTrait
 from traitlets import Unicode, default, validate
 
-from benchtop_hub import commands, estimate, form, jobs, reports
-from benchtop_hub.cluster import Cluster
+from benchtop_hub import adoption, commands, endings, estimate, form, jobs, marks, reports
+from benchtop_hub.cluster import TROUBLES, Cluster
 from benchtop_hub.identity import ForPerson, request_id
 from benchtop_hub.minter import Refused, Unavailable
 
@@ -49,10 +49,9 @@ STARTING_AGE = 1.0  # seconds: how old an answer of the queue may be while a ses
 RUNNING_AGE = 5.0  # … and while it runs
 ANSWER_PATIENCE = 120.0  # seconds from the job's report until JupyterLab must answer; it takes two
 LEAD = 10  # seconds before upstream's time-out, whose message says nothing of the queue
-END_PATIENCE = 20.0  # seconds until a job that was cancelled should be gone, whatever it still had to save
+RETURN = 60.0  # seconds that a start has left at least when it goes on after a restart of the hub
 STOP_PATIENCE = 30.0  # seconds until stopping goes on in the background; a job has 10 to save its work
 RELOADED = 1.0  # seconds: how old an answer about rights may be for somebody who reloads the form
-TROUBLES = (commands.Failed, Unavailable, Refused)
 
 RequestT = TypeVar("RequestT", bound=BaseModel)  # what somebody asks for
 GrantedT = TypeVar(
@@ -88,7 +87,7 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
     - Commands run as the person, by a token of minutes; upstream needs root and sudo on the hub.
     - One cached query answers every poll; upstream runs one a session (#329).
     - An unknown answer is "unknown", never "gone"; upstream drops the session and leaks its job (#315).
-    - What was submitted is saved at once; upstream loses a job that pends while the hub restarts.
+    - What was submitted is saved at once, and waited for after a restart; upstream loses or ends it.
     - A job that ends before its session answers is noticed; upstream waits for the time-out (#215).
     - Port reports are checked (reports.py); upstream takes any attribute from any job of the user.
     - The first answer of the session is awaited, not polled for with a growing, random delay.
@@ -156,7 +155,10 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
     granted: Mapping[str, object] = {}  # what the running job was asked for
     _address = ""
     _submitted_at = float("-inf")
-    _interrupted = False
+    _since = 0.0  # when the start began
+    _place = ""
+    _port = 0  # what the job reported
+    _resumes = False
     _refused: tuple[dict[str, str], form.Problem] | None = None
     _asked: Mapping[str, Any] = MappingProxyType({})  # what the last start asked for that was accepted
     _submission: "asyncio.Task[None] | None" = None
@@ -279,6 +281,10 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
         """Tells in the queue whose session of which cell a job is."""
         return "-".join(filter(None, ("jh", self.cell, self.user.name, self.name)))
 
+    def mark(self) -> str:
+        """Tells this cell, and nobody else can make it believe, that a job is a session of its own."""
+        return marks.mark(self.user.settings["cookie_secret"], self.cell, self.user.name)
+
     async def start(self) -> str:
         """Submit the job and return the session's address as soon as it answers."""
         try:
@@ -287,15 +293,29 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
         except form.Refused as refused:
             self._forget()
             raise self._refusal(refused.problem) from None
-        self.port = 0  # the session finds one and reports it
+        self._since, self._place = time.time(), self.place(granted)
+        self.port = self._port = 0  # the session finds one and reports it
         self.node = self.last_words = ""
         self._reported = asyncio.get_running_loop().create_future()
         self._stage = (5, "Asking the scheduler for a job.")
         # A task of its own, which a cancelled start does not cancel: nobody would know of the job.
-        self._submission = asyncio.create_task(self._submit(granted))
+        self._submission = asyncio.create_task(
+            self._submit(granted, request.model_dump(exclude_defaults=True))
+        )
         await asyncio.shield(self._submission)
-        self._asked = request.model_dump(exclude_defaults=True)
-        port = await self._until_reported(granted)
+        return await self._until_up()
+
+    async def resume(self) -> str:
+        """Wait on for a job that was submitted before the hub was restarted, and return as start() does."""
+        self._reported = asyncio.get_running_loop().create_future()
+        if self._port:
+            self._reported.set_result(self._port)
+        self._stage = (15, f"The hub was restarted. Job {self.job_id} has kept its place in {self._place}.")
+        self.log.info("session resumed user=%s cell=%s job=%s", self.user.name, self.cell, self.job_id)
+        return await self._until_up()
+
+    async def _until_up(self) -> str:
+        port = await self._until_reported()
         url = f"http://{self.node}:{port}"
         await self._until_answering(url_path_join(url, self.server.base_url, "api"))
         self._stage = (95, "JupyterLab answers.")
@@ -310,7 +330,7 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
         )
         return url
 
-    async def _submit(self, granted: GrantedT) -> None:
+    async def _submit(self, granted: GrantedT, asked: Mapping[str, Any]) -> None:
         env = {**self.get_env(), "LANG": "C.UTF-8", "PATH": f"{Path(self.lab_python).parent}:{commands.PATH}"}
         try:
             number = await self.send(granted, env)
@@ -330,9 +350,9 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
         if not number.isdecimal():
             raise self._sorry(f"{self.scheduler} gave the session no number.", "submit")
         self.job_id = number
-        self.granted = asdict(granted)
+        self._asked, self.granted = asked, asdict(granted)
         self._save()
-        self._stage = (15, f"Job {self.job_id} is in the queue of {self.place(granted)}.")
+        self._stage = (15, f"Job {self.job_id} is in the queue of {self._place}.")
         what = " ".join(f"{name}={value}" for name, value in asdict(granted).items())
         self.log.info(
             "session submitted user=%s cell=%s job=%s %s", self.user.name, self.cell, self.job_id, what
@@ -347,7 +367,7 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
         self.orm_spawner.user_options = dict(self._asked)
 
     def _save(self) -> None:
-        # A hub that is restarted now finds the job in its database and ends it. Upstream saves only
+        # A hub that is restarted now finds the job in its database and waits on. Upstream saves only
         # when the session runs, and the job of a session that was waiting belongs to nobody.
         database = inspect(self.orm_spawner).session
         try:
@@ -357,10 +377,10 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
             database.rollback()
             self.log.exception("state not saved user=%s job=%s", self.user.name, self.job_id)
 
-    async def _until_reported(self, granted: GrantedT) -> int:
+    async def _until_reported(self) -> int:
         """The port, once the job said it, with `node` known."""
         reported = self._reported = self._reported or asyncio.get_running_loop().create_future()
-        end = time.monotonic() + self.start_timeout - LEAD
+        end = time.monotonic() + max(RETURN, self._since + self.start_timeout - LEAD - time.time())
         while time.monotonic() < end:
             done, _ = await asyncio.wait({reported}, timeout=STARTING_AGE)
             # a report came from a running job: the next answer of the queue must be younger than it
@@ -375,7 +395,7 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
                     return reported.result()
             elif job.waiting:
                 why = self.why(job.reason)
-                waiting = f"Waiting in the queue of {self.place(granted)}{f': {why}' if why else ''}."
+                waiting = f"Waiting in the queue of {self._place}{f': {why}' if why else ''}."
                 self._stage = (20, f"{waiting} {self.line(job)}".strip())
             if done:
                 await asyncio.sleep(0.1)  # reported, and yet not running by the queue: it lags for an instant
@@ -466,12 +486,24 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
 
     # ---- what the job says (reports.py) -----------------------------------------------------
 
+    def is_own(self, token: str) -> bool:
+        """Is this the token of the session that was started last? Known also to a hub that was restarted."""
+        if self.api_token:
+            return compare_digest(self.api_token.encode(), token.encode())
+        client = self.orm_spawner.oauth_client
+        if not client or not client.secret or not compare_token(client.secret, token):
+            return False
+        self.api_token = token  # upstream takes it back when the session ends, if it knows it
+        return True
+
     def report_port(self, port: int) -> bool:
         """The job says where it listens. False: nothing is waiting for it, or it said another port before."""
         if self._reported is None or self.pending != "spawn":
             return False
         if not self._reported.done():
             self._reported.set_result(port)
+            self._port = port
+            self._save()  # the job says it once
         return not self._reported.cancelled() and self._reported.result() == port
 
     def report_end(self, lines: str) -> bool:
@@ -485,13 +517,10 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
 
     async def poll(self) -> int | None:
         """None while the job lives or nobody knows; 1 when it ended, 0 when there is none."""
-        if self._submission and not self._submission.done():
+        if self.submitting:
             return None
         if not self.job_id:
             return 0
-        if self._interrupted:
-            await self.stop()
-            return 1
         try:
             job = await self.cluster.queue.job(self.job_id, self.user.name, max_age=self._age(RUNNING_AGE))
         except jobs.Unknown as unknown:
@@ -506,15 +535,23 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
         self.log.info("session ended user=%s cell=%s job=%s: %s", self.user.name, self.cell, self.job_id, how)
         return 1
 
+    @property
+    def submitting(self) -> bool:
+        """Is a job on its way into the queue, whose number is not known yet?"""
+        return bool(self._submission and not self._submission.done())
+
+    def has_job(self, listed: Mapping[str, jobs.Job]) -> bool:
+        """Is the job of this session among these, and alive?"""
+        job = listed.get(self.job_id)
+        return job is not None and job.alive and job.may_be_of(self.user.name)
+
     async def stop(self, now: bool = False) -> None:
         """End the job and wait until it is gone."""
-        if self._submission and not self._submission.done():
+        if self._submission and self.submitting:
             await asyncio.wait({self._submission})
         if not self.job_id:
             return
-        ending = asyncio.create_task(_end(self.cluster, self.user.name, self.job_id, self.log))
-        _endings.add(ending)  # the loop itself keeps no reference
-        ending.add_done_callback(_endings.discard)
+        ending = endings.end(self.cluster, self.user.name, self.job_id, self.log)
         if not now:
             done, _ = await asyncio.wait({ending}, timeout=STOP_PATIENCE)
             if not done:
@@ -527,26 +564,46 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
         state: dict[str, Any] = super().get_state()
         if self._asked:
             state["asked"] = dict(self._asked)
-        if self._address:
-            state["address"] = self._address
         if self.granted:
             state["granted"] = dict(self.granted)
+        if self._address:
+            state["address"] = self._address
+        elif self.job_id:
+            state.update(since=self._since, place=self._place, port=self._port)
         return state
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Know the job again. One that was being started is nobody's: its start went with that process."""
+        """Know the job again, and go on with one that was being started."""
         super().load_state(state)
         self._asked = state.get("asked", {})
         self._address = state.get("address", "")
         self.granted = state.get("granted", {})
-        self._interrupted = bool(self.job_id and not self._address)
+        if self.job_id and not self._address:
+            self._since, self._place = state.get("since", 0.0), state.get("place", "the queue")
+            self._port = state.get("port", 0)
+            self._resumes = True
+            adoption.begin(self)
+
+    @property
+    def server(self) -> Any:  # noqa: ANN401 upstream's has no type
+        """Upstream's, but hidden from its first look after a restart while the session is being started.
+
+        It would ask for a page, and end the session because no page comes.
+        """
+        return None if self._check_pending and self._resumes else super().server
+
+    @server.setter
+    def server(self, server: object) -> None:
+        upstream: Any = BatchSpawnerBase.server
+        upstream.fset(self, server)
 
     def clear_state(self) -> None:
         """Forget the job, the tasks of its start included."""
         super().clear_state()
-        self.node = self._address = ""
+        self.node = self._address = self._place = ""
         self.granted = {}
-        self._interrupted = False
+        self._port = 0
+        self._resumes = False
         self._submission = self._reported = None
 
     async def progress(self) -> AsyncGenerator[dict[str, Any], None]:
@@ -557,33 +614,6 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
                 said = self._stage
                 yield {"progress": said[0], "message": said[1]}
             await asyncio.sleep(0.2)
-
-
-_endings: set["asyncio.Task[None]"] = set()
-
-
-async def _end(cluster: Cluster, person: str, number: str, log: Logger, *, patience: float = 3600.0) -> None:
-    """Cancel until the job is gone: a scheduler that is away for a while must not cost a leaked job."""
-    begin = time.monotonic()
-    asked = insisted = False
-    while time.monotonic() < begin + patience:
-        try:
-            if not asked:
-                if not await cluster.cancel(number, person):
-                    return
-                asked = True
-            job = await cluster.queue.job(number, person, max_age=0.0)
-            if job is None or not (job.alive or job.lingers):
-                return
-            if not insisted and time.monotonic() > begin + END_PATIENCE:
-                log.warning("job does not end user=%s job=%s: insisting", person, number)
-                await cluster.insist(number, person)
-                insisted = True
-            await asyncio.sleep(0.2)
-        except (*TROUBLES, jobs.Unknown) as trouble:
-            log.warning("cancel failed user=%s job=%s: %s", person, number, trouble)
-            await asyncio.sleep(2)
-    log.error("job leaked user=%s job=%s: end it by hand", person, number)
 
 
 _ENDS = {

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import secrets
 from collections.abc import Mapping, Set
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ from batchspawner import SlurmSpawner
 from traitlets import Float, Integer, List, Unicode
 
 from benchtop_hub import commands, form, jobs, rights, waiting
-from benchtop_hub.cluster import FREE_AGE, REMEMBER, Cluster
+from benchtop_hub.cluster import FREE_AGE, REMEMBER, Cluster, Denied
 from benchtop_hub.minter import Minter
 from benchtop_hub.session import RELOADED, BatchSession, reloaded
 
@@ -41,9 +42,11 @@ class SlurmCluster(Cluster):
 
     async def listing(self, person: str) -> str:
         """Every job that slurmctld still knows."""
-        return await self.run(
-            person, "squeue", "--all", "--noheader", "--states=all", f"--format={jobs.FORMAT}"
+        prefix = f"{secrets.token_hex(8)}|"  # known to nobody who writes a line into a comment of theirs
+        said = await self.run(
+            person, "squeue", "--all", "--noheader", "--states=all", f"--format={prefix}{jobs.FORMAT}"
         )
+        return f"{prefix}\n{said}"
 
     def parse(self, listing: str) -> Mapping[str, jobs.Job]:
         """By squeue's own words."""
@@ -56,6 +59,8 @@ class SlurmCluster(Cluster):
         except commands.Failed as failed:
             if "Invalid job id" in str(failed):
                 return False
+            if "Access/permission denied" in str(failed):
+                raise Denied(str(failed)) from None
             raise
         return True
 
@@ -170,6 +175,7 @@ class SlurmSession(BatchSession[form.Request, form.Granted, SlurmCluster], Slurm
             "--export=ALL",  # of the environment that is made here; slurmd then looks for no other
             "--propagate=NONE",  # limits of the hub's container are no matter of a job
             f"--job-name={self.job_name()}",
+            f"--comment={self.mark()}",
             f"--chdir={home}",
             f"--output={home}/{self.log_file}",
             "--open-mode=truncate",

@@ -440,13 +440,30 @@ def test_a_session_lives_on_while_its_hub_is_away_and_afterwards(person: People,
     wait_until(lambda: not alice.jobs(), timeout=QUICK, what="the end of alice's job")
 
 
-def test_a_hub_that_is_restarted_leaves_no_job_that_nobody_waits_for(waiting: Waiting, settings: Settings):
+def test_a_hub_that_is_restarted_waits_on_for_the_job_that_waits(waiting: Waiting, settings: Settings):
+    alice, _ = waiting()
+    job = alice.waiting_job()
+    (holder,) = set(alice.jobs()) - {job}
+    compose.run(settings, "restart", alice.own.cell)
+    hub_is_back(alice)
+    assert (alice.server() or {}).get("pending") == "spawn"
+    assert alice.on("cpu-1", "scancel %s", holder).rc == 0
+    wait_until(alice.ready, timeout=START, what="the session of before the restart")
+    assert alice.jobs() == [job]
+    alice.open_lab()
+    assert alice.lab().ok
+
+
+def test_a_start_that_goes_on_after_a_restart_ends_when_its_person_says_so(
+    waiting: Waiting, settings: Settings
+):
     alice, _ = waiting()
     job = alice.waiting_job()
     compose.run(settings, "restart", alice.own.cell)
     hub_is_back(alice)
-    wait_until(lambda: job not in alice.jobs(), timeout=BACK, what="the end of the job")
-    wait_until(lambda: alice.server() is None, timeout=BACK, what="the hub to forget it")
+    assert alice.stop().status_code in {202, 204}
+    wait_until(lambda: job not in alice.jobs(), timeout=QUICK, what="the end of the job that waited")
+    wait_until(lambda: alice.server() is None, timeout=QUICK, what="the hub to forget it")
 
 
 def test_the_way_to_a_session_is_back_after_a_restart_of_the_proxy(person: People, settings: Settings):

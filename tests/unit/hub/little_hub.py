@@ -13,7 +13,7 @@ from jupyterhub.proxy import Proxy
 from jupyterhub.spawner import Spawner
 from traitlets.config import get_config
 
-from benchtop_hub import announcement, identity, leavers, servers, sessions
+from benchtop_hub import announcement, identity, leavers, reaper, servers, sessions
 
 c = get_config()
 FOLDER = Path(os.environ["HUB_FOLDER"])
@@ -72,7 +72,7 @@ class Session(Spawner):
         self.job_id = ""
 
 
-leavers.watch = lambda app, cell: None  # there is no minter to ask
+leavers.watch = reaper.watch = lambda app, cell: None  # there is no minter and no scheduler to ask
 c.JupyterHub.proxy_class = Table
 c.JupyterHub.spawner_class = Session
 c.JupyterHub.authenticator_class = identity.SignedHeaderAuthenticator

@@ -7,13 +7,14 @@ import logging
 import shlex
 import stat
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from jupyterhub.spawner import SpawnException
 
-from benchtop_hub import commands, condor, pool
+from benchtop_hub import commands, condor, endings, pool
 from benchtop_hub import session as session_module
 from benchtop_hub.jobs import Job
 
@@ -62,7 +63,7 @@ class Pool(condor.CondorCluster):
         if command[0] == "condor_status":
             return SHOWN
         if command[0] == "condor_q":
-            return json.dumps([{"ClusterId": 42, **self.job}]) if self.job else ""
+            return json.dumps([{"ClusterId": 42, "Owner": "alice", **self.job}]) if self.job else ""
         if command[0] == "condor_rm":
             self.job = None
         return ""
@@ -96,8 +97,8 @@ def cluster():
 def session(cluster, monkeypatch):
     monkeypatch.setattr(session_module, "STARTING_AGE", 0.01)
     return Session(
-        user=SimpleNamespace(name="alice"), orm_spawner=SimpleNamespace(server=None, name=""),
-        cluster=cluster, cell="htc-1", user_options={},
+        user=SimpleNamespace(name="alice", settings={"cookie_secret": b"0" * 32}),
+        orm_spawner=SimpleNamespace(server=None, name=""), cluster=cluster, cell="htc-1", user_options={},
         log=logging.getLogger("test"),
     )  # fmt: skip
 
@@ -194,7 +195,16 @@ def test_a_token_is_shown_by_a_private_file_of_its_person(cluster):
     ],
 )
 def test_states_are_read_as_htcondor_tells_them(cluster, ad, job):
-    assert cluster.parse(json.dumps([{"ClusterId": 7, **ad}])) == {"7": job}
+    listed = cluster.parse(json.dumps([{"ClusterId": 7, "Owner": "alice", "BenchtopMark": "m", **ad}]))
+    assert listed == {"7": replace(job, owner="alice", mark="m")}
+
+
+def test_an_answer_that_is_cut_off_is_no_answer(cluster):
+    whole = json.dumps([{"ClusterId": number, "Owner": "alice", "JobStatus": 2} for number in (7, 8)])
+    assert set(cluster.parse(whole)) == {"7", "8"}
+    for length in range(1, len(whole)):
+        with pytest.raises(json.JSONDecodeError):
+            cluster.parse(whole[:length])
 
 
 def test_an_empty_queue_is_an_answer(cluster):
@@ -276,7 +286,7 @@ def test_cancelling_a_job_that_is_gone_is_no_error(cluster, monkeypatch):
 
 def test_a_job_that_does_not_end_is_insisted_on(session, cluster, monkeypatch):
     """A removed job of a node that died stays in the queue for as long as its lease."""
-    monkeypatch.setattr(session_module, "END_PATIENCE", 0.0)
+    monkeypatch.setattr(endings, "END_PATIENCE", 0.0)
     session.load_state({"job_id": "42", "address": "http://ep-1:45678"})
     real = Pool.run
 

@@ -10,9 +10,11 @@ from types import SimpleNamespace
 import pytest
 from jupyterhub import apihandlers
 from jupyterhub.spawner import SpawnException
+from jupyterhub.utils import hash_token
 
-from benchtop_hub import commands, form, jobs, slurm
+from benchtop_hub import commands, endings, form, jobs, slurm
 from benchtop_hub import session as session_module
+from benchtop_hub.cluster import Denied
 from benchtop_hub.minter import Unavailable
 from benchtop_hub.rights import Choice, Limit, Shape
 
@@ -41,6 +43,7 @@ class Cluster:
         self.queue = self
         self.rights_age = 0.0
         self.estimate = "sbatch: Job 43 to start at 2020-01-01T12:00:00 using 1 processors on nodes gpu-1\n"
+        self.known: dict[str, jobs.Job] = {}  # the last answer
 
     async def offer(self, person, groups, *, max_age):
         self.rights_age = max_age
@@ -113,8 +116,8 @@ def cluster():
 def session(cluster, monkeypatch):
     monkeypatch.setattr(session_module, "STARTING_AGE", 0.01)
     return Session(
-        user=SimpleNamespace(name="alice", groups=[]), orm_spawner=SimpleNamespace(server=None, name=""),
-        cluster=cluster, cell="hpc-1", user_options={},
+        user=SimpleNamespace(name="alice", groups=[], settings={"cookie_secret": b"0" * 32}),
+        orm_spawner=SimpleNamespace(server=None, name=""), cluster=cluster, cell="hpc-1", user_options={},
         log=logging.getLogger("test"),
     )  # fmt: skip
 
@@ -270,7 +273,7 @@ def test_an_unknown_answer_keeps_the_session(session, cluster):
 def test_an_answer_from_before_the_job_is_not_believed(session, cluster):
     async def at_once():
         began = time.monotonic()
-        await session._submit(GRANTED)
+        await session._submit(GRANTED, {})
         assert await session.poll() is None
         return time.monotonic() - began
 
@@ -287,10 +290,109 @@ def test_a_job_that_is_cancelled_in_the_queue_is_not_told_by_why_it_waited(sessi
     assert "Job 42 ended before JupyterLab could start: it was cancelled." in str(failed.value)
 
 
-def test_a_job_whose_start_was_cut_off_by_a_restart_is_ended(session, cluster):
+async def cut_off(session):
+    """The state of a start that waits in the queue, or for JupyterLab; the start itself is gone."""
+    starting = asyncio.create_task(session.start())
+    while not session.job_id:
+        await asyncio.sleep(0)
+    state = session.get_state()
+    starting.cancel()
+    await asyncio.wait({starting})
+    session.clear_state()
+    return state
+
+
+def resumed(session, monkeypatch, *, reported_before=0):
+    """What a start comes to that another process of the hub has begun."""
+    monkeypatch.setattr(session_module.adoption, "begin", lambda spawner: None)
+
+    async def both():
+        state = await cut_off(session) | {"port": reported_before}
+        session.load_state(state)
+        resuming = asyncio.create_task(session.resume())
+        await asyncio.sleep(0)
+        if not reported_before:
+            assert session.report_port(45678)
+        return await resuming
+
+    return asyncio.run(asyncio.wait_for(both(), 10))
+
+
+def test_a_start_that_a_restart_cut_off_goes_on_with_the_same_job(session, cluster, monkeypatch):
+    assert resumed(session, monkeypatch) == "http://gpu-1:45678"
+    assert cluster.names() == ["sbatch"]
+    assert session.get_state()["address"] == "http://gpu-1:45678"
+
+
+def test_a_port_that_was_reported_before_the_restart_counts(session, monkeypatch):
+    assert resumed(session, monkeypatch, reported_before=45999) == "http://gpu-1:45999"
+
+
+def test_a_reported_port_is_saved_before_the_job_is_told_that_it_was_heard(session):
+    async def waiting():
+        session.job_id = "42"
+        session._reported = asyncio.get_running_loop().create_future()
+        before = session.saves
+        assert session.report_port(45678)
+        return session.saves - before, session.get_state()["port"]
+
+    assert asyncio.run(waiting()) == (1, 45678)
+
+
+def test_a_start_that_was_cut_off_and_whose_job_died_meanwhile_fails_with_a_sentence(
+    session, cluster, monkeypatch
+):
+    async def dead():
+        cluster.said = jobs.Job("CANCELLED", "", "")
+        return True
+
+    monkeypatch.setattr(session, "_save", lambda: None)
+    real = session.resume
+
+    async def resume():
+        await dead()
+        return await real()
+
+    monkeypatch.setattr(session, "resume", resume)
+    with pytest.raises(SpawnException, match="it was cancelled"):
+        resumed(session, monkeypatch, reported_before=45678)
+
+
+def test_a_restart_leaves_a_start_no_more_time_than_it_had(session, cluster, monkeypatch):
+    monkeypatch.setattr(session_module, "RETURN", 0.05)
+    cluster.said = jobs.Job("PENDING", "", "Resources")
+    session.start_timeout = 600
+
+    async def late():
+        session.load_state({"job_id": "42", "place": "partition debug", "since": time.time() - 3600})
+        await session.resume()
+
+    monkeypatch.setattr(session_module.adoption, "begin", lambda spawner: None)
+    with pytest.raises(SpawnException, match="did not start within 10 minutes"):
+        asyncio.run(asyncio.wait_for(late(), 10))
+
+
+def test_upstreams_first_look_after_a_restart_does_not_see_a_start_that_goes_on(session, monkeypatch):
+    monkeypatch.setattr(session_module.adoption, "begin", lambda spawner: None)
+    monkeypatch.delattr(Session, "server")
+    monkeypatch.setattr(session_module.BatchSpawnerBase, "server", property(lambda spawner: "there"))
+    session._check_pending = True
+    assert session.server == "there", "the control: a session that runs is looked at"
     session.load_state({"job_id": "42"})
-    assert asyncio.run(session.poll()) == 1
-    assert ("scancel", "42") in cluster.ran
+    assert session.server is None
+    session._check_pending = False
+    assert session.server == "there"
+
+
+def test_after_a_restart_the_token_of_the_session_is_known_by_its_hash(session):
+    session.orm_spawner = SimpleNamespace(
+        server=None, oauth_client=SimpleNamespace(secret=hash_token(SECRET))
+    )
+    session.api_token = ""
+    assert not session.is_own("another-token-of-alice")
+    assert session.is_own(SECRET)
+    assert session.api_token == SECRET, "so that it ends with the session"
+    assert not session.is_own("another-token-of-alice")
 
 
 def test_a_session_that_was_running_survives_a_restart(session, cluster):
@@ -321,9 +423,45 @@ def test_a_cancel_that_fails_is_tried_again(session, cluster, monkeypatch):
     session.load_state({"job_id": "42", "address": "http://gpu-1:45678"})
     cluster.cancels_fail = 1
     real = asyncio.sleep
-    monkeypatch.setattr(session_module.asyncio, "sleep", lambda seconds: real(0))
+    monkeypatch.setattr(endings.asyncio, "sleep", lambda seconds: real(0))
     asyncio.run(session.stop())
     assert cluster.names() == ["scancel", "scancel"]
+
+
+def test_a_job_that_is_somebody_elses_is_not_asked_for_again(session, cluster, caplog):
+    async def refuse(number, person):
+        cluster.ran.append(("scancel", number))
+        raise Denied("Kill job error on job id 42: Access/permission denied")
+
+    session.load_state({"job_id": "42", "address": "http://gpu-1:45678"})
+    cluster.cancel = refuse
+    asyncio.run(asyncio.wait_for(session.stop(), 10))
+    assert cluster.names() == ["scancel"]
+    assert caplog.text.count("Access/permission denied") == 1
+
+
+class Slurm(slurm.SlurmCluster):
+    """Whose scancel fails."""
+
+    def __init__(self, said):
+        super().__init__(SimpleNamespace())
+        self.said = said
+
+    async def run(self, person, *command, **_):
+        raise commands.Failed(f"scancel: error: {self.said}")
+
+
+def test_what_scancel_says_is_told_apart():
+    assert asyncio.run(Slurm("Invalid job id 42").cancel("42", "alice")) is False
+    with pytest.raises(Denied):
+        asyncio.run(Slurm("Kill job error on job id 42: Access/permission denied").cancel("42", "alice"))
+    with pytest.raises(commands.Failed):
+        asyncio.run(Slurm("Unable to contact slurm controller").cancel("42", "alice"))
+
+
+def test_the_comment_of_a_job_says_whose_session_it_is(session):
+    comment = next(word for word in session.submit_command(GRANTED) if word.startswith("--comment="))
+    assert comment.startswith("--comment=hpc-1:alice:")
 
 
 def test_a_port_is_taken_once_and_only_while_it_is_waited_for(session):
