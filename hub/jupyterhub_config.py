@@ -12,7 +12,7 @@ from urllib.parse import quote
 from jupyterhub import apihandlers
 from traitlets.config import get_config
 
-from benchtop_hub import database, health, identity, names
+from benchtop_hub import database, farewell, health, identity, names
 
 c = get_config()
 
@@ -85,7 +85,9 @@ c.Spawner.consecutive_failure_limit = 0  # upstream stops the hub after five ses
 
 # ---- pages -------------------------------------------------------------------------------------------
 c.JupyterHub.template_paths = [str(HERE / "templates")]
-c.JupyterHub.template_vars = {"facility": FACILITY, "cluster": CLUSTER, "cell": CELL, "support": SUPPORT}
+c.JupyterHub.template_vars = {
+    "facility": FACILITY, "cluster": CLUSTER, "cell": CELL, "support": SUPPORT, "farewells": farewell.tell
+}  # fmt: skip
 
 # ---- watching ------------------------------------------------------------------------------------------
 apihandlers.default_handlers.extend(health.default_handlers)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 from jinja2 import Environment, FileSystemLoader
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from benchtop_hub.rights import ANY, Choice, Limit
 
 FIELDS = {
+    "where": "Where",
     "partition": "Partition",
     "account": "Account",
     "qos": "Quality of service",
@@ -53,6 +54,7 @@ class Request(BaseModel):
     # `$` is the very end of the text here: pydantic's patterns are Rust's, not Python's
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    where: Literal["batch", "login"] = "batch"
     partition: str = Field("", max_length=64, pattern=r"^[A-Za-z0-9_.-]*$")
     account: str = Field("", max_length=64, pattern=r"^[A-Za-z0-9_.-]*$")
     qos: str = Field("", max_length=64, pattern=r"^[A-Za-z0-9_.-]*$")
@@ -250,7 +252,7 @@ def render(
     for choice in choices:
         for kind, count in choice.offered().items():
             most[kind] = max(most.get(kind, 0), count)
-    values = {"gpu": NO_GPU, "partition": "", "account": "", "qos": "", "runtime": ""}
+    values = {"where": "batch", "gpu": NO_GPU, "partition": "", "account": "", "qos": "", "runtime": ""}
     if choices:
         values["partition"] = choices[0].partition
         values["runtime"] = str(usual_runtime(choices[0]))

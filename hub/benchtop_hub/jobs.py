@@ -6,11 +6,13 @@ drops the session then and leaks its job (batchspawner #315).
 """
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 FORMAT = "%i|%T|%B|%r"  # of squeue; the reason last: it is free text
+NUMBER = re.compile(r"(local-[0-9]+-)?[0-9]+")  # a job's, or a session's on the login node
 # States are Slurm's; what another scheduler says is translated.
 # Everything else is alive, states of later versions included: a suspended, requeued or completing job
 # still holds what it holds (upstream counts those as gone).
@@ -37,6 +39,7 @@ class Job:
     node: str
     reason: str
     lingers: bool = False  # ended, and yet the scheduler keeps it until somebody cancels it
+    told: str = ""  # why it ended, where that is said in plain words already
 
     @property
     def alive(self) -> bool:

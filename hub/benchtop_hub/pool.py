@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from benchtop_hub import form
 
 FIELDS = {
+    "where": "Where",
     "pool": "Pool",
     "cpus": "CPUs",
     "memory": "Memory",
@@ -66,6 +67,7 @@ class Request(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    where: Literal["batch", "login"] = "batch"
     pool: Literal["jupyter", "standard"] = "jupyter"
     cpus: int | None = Field(None, ge=1, le=4096)
     memory: int | None = Field(None, ge=1, le=1 << 30)
@@ -167,7 +169,7 @@ def render(
         for field in ("cpus", "memory", "disk")
     }
     most["runtime"] = rules.longest
-    values = {name: str(getattr(rules.usual, name)) for name in FIELDS} | dict(sent)
+    values = {name: str(getattr(rules.usual, name, "batch")) for name in FIELDS} | dict(sent)
     environment = Environment(loader=FileSystemLoader(templates), autoescape=True)
     return environment.get_template("pool-form.html").render(
         offers=offers, most=most, values=values, problem=problem, fields=FIELDS

@@ -16,3 +16,9 @@ c.SlurmSession.support = "hpc-support@example.org"
 c.SlurmSession.preferred_partitions = ["usatlas", "debug", "harvester"]
 c.SlurmSession.cores = 1
 c.SlurmSession.memory = "1G"
+# A session on the login node, for whoever does not want to wait: minutes and MB.
+c.SlurmSession.login_node = "hpc-login"
+c.SlurmSession.login_runtime = 120
+c.SlurmSession.login_longest = 720
+c.SlurmSession.login_memory = 1024
+c.SlurmSession.login_idle = 60
