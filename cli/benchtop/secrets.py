@@ -242,11 +242,10 @@ def _volumes(settings: Settings, now: datetime) -> dict[str, dict[str, bytes]]:
         }
         ca_key, ca_public = pki.ssh_key(private / f"ssh-ca-{cluster}.key")
         host_key, host_public = pki.ssh_key(private / f"ssh-host-{cluster}.key")
-        volumes[f"keys-{cluster}-minter"]["ssh-ca.key"] = ca_key
+        volumes[f"keys-{cluster}-minter"]["ssh.key"] = ca_key
         volumes[f"keys-{cluster}-login"] = {
             "ssh_host_ed25519_key": host_key,
             "ssh-ca.pub": ca_public,
-            **({"slurm.key": slurm_key} if cluster == "hpc" else {}),
         }
         for cell in cells:
             # The proxy also answers by the public name: Apache keeps the Host header, and SNI follows it.

@@ -1,12 +1,17 @@
 """Why somebody's session ended, told to them once: on the next page of the hub that they look at."""
 
-from typing import Any
+from typing import Any, cast
+
+from jupyterhub.user import User
 
 
-def tell(user: Any) -> list[str]:
-    """What is to be told to a user, who then knows: it is not told again."""
+def tell(user: User | None) -> list[str]:
+    """What is to be told to a user, who then knows: it is not told again. (None: nobody is logged in.)"""
+    if not isinstance(user, User):
+        return []
     found = []
-    for kept in getattr(getattr(user, "orm_user", None), "_orm_spawners", ()):
+    known, database = cast(Any, user.orm_user), cast(Any, user.db)
+    for kept in known._orm_spawners:
         state = dict(kept.state or {})
         if said := state.pop("ended", ""):
             found.append(f"{kept.name}: {said}" if kept.name else str(said))
@@ -14,5 +19,5 @@ def tell(user: Any) -> list[str]:
             if kept.name in user.spawners:
                 user.spawners[kept.name].ended = ""
     if found:
-        user.db.commit()
+        database.commit()
     return found

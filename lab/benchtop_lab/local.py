@@ -6,10 +6,10 @@ The certificate that the hub shows is good for this program alone, with one of t
     list      prints every session on this node, one a line: number|state|node|reason
     stop N    ends a session of the person's own, or clears away what is left of one
 
-Each session is looked after by a process of its own, which outlives the hub's connection. All that a session
-starts is that process's offspring, also what cuts itself loose (a subreaper inherits orphans): so it knows how
-much memory the session takes, and leaves nothing behind. What became of a session stands in a record that
-everybody on the node may read and only its owner can change, as a queue would tell it.
+Each session is looked after by a process of its own, which outlives the hub's connection. All that a
+session starts is that process's offspring, also what cuts itself loose (a subreaper inherits orphans): so it
+knows how much memory the session takes, and leaves nothing behind. What became of a session stands in a
+record that everybody on the node may read and only its owner can change, as a queue would tell it.
 
 Nothing but the standard library: it runs for each question of the hub.
 """
@@ -26,7 +26,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -34,6 +34,7 @@ from typing import Any, NoReturn
 RECORDS = Path("/run/sessions")  # sticky, like /tmp: nobody removes another's
 LEAVERS = Path("/run/leavers")  # a file for each person whose login is disabled
 PROGRAM = (sys.executable, "-I", "-m", "benchtop_lab.session")
+LOWEST_UID = 1500  # below: root and the services; never touched, whoever calls this
 LONGEST_RECORD = 1000  # bytes; it is somebody else's text
 EVERY = 1.0  # seconds between looks at the memory
 PRESENCE = 10.0  # seconds between looks at whether the person may still be here
@@ -115,7 +116,7 @@ def kill(pids: list[int], number: signal.Signals = signal.SIGKILL) -> None:
 
 @dataclass(frozen=True)
 class Record:
-    """What is known of one session. The name of its file holds its owner's uid, and its owner is held to that."""
+    """What is known of one session. The name of its file holds the uid of its owner, and is held to that."""
 
     name: str
     pid: int = 0
@@ -156,13 +157,18 @@ def records() -> Iterator[Record]:
     found = [path for path in RECORDS.iterdir() if _NAME.fullmatch(path.name)]
     for path in sorted(found, key=lambda path: int(path.name.partition("-")[2])):
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
-            with path.open("rb", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK)) as file:
-                if os.fstat(file.fileno()).st_uid != int(path.name.partition("-")[0]):
-                    continue
-                said = json.loads(file.read(LONGEST_RECORD))
-            record = Record(path.name, int(said["pid"]), int(said["born"]), str(said["state"]), str(said["reason"]))
-            if record.state in STATES:
-                yield record
+            yield _read(path)
+
+
+def _read(path: Path) -> Record:
+    # no link, and no pipe that nobody writes into: others make these files
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with os.fdopen(handle, "rb") as file:
+        if os.fstat(handle).st_uid != int(path.name.partition("-")[0]):
+            raise ValueError("somebody else's")
+        said = json.loads(file.read(LONGEST_RECORD))
+    state = STATES[STATES.index(said["state"])]
+    return Record(path.name, int(said["pid"]), int(said["born"]), state, str(said["reason"]))
 
 
 def own_records() -> list[Record]:
@@ -247,7 +253,9 @@ def present(name: str, group: str) -> str:
         person = pwd.getpwuid(os.getuid())
     except KeyError:
         return "the directory does not know you any more"
-    return "" if wanted in os.getgrouplist(person.pw_name, person.pw_gid) else f"you are not in {group} any more"
+    return (
+        "" if wanted in os.getgrouplist(person.pw_name, person.pw_gid) else f"you are not in {group} any more"
+    )
 
 
 class Session:
@@ -274,7 +282,7 @@ class Session:
             os.dup2(log, 1)
             os.dup2(log, 2)
             limit(asked)
-            os.execve(PROGRAM[0], PROGRAM, dict(asked.env))
+            os.execve(PROGRAM[0], PROGRAM, dict(asked.env))  # noqa: S606 - a program, no shell
         except OSError as error:
             print(f"the session cannot start: {error}", file=sys.stderr, flush=True)
         finally:
@@ -294,7 +302,10 @@ class Session:
             used = memory(offspring(os.getpid()))
             if used > self.asked.memory:
                 most = self.asked.memory
-                return "OUT_OF_MEMORY", f"it took {used} MB of memory, and may take {most} MB on the login node"
+                return (
+                    "OUT_OF_MEMORY",
+                    f"it took {used} MB of memory, and may take {most} MB on the login node",
+                )
             if time.monotonic() > self.ends_at:
                 return self._told("TIMEOUT", f"its {self.asked.runtime // 60} minutes were over")
             if time.monotonic() > self.look_at:
@@ -407,28 +418,29 @@ def stop(number: str) -> None:
     if record.state == "RUNNING" and record.alive:
         kill([record.pid], signal.SIGTERM)
         return
-    kill(leftovers())
+    kill(leftovers(processes(), os.getuid(), {one.pid for one in own_records() if one.alive}))
     record.remove()
 
 
-def leftovers() -> list[int]:
-    """What is left of sessions whose keeper was ended: own processes that hang on nobody but init.
+def leftovers(everybody: Mapping[int, Process], uid: int, kept: Collection[int]) -> list[int]:
+    """What is left of a person's sessions whose keepers were ended: what hangs on nobody but init.
 
-    Whoever descends from a session that is looked after, from sshd, or from a shell that an admin opened
-    (which begins outside of this container) is spared.
+    Whoever descends from a keeper (`kept`), from sshd, or from a shell that an admin opened (which begins
+    outside of this container) is spared. So is everything of an account that is no person's: in its name,
+    everything on the machine hangs on init.
     """
-    everybody = processes()
-    kept = {record.pid for record in own_records() if record.alive}
+    if uid < LOWEST_UID:
+        return []
 
     def hangs_on_init(one: Process) -> bool:
         while one.parent > 1:
             above = everybody.get(one.parent)
-            if one.pid in kept or above is None or above.uid != os.getuid():
+            if one.pid in kept or above is None or above.uid != uid:
                 return False
             one = above
         return one.parent == 1 and one.pid not in kept
 
-    return [one.pid for one in everybody.values() if one.uid == os.getuid() and hangs_on_init(one)]
+    return [one.pid for one in everybody.values() if one.uid == uid and hangs_on_init(one)]
 
 
 def main() -> NoReturn:
@@ -443,7 +455,7 @@ def main() -> NoReturn:
             case ["stop", number]:
                 stop(number)
             case _:
-                raise Refused("Here the hub starts, lists and stops sessions, and nothing else.")
+                sys.exit("Here the hub starts, lists and stops sessions, and nothing else.")
     except Refused as refused:
         sys.exit(str(refused))
     sys.exit(0)

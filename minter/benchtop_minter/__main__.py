@@ -25,7 +25,7 @@ HEALTH_PORT = 8601  # on loopback only
 async def run(cluster: str, keys: Path) -> None:
     """Serve until the process is ended."""
     mint, key = KINDS[cluster]
-    certify = grants.ssh_certificate((keys / "ssh-ca.key").read_bytes())
+    certify = grants.ssh_certificate((keys / "ssh.key").read_bytes())
     kinds = {
         "/token": grants.Kind(mint((keys / key).read_bytes())),
         "/ssh": grants.Kind(certify, longest=grants.SSH_LIFE, for_key=True),

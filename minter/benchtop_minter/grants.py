@@ -61,21 +61,12 @@ class Kind:
     for_key: bool = False
 
 
-def check(
-    name: str,
-    lifetime: int,
-    *,
-    group: str,
-    lookup: Lookup,
-    longest: timedelta = MAX_LIFE,
-    key: Ed25519PublicKey | None = None,
-) -> Grant:
+def check(name: str, lifetime: int, *, group: str, lookup: Lookup, longest: timedelta = MAX_LIFE) -> Grant:
     """Decide whether `name` may be acted for.
 
     name:     a login name as the caller wrote it
     lifetime: seconds, at most `longest`
     group:    the people of this cluster; lookup: name → person, or None
-    key:      passed on
     Raises Refused with a sentence for the log and the caller.
     """
     seconds = int(longest.total_seconds())
@@ -91,7 +82,7 @@ def check(
         raise Refused(f"The login of {name} is disabled.")
     if group not in person.groups:
         raise Refused(f"{name} is not in the group {group}.")
-    return Grant(person, timedelta(seconds=lifetime), key)
+    return Grant(person, timedelta(seconds=lifetime))
 
 
 def slurm_token(key: bytes) -> Mint:
@@ -135,9 +126,9 @@ def condor_token(key: bytes) -> Mint:
 def ssh_certificate(key: bytes) -> Mint:
     """The login node's kind: a certificate by which the holder of `grant.key` is that person there.
 
-    key: the cluster's SSH CA, as OpenSSH writes it. The certificate opens nothing but `SSH_COMMAND`: no shell,
-    no terminal, no forwarding (each would be an extension, and there is none). Not where from: the address by
-    which the minter knows a hub is not the one that the login node sees.
+    key: the cluster's SSH CA, as OpenSSH writes it. The certificate opens nothing but `SSH_COMMAND`: no
+    shell, no terminal, no forwarding (each would be an extension, and there is none). Not where from: the
+    address by which the minter knows a hub is not the one that the login node sees.
     """
     signer = serialization.load_ssh_private_key(key, password=None)
     if not isinstance(signer, Ed25519PrivateKey):

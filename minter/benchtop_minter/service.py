@@ -12,7 +12,7 @@ import logging
 import re
 import ssl
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -69,9 +69,8 @@ class Question:
 def question(body: bytes, *, for_key: bool = False) -> Question:
     """What a request asks for; `for_key`: it must say for which key. Raises Malformed."""
     also = ', and "key" (an ssh-ed25519 public key)' if for_key else ""
-    expected = (
-        f'The body must be a JSON object with "person" (text) and "lifetime" (a whole number of seconds){also}.'
-    )
+    what = '"person" (text) and "lifetime" (a whole number of seconds)'
+    expected = f"The body must be a JSON object with {what}{also}."
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         # of two "person", which one was meant? Whoever checked the request may have read the other
@@ -153,14 +152,10 @@ class MintHandler(RequestHandler):
         """
 
         def once() -> Grant:
-            return check(
-                wanted.person,
-                wanted.lifetime,
-                group=self.minter.group,
-                lookup=self.minter.lookup,
-                longest=self.kind.longest,
-                key=wanted.key,
-            )
+            group, lookup = self.minter.group, self.minter.lookup
+            longest = self.kind.longest
+            granted = check(wanted.person, wanted.lifetime, group=group, lookup=lookup, longest=longest)
+            return replace(granted, key=wanted.key)
 
         try:
             return once()
