@@ -1,4 +1,4 @@
-"""Sessions on the login node, for real: what is started, limited, told of, ended, and left behind (nothing)."""
+"""Sessions on the login node, for real: what is started, limited, told of, ended; and nothing is left."""
 
 import json
 import os
@@ -130,7 +130,8 @@ def test_what_takes_too_much_memory_is_ended_with_the_numbers(start: Start):
 def test_the_memory_of_all_its_processes_counts(start: Start):
     hold = "held = [bytearray(1 << 20) for _ in range(120)]; import time; time.sleep(600)"
     number = start(
-        f"import subprocess, sys\na, b = (subprocess.Popen([sys.executable, '-c', {hold!r}]) for _ in '12')\na.wait()"
+        f"import subprocess, sys\nhold = [sys.executable, '-c', {hold!r}]\n"
+        "a, b = (subprocess.Popen(hold) for _ in '12')\na.wait()"
     )
     becomes(number, "OUT_OF_MEMORY")
 
