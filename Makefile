@@ -42,7 +42,7 @@ announce-clear:  ## take the announcement back
 logs:  ## follow the log of SERVICE= (or of all)
 	$(BENCHTOP) logs $(SERVICE)
 
-shell:  ## a shell in SERVICE=, or as the person USER= on a node of their cluster
+shell:  ## a shell in SERVICE=, or as the person USER= on the login node of their cluster
 	$(BENCHTOP) shell $(if $(SERVICE),--service '$(SERVICE)') $(if $(PERSON),--user '$(PERSON)')
 
 people:  ## the demo people, their passwords and clusters

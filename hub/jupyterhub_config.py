@@ -12,7 +12,7 @@ from urllib.parse import quote
 from jupyterhub import apihandlers, handlers
 from traitlets.config import get_config
 
-from benchtop_hub import announcement, database, health, identity, names, servers, sessions
+from benchtop_hub import announcement, database, farewell, health, identity, names, servers, sessions
 
 c = get_config()
 
@@ -92,6 +92,7 @@ handlers.default_handlers[:0] = servers.default_handlers  # before upstream's, i
 c.JupyterHub.template_paths = [str(HERE / "templates")]
 c.JupyterHub.template_vars = {"facility": FACILITY, "cluster": CLUSTER, "cell": CELL, "support": SUPPORT}
 c.JupyterHub.template_vars["announcement"] = announcement.current  # asked for each page
+c.JupyterHub.template_vars["farewells"] = farewell.for_page
 
 handlers.default_handlers[:0] = sessions.default_handlers
 

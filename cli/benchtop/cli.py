@@ -122,10 +122,10 @@ def logs(settings: Settings, services: tuple[str, ...]) -> None:
 
 @cli.command()
 @click.option("--service", help="open it in this service")
-@click.option("--user", "person", help="open it as this person, on a node of their cluster")
+@click.option("--user", "person", help="open it as this person, on the login node of their cluster")
 @pass_settings
 def shell(settings: Settings, service: str | None, person: str | None) -> None:
-    """Open a shell in a service, or as a person on a node."""
+    """Open a shell in a service, or as a person on a login node."""
     facility.shell(settings, service, person)
 
 

@@ -209,7 +209,7 @@ def logs(settings: Settings, names: list[str]) -> None:
 
 
 def shell(settings: Settings, service: str | None, person: str | None) -> None:
-    """Become a shell inside a service, or one of a person on a node of their cluster."""
+    """Become a shell inside a service, or one of a person on the login node of their cluster."""
     require_engine()
     terminal = [] if sys.stdin.isatty() else ["--no-TTY"]
     if person:
@@ -219,7 +219,7 @@ def shell(settings: Settings, service: str | None, person: str | None) -> None:
         node = next((NODES[cluster] for cluster in one.clusters if cluster in settings.clusters), None)
         if node is None:
             raise Problem(
-                f"{person} may use no cluster that runs here, so there is no node to open a shell on."
+                f"{person} may use no cluster that runs here, so there is no login node to open a shell on."
             )
         # the engine's own --user knows the image's passwd alone, in which no person is
         become = ["setpriv", f"--reuid={person}", f"--regid={PEOPLE_GID}", "--init-groups"]
@@ -233,7 +233,7 @@ def shell(settings: Settings, service: str | None, person: str | None) -> None:
 
 
 # Where a person of a cluster gets a shell.
-NODES = {"hpc": "gpu-1", "htc": "condor-ep-1"}
+NODES = {"hpc": "hpc-login", "htc": "htc-login"}
 
 
 def _known(settings: Settings, service: str) -> None:

@@ -205,7 +205,7 @@ class CondorSession(BatchSession[pool.Request, pool.Granted, CondorCluster], Con
         usual = pool.Granted(
             pool.JUPYTER, self.usual_cpus, self.usual_memory, self.usual_disk, self.usual_runtime
         )
-        return pool.Rules(usual, self.longest, self.support)
+        return pool.Rules(usual, self.longest, self.support, bool(self.login_node))
 
     def place(self, granted: pool.Granted) -> str:
         """Its pool."""

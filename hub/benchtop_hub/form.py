@@ -12,7 +12,7 @@ from datetime import datetime
 from functools import cache
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from jinja2 import Environment, FileSystemLoader
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 FIELDS = {
+    "where": "Where",
     "partition": "Partition",
     "account": "Account",
     "qos": "Quality of service",
@@ -67,6 +68,7 @@ class Request(BaseModel):
     # `$` is the very end of the text here: pydantic's patterns are Rust's, not Python's
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    where: Literal["batch", "login"] = "batch"
     partition: str = Field("", max_length=64, pattern=NAME)
     account: str = Field("", max_length=64, pattern=NAME)
     qos: str = Field("", max_length=64, pattern=NAME)
@@ -136,6 +138,7 @@ class Rules:
     cpus: int
     memory: int
     support: str
+    login: bool = False  # may a session be on a login node?
 
 
 @dataclass(frozen=True)
@@ -398,6 +401,7 @@ def pages(folder: Path) -> Environment:
 def render(templates: Path, offer: Offer, rules: Rules, before: Before) -> str:
     """The form's fields as HTML."""
     values: dict[str, str] = dict.fromkeys(FIELDS, "") | {"gpu": NO_GPU}
+    values["where"] = str(before.asked.get("where", "batch"))
     if offer.choices:
         kept, usual = still_granted(before.asked, lambda some: check(read(some), offer, rules))
         values |= {name: str(getattr(usual, name)) for name in ("partition", "cpus", "memory", "runtime")}
@@ -425,6 +429,7 @@ def render(templates: Path, offer: Offer, rules: Rules, before: Before) -> str:
             problem=before.problem,
             fields=FIELDS,
             support=rules.support,
+            login=rules.login,
             offers=script_data(_offers(offer) | {"free": free}),
         )
     )

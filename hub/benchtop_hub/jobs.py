@@ -6,6 +6,7 @@ drops the session then and leaks its job (batchspawner #315).
 """
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from benchtop_hub import marks
 # is known, and squeue says a number.
 FORMAT = "%i|%T|%B|%P|%Q|%S|%r|%k"
 FIELDS = FORMAT.count("|") + 1
+NUMBER = re.compile(r"(local-[0-9]+-)?[0-9]+")  # a job's, or a session's on the login node
 # States are Slurm's; what another scheduler says is translated.
 # Everything else is alive, states of later versions included: a suspended, requeued or completing job
 # still holds what it holds (upstream counts those as gone).
@@ -48,6 +50,7 @@ class Job:
     expected: datetime | None = None  # when it started, or when it is expected to
     owner: str = ""  # "" where nobody says it
     mark: str = ""  # by which a cell knows its own: marks.py
+    told: str = ""  # why it ended, where that is said in plain words already
 
     @property
     def alive(self) -> bool:

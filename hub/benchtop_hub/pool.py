@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from benchtop_hub import form
 
 FIELDS = {
+    "where": "Where",
     "pool": "Pool",
     "cpus": "CPUs",
     "memory": "Memory",
@@ -58,6 +59,7 @@ class Rules:
     usual: Granted
     longest: int
     support: str
+    login: bool = False  # may a session be on a login node?
 
 
 class Request(BaseModel):
@@ -65,6 +67,7 @@ class Request(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    where: Literal["batch", "login"] = "batch"
     pool: Literal["jupyter", "standard"] = "jupyter"
     cpus: int | None = Field(None, ge=1, le=4096)
     memory: int | None = Field(None, ge=1, le=1 << 30)
@@ -183,7 +186,8 @@ def render(templates: Path, offered: Sequence[Place], rules: Rules, before: form
     }
     most["runtime"] = rules.longest
     usual = _filled(before.asked, offered, rules, list(offers))
-    values = {name: str(getattr(usual, name)) for name in FIELDS} | dict(before.sent)
+    asked = {"where": before.asked.get("where", "batch")}
+    values = {name: str(getattr(usual, name, "")) for name in FIELDS} | asked | dict(before.sent)
     by_place = [
         {
             "fits": {"pool": list(POOLS).index(place.pool)},
@@ -205,6 +209,7 @@ def render(templates: Path, offered: Sequence[Place], rules: Rules, before: form
             values=values,
             problem=before.problem,
             fields=FIELDS,
+            login=rules.login,
             offers=form.script_data({"lists": [[kind] for kind in POOLS], "offers": by_place}),
         )
     )

@@ -65,7 +65,9 @@ async def sweep(app: JupyterHub, cell: str, seen: Counter[str]) -> None:
         for number, job in ours(listed, app.cookie_secret, cell)
         if number not in known and job.owner not in sending
     }
-    empty = {one._log_name: one for one in live if one.ready and not one.has_job(listed)}
+    empty = {
+        one._log_name: one for one in live if one.ready and one.backend is cluster and not one.has_job(listed)
+    }
     for over in seen.keys() - unknown.keys() - empty.keys():
         del seen[over]
     seen.update([*unknown, *empty])

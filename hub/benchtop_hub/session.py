@@ -26,10 +26,10 @@ from tornado.web import RequestHandler
 from traitlets import Any as AnyTrait
 from traitlets import Unicode, default, validate
 
-from benchtop_hub import adoption, commands, endings, estimate, form, jobs, marks, reports
+from benchtop_hub import adoption, commands, endings, estimate, form, jobs, local, marks, reports
 from benchtop_hub.cluster import TROUBLES, Cluster
 from benchtop_hub.identity import ForPerson, request_id
-from benchtop_hub.minter import Refused, Unavailable
+from benchtop_hub.minter import Minter, Refused, Unavailable
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -67,6 +67,12 @@ def reloaded(handler: RequestHandler | None) -> bool:
 
 
 @cache
+def login_node(minter: Minter, host: str, keys: str) -> local.LoginNode:
+    """One view of the login node for all sessions of the hub."""
+    return local.LoginNode(minter, host, Path(keys))
+
+
+@cache
 def shared(kind: type[ClusterT], minter: str, keys: str) -> ClusterT:
     """One view of the cluster for all sessions of the hub."""
     return kind.reached_by(minter, keys)
@@ -81,7 +87,7 @@ class SessionFailed(SpawnException):
         self.jupyterhub_html_message = html
 
 
-class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
+class BatchSession(local.OnLoginNode, BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
     """batchspawner's spawner, with what a facility needs. A scheduler's own is made of it and upstream's.
 
     - Commands run as the person, by a token of minutes; upstream needs root and sudo on the hub.
@@ -91,6 +97,8 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
     - A job that ends before its session answers is noticed; upstream waits for the time-out (#215).
     - Port reports are checked (reports.py); upstream takes any attribute from any job of the user.
     - The first answer of the session is awaited, not polled for with a growing, random delay.
+    - Why a session ended is told to its owner, once (farewell.py); upstream says "not running".
+    - Whoever does not want to wait has theirs on the login node (local.py).
     """
 
     # ---- what a scheduler's own session says -------------------------------------------------
@@ -153,6 +161,7 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
     node = ""
     last_words = ""
     granted: Mapping[str, object] = {}  # what the running job was asked for
+    ended = ""  # why the last session did, until its owner has read it
     _address = ""
     _submitted_at = float("-inf")
     _since = 0.0  # when the start began
@@ -170,6 +179,23 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
     def _cluster(self) -> Cluster:
         cluster: Cluster = shared(self.cluster_kind, self.minter, self.keys)
         return cluster
+
+    @property
+    def _login(self) -> local.LoginNode:
+        return login_node(self.cluster.minter, self.login_node, self.keys)
+
+    @property
+    def backend(self) -> Cluster:
+        """Who runs the session. Its number says so: a hub that was restarted knows nothing else."""
+        return self._login if self._on_login_node else self.cluster
+
+    @property
+    def _on_login_node(self) -> bool:
+        return self.job_id.startswith(local.PREFIX)
+
+    @property
+    def _by(self) -> str:
+        return "the login node" if self._on_login_node else self.scheduler
 
     @default("env_keep")
     def _nothing_of_the_hub(self) -> list[str]:
@@ -215,8 +241,10 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
             400, "a link does not start a session", "Look at what the link filled in, then press Start."
         )
 
-    async def _checked(self, request: RequestT) -> GrantedT:
+    async def _checked(self, request: RequestT) -> GrantedT | local.Granted:
         try:
+            if local.asked_for(request):
+                return self.login_grants(getattr(request, "runtime", None), self.support)
             return await self.check(request)
         except TROUBLES as trouble:
             raise ForPerson(503, "rights unknown", self._trouble("rights", trouble)) from None
@@ -227,7 +255,10 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
             raise ForPerson(429, "estimate asked for twice", "One question at a time, please.")
         self._estimating = True
         try:
-            return await self.expected(await self._checked(self.read(sent)))
+            granted = await self._checked(self.read(sent))
+            if isinstance(granted, local.Granted):
+                return "It would start at once."
+            return await self.expected(granted)
         except TROUBLES as trouble:
             if isinstance(trouble, commands.Failed) and not self._silent(trouble):
                 return f"{self.scheduler} would not accept it: {self.plain(str(trouble))}"
@@ -293,9 +324,10 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
         except form.Refused as refused:
             self._forget()
             raise self._refusal(refused.problem) from None
-        self._since, self._place = time.time(), self.place(granted)
+        self._since = time.time()
+        self._place = self.login_node if isinstance(granted, local.Granted) else self.place(granted)
         self.port = self._port = 0  # the session finds one and reports it
-        self.node = self.last_words = ""
+        self.node = self.last_words = self.ended = ""
         self._reported = asyncio.get_running_loop().create_future()
         self._stage = (5, "Asking the scheduler for a job.")
         # A task of its own, which a cancelled start does not cancel: nobody would know of the job.
@@ -330,11 +362,19 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
         )
         return url
 
-    async def _submit(self, granted: GrantedT, asked: Mapping[str, Any]) -> None:
+    async def _send(self, granted: GrantedT | local.Granted, env: Mapping[str, str]) -> str:
+        if not isinstance(granted, local.Granted):
+            return await self.send(granted, env)
+        group = self.authenticator.required_group
+        asked = self.login_request(granted, env, self.log_file, group)
+        return (await self._login.run(self.user.name, "start", stdin=asked)).strip()
+
+    async def _submit(self, granted: GrantedT | local.Granted, asked: Mapping[str, Any]) -> None:
         env = {**self.get_env(), "LANG": "C.UTF-8", "PATH": f"{Path(self.lab_python).parent}:{commands.PATH}"}
         try:
-            number = await self.send(granted, env)
+            number = await self._send(granted, env)
         except commands.Failed as failed:
+            here = isinstance(granted, local.Granted)
             if self._silent(failed):
                 raise self._sorry(self._trouble("submit", failed), "silence") from None
             self.log.warning(
@@ -343,23 +383,27 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
             )  # fmt: skip
             self._forget()
             sentence = f"{self.scheduler} does not accept the session: {self.plain(str(failed))}"
+            if here:
+                sentence = f"The login node does not start the session: {failed}"
             raise self._sorry(sentence, "submit") from None
         except (Refused, Unavailable) as trouble:
             raise self._sorry(self._trouble("submit", trouble), "minter") from None
         self._submitted_at = time.monotonic()
-        if not number.isdecimal():
+        if not jobs.NUMBER.fullmatch(number):
             raise self._sorry(f"{self.scheduler} gave the session no number.", "submit")
         self.job_id = number
         self._asked, self.granted = asked, asdict(granted)
         self._save()
         self._stage = (15, f"Job {self.job_id} is in the queue of {self._place}.")
+        if self._on_login_node:
+            self._stage = (15, f"The session starts on {self._place}.")
         what = " ".join(f"{name}={value}" for name, value in asdict(granted).items())
         self.log.info(
             "session submitted user=%s cell=%s job=%s %s", self.user.name, self.cell, self.job_id, what
         )
 
     def _silent(self, failed: commands.Failed) -> bool:
-        return any(words in str(failed) for words in (commands.NO_ANSWER, *self.silence))
+        return any(words in str(failed) for words in (commands.NO_ANSWER, *self.silence, *local.SILENCE))
 
     def _forget(self) -> None:
         # JupyterHub keeps what the API sent before anybody has looked at it, for a start that says nothing.
@@ -393,7 +437,7 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
                 if done:
                     self._stage = (75, f"JupyterLab is coming up on {self.node}.")
                     return reported.result()
-            elif job.waiting:
+            elif job.waiting and not self._on_login_node:
                 why = self.why(job.reason)
                 waiting = f"Waiting in the queue of {self._place}{f': {why}' if why else ''}."
                 self._stage = (20, f"{waiting} {self.line(job)}".strip())
@@ -408,7 +452,7 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
     async def _at(self, node: str) -> None:
         if node == self.node:
             return
-        if not await self.cluster.is_node(node, self.user.name):
+        if not await self.backend.is_node(node, self.user.name):
             raise self._sorry("The session runs on a node that the cluster does not know.", "node")
         self.node = node
         self._save()
@@ -448,24 +492,33 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
     async def _look(self, max_age: float) -> jobs.Job | None:
         """The job while it lives, None when the scheduler does not say. Raises SessionFailed if it ended."""
         try:
-            job = await self.cluster.queue.job(self.job_id, self.user.name, max_age=self._age(max_age))
+            job = await self.backend.queue.job(self.job_id, self.user.name, max_age=self._age(max_age))
         except jobs.Unknown as unknown:
             self.log.warning("queue unknown user=%s job=%s: %s", self.user.name, self.job_id, unknown)
             self._stage = (self._stage[0], "The scheduler does not answer at the moment; still trying.")
             return None
         if job is None:
-            sentence = f"Job {self.job_id} is no longer known to {self.scheduler}: somebody ended it."
+            sentence = f"Job {self.job_id} is no longer known to {self._by}: somebody ended it."
             raise self._sorry(sentence, "gone")
         if job.alive:
             self.job_status = f"{job.state} {job.node}".strip()
             return job
+        why = self._why(job)
+        if job.lingers:
+            await self.stop(now=True)
+        raise self._sorry(f"Job {self.job_id} ended before JupyterLab could start: {why}.", "job-ended")
+
+    def _why(self, job: jobs.Job | None) -> str:
+        """Why a job ended, as the end of a sentence."""
+        if job is None:
+            return f"it is no longer known to {self._by}"
         # the state first: a job that was cancelled in the queue keeps the reason why it waited there
-        why = (
-            _ENDS.get(job.state)
+        return (
+            job.told
+            or _ENDS.get(job.state)
             or (job.reason and self.why(job.reason))
             or f"{job.state.lower()}, {job.reason}".rstrip(", ")
         )
-        raise self._sorry(f"Job {self.job_id} ended before JupyterLab could start: {why}.", "job-ended")
 
     def _sorry(self, sentence: str, reason: str) -> SessionFailed:
         """A start that failed, as the person reads it: a sentence, the session's last words, what to do."""
@@ -522,7 +575,7 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
         if not self.job_id:
             return 0
         try:
-            job = await self.cluster.queue.job(self.job_id, self.user.name, max_age=self._age(RUNNING_AGE))
+            job = await self.backend.queue.job(self.job_id, self.user.name, max_age=self._age(RUNNING_AGE))
         except jobs.Unknown as unknown:
             self.log.warning("queue unknown user=%s job=%s: %s", self.user.name, self.job_id, unknown)
             return None
@@ -533,6 +586,9 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
             await self.stop(now=True)
         how = f"{job.state} {job.reason}".strip() if job else "not in the queue"
         self.log.info("session ended user=%s cell=%s job=%s: %s", self.user.name, self.cell, self.job_id, how)
+        if not self.ended and (job is None or job.state != "COMPLETED"):  # somebody who shut it down knows
+            self.ended = f"Your session ended: {self._why(job)}."
+            self._save()
         return 1
 
     @property
@@ -551,7 +607,7 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
             await asyncio.wait({self._submission})
         if not self.job_id:
             return
-        ending = endings.end(self.cluster, self.user.name, self.job_id, self.log)
+        ending = endings.end(self.backend, self.user.name, self.job_id, self.log)
         if not now:
             done, _ = await asyncio.wait({ending}, timeout=STOP_PATIENCE)
             if not done:
@@ -566,6 +622,8 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
             state["asked"] = dict(self._asked)
         if self.granted:
             state["granted"] = dict(self.granted)
+        if self.ended:
+            state["ended"] = self.ended
         if self._address:
             state["address"] = self._address
         elif self.job_id:
@@ -578,6 +636,7 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
         self._asked = state.get("asked", {})
         self._address = state.get("address", "")
         self.granted = state.get("granted", {})
+        self.ended = state.get("ended", "")
         if self.job_id and not self._address:
             self._since, self._place = state.get("since", 0.0), state.get("place", "the queue")
             self._port = state.get("port", 0)
@@ -598,7 +657,7 @@ class BatchSession(BatchSpawnerBase, Generic[RequestT, GrantedT, ClusterT]):
         upstream.fset(self, server)
 
     def clear_state(self) -> None:
-        """Forget the job, the tasks of its start included."""
+        """Forget the job, the tasks of its start included; not why it ended, which is still to be told."""
         super().clear_state()
         self.node = self._address = self._place = ""
         self.granted = {}

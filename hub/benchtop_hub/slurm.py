@@ -150,7 +150,7 @@ class SlurmSession(BatchSession[form.Request, form.Granted, SlurmCluster], Slurm
         return replace(offer, choices=form.prefer(offer.choices, self.preferred_partitions))
 
     def _rules(self) -> form.Rules:
-        return form.Rules(self.usual_cpus, self.usual_memory, self.support)
+        return form.Rules(self.usual_cpus, self.usual_memory, self.support, bool(self.login_node))
 
     def place(self, granted: form.Granted) -> str:
         """Its partition."""

@@ -18,3 +18,9 @@ c.SlurmSession.preferred_partitions = ["usatlas", "debug", "harvester"]
 c.SlurmSession.usual_cpus = 1
 c.SlurmSession.usual_memory = 1024  # MB
 c.SlurmSession.rights_age = 30  # seconds: as long may a change by sacctmgr take to reach the form
+# A session on the login node, for whoever does not want to wait: minutes and MB.
+c.SlurmSession.login_node = "hpc-login"
+c.SlurmSession.login_runtime = 120
+c.SlurmSession.login_longest = 720
+c.SlurmSession.login_memory = 1024
+c.SlurmSession.login_idle = 60

@@ -29,6 +29,7 @@
   // it is too large, but one that another choice made too large follows that choice
   function update(changed) {
     let left = data.offers;
+    const job = !form.elements.where || form.elements.where.value === "batch"; // else nothing of a job limits
     for (const field of selects) {
       const before = left;
       narrow(field, (value) => before.some((offer) => names(offer, field).includes(value)));
@@ -46,7 +47,7 @@
     for (const name of ["cpus", "memory", "disk", "runtime"]) {
       const field = form.elements[name];
       if (!field || !left.length) continue;
-      const limit = most(left, name);
+      const limit = job ? most(left, name) : null;
       field.toggleAttribute("max", limit !== null);
       if (limit !== null) field.max = limit;
       if (changed && changed !== field && limit !== null && Number(field.value) > limit) field.value = limit;

@@ -1,5 +1,7 @@
 """How every session's server behaves; a person's own ~/.jupyter may change the rest."""
 
+import os
+
 from traitlets.config import get_config
 
 c = get_config()
@@ -13,3 +15,7 @@ c.ServerApp.tornado_settings = {"xsrf_cookie_kwargs": {"secure": True, "samesite
 c.KernelManager.transport = "ipc"
 # A session that is told to stop gives its kernels this long (seconds) before it ends them.
 c.KernelManager.shutdown_wait_time = 2.0
+# On the login node, where there is little room, a session ends that nobody works with: seconds.
+if idle := os.environ.get("BENCHTOP_IDLE"):
+    c.ServerApp.shutdown_no_activity_timeout = c.MappingKernelManager.cull_idle_timeout = int(idle)
+    c.MappingKernelManager.cull_connected = True

@@ -13,7 +13,7 @@ from jupyterhub.proxy import Proxy
 from jupyterhub.spawner import Spawner
 from traitlets.config import get_config
 
-from benchtop_hub import announcement, identity, leavers, reaper, servers, sessions
+from benchtop_hub import announcement, farewell, identity, leavers, reaper, servers, sessions
 
 c = get_config()
 FOLDER = Path(os.environ["HUB_FOLDER"])
@@ -91,6 +91,7 @@ c.JupyterHub.template_vars = {
     "cluster": "hpc",
     "cell": "hpc-1",
     "support": "hpc-support@example.org",
+    "farewells": farewell.for_page,
     "announcement": lambda user: announcement.current(file=FOLDER / "announcement.json"),
 }
 c.JupyterHub.allow_named_servers = True

@@ -16,7 +16,7 @@ from benchtop_hub.rights import Choice, Limit, Node, Reservation, Shape
 
 TEMPLATES = Path(__file__).parents[3] / "hub/templates"
 SUPPORT = "hpc-support@example.org"
-RULES = form.Rules(cpus=1, memory=1024, support=SUPPORT)
+RULES = form.Rules(cpus=1, memory=1024, support=SUPPORT, login=True)
 CPU, PASCAL, TESLA = (
     Shape(16, 8192, {}),
     Shape(8, 4096, {"any": 2, "pascal": 2}),

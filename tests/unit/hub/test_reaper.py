@@ -26,7 +26,8 @@ class Server:
     submitting = False
 
     def __init__(self, facility, number, *, ready=True):
-        self.cluster, self.job_id, self.ready = facility, number, ready
+        self.cluster = self.backend = facility
+        self.job_id, self.ready = number, ready
         self.user, self.name, self._log_name = SimpleNamespace(name="alice", id=1), "", "alice:"
         self.user.spawner = self
         self.user.spawners = {"": self}
@@ -173,6 +174,12 @@ def test_a_server_without_a_job_ends(facility):
     hub = facility(server="8")
     assert hub.looks(1) == []
     assert hub.looks(1) == ["server of alice"]
+
+
+def test_a_session_on_the_login_node_is_looked_for_in_no_queue(facility):
+    hub = facility(server="local-2001-8")
+    hub.server.backend = object()
+    assert hub.looks(5) == []
 
 
 def test_a_server_with_a_job_lives(facility):
