@@ -18,6 +18,7 @@ from benchtop_hub import announcement, farewell, identity, leavers, reaper, serv
 c = get_config()
 FOLDER = Path(os.environ["HUB_FOLDER"])
 NEVER = ["never"]  # a runtime with which a session does not come up
+TIMED = {"runtime": ["1"]}  # … and what a session is asked for that says why it ended
 
 
 class Table(Proxy):
@@ -40,7 +41,7 @@ class Session(Spawner):
     """A session without a job, that says what one says."""
 
     options_form = '<input name="runtime">'
-    job_id = node_name = ""
+    job_id = node_name = ended = ""
     granted: dict[str, object] = {}  # noqa: RUF012  as in benchtop_hub.session
     numbers = iter(range(17, 1000))
 
@@ -70,6 +71,10 @@ class Session(Spawner):
 
     async def stop(self, now=False):
         self.job_id = ""
+        self.ended = "Your session ended: its <b>time</b> was over." if self.user_options == TIMED else ""
+
+    def get_state(self):
+        return {**super().get_state(), "ended": self.ended}
 
 
 leavers.watch = reaper.watch = lambda app, cell: None  # there is no minter and no scheduler to ask
