@@ -12,7 +12,7 @@ from urllib.parse import quote
 from jupyterhub import apihandlers
 from traitlets.config import get_config
 
-from benchtop_hub import database, health, identity, names
+from benchtop_hub import activity, database, health, identity, names
 
 c = get_config()
 
@@ -83,6 +83,17 @@ c.Spawner.http_timeout = 60
 c.Spawner.poll_interval = 5  # seconds; costs nothing: one answer of the queue serves all sessions
 c.Spawner.consecutive_failure_limit = 0  # upstream stops the hub after five sessions that could not start
 
+# ---- sessions that nobody uses end (what counts as use: lab/benchtop_lab/notices.py) -------------------
+IDLE_AFTER = 7200  # seconds without use; JupyterLab says so five minutes before, and asks. 0: never
+OLDEST = 0  # seconds that a session may live, however busy; 0: as long as its job
+REPORT_EVERY = 60  # seconds between two reports of a session; well within those five minutes
+LOOK_EVERY = 60  # seconds
+c.JupyterHub.proxy_class = activity.Proxy
+c.Spawner.environment = {
+    "BENCHTOP_IDLE_AFTER": str(IDLE_AFTER),
+    "JUPYTERHUB_ACTIVITY_INTERVAL": str(REPORT_EVERY),
+}
+
 # ---- pages -------------------------------------------------------------------------------------------
 c.JupyterHub.template_paths = [str(HERE / "templates")]
 c.JupyterHub.template_vars = {"facility": FACILITY, "cluster": CLUSTER, "cell": CELL, "support": SUPPORT}
@@ -95,11 +106,17 @@ c.JupyterHub.authenticate_prometheus = True
 c.JupyterHub.services = [
     {"name": "metrics", "api_token": key("metrics.token")},
     {"name": "proxy", "api_token": key("routes.token")},
+    {"name": "idle-culler", "command": activity.culler(IDLE_AFTER, LOOK_EVERY, OLDEST, REPORT_EVERY)},
 ]
 c.JupyterHub.load_roles = [
     {"name": "metrics", "scopes": ["read:metrics"], "services": ["metrics"]},
     # a proxy that has just started asks for its routes: images/proxy/announce.js
     {"name": "proxy", "scopes": ["proxy"], "services": ["proxy"]},
+    {
+        "name": "idle-culler",
+        "scopes": ["list:users", "read:users:activity", "read:servers", "delete:servers"],
+        "services": ["idle-culler"],
+    },
 ]
 
 load_subconfig(str(HERE / "clusters" / f"{CLUSTER}.py"))  # noqa: F821  (likewise)
