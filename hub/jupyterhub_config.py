@@ -83,7 +83,7 @@ c.Spawner.http_timeout = 60
 c.Spawner.poll_interval = 5  # seconds; costs nothing: one answer of the queue serves all sessions
 c.Spawner.consecutive_failure_limit = 0  # upstream stops the hub after five sessions that could not start
 
-# ---- sessions that nobody uses end (what counts as use: lab/benchtop_lab/notices.py) -------------------
+# ---- sessions that nobody uses end (what counts as use: lab/benchtop_lab/extension.py) -------------------
 IDLE_AFTER = 7200  # seconds without use; JupyterLab says so five minutes before, and asks. 0: never
 OLDEST = 0  # seconds that a session may live, however busy; 0: as long as its job
 REPORT_EVERY = 60  # seconds between two reports of a session; well within those five minutes
