@@ -42,8 +42,11 @@ def count_what_somebody_does(server: ServerApp) -> None:
     """Make it what counts as use: to the culler, and to whoever else asks the server."""
     by_request, by_server = APIHandler.update_api_activity, server.web_app.last_activity
 
+    # an open JupyterLab saves its layout every ten seconds, whether it has changed or not
+    layout = url_path_join(server.web_app.settings["base_url"], "lab/api/")
+
     def update_api_activity(handler: APIHandler) -> None:
-        if handler.request.method not in ASKING:
+        if handler.request.method not in ASKING and not handler.request.path.startswith(layout):
             by_request(handler)
 
     def last_activity() -> datetime:
