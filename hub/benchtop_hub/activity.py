@@ -28,5 +28,5 @@ def culler(idle_after: int, look_every: int, oldest: int, report_every: int) -> 
     culler, which looks as soon as it is started, is.
     """
     options = [f"--timeout={idle_after or 10**9}", f"--cull-every={look_every}", f"--max-age={oldest}"]
-    begin = f'sleep {2 * report_every + 60}; exec "$@"'  # 60: upstream's own pause after a report that failed
+    begin = f'sleep {2 * report_every + 15}; exec "$@"'  # 15: upstream's pause after a report that failed
     return ["/bin/sh", "-c", begin, "sh", sys.executable, "-m", "jupyterhub_idle_culler", *options]

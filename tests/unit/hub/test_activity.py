@@ -23,7 +23,7 @@ def test_what_the_proxy_passed_on_is_no_use(monkeypatch):
 def test_the_culler_waits_until_each_session_may_have_reported_twice():
     command = activity.culler(7200, 60, 0, 60)
     assert command[:2] == ["/bin/sh", "-c"]
-    assert command[2].startswith("sleep 180;")
+    assert command[2].startswith("sleep 135;")
     assert command[-3:] == ["--timeout=7200", "--cull-every=60", "--max-age=0"]
 
 
