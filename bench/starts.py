@@ -40,10 +40,16 @@ COURSES = {
 }
 
 # Runs on the node, as the person: start the stock server, ask it until it answers, end it.
+# (What a session leaves out is loaded here: lab/config/jupyter/jupyter_server_config.json is overruled.)
 FLOOR = """
-import os, signal, subprocess, sys, time, urllib.request
+import json, os, pathlib, signal, subprocess, sys, tempfile, time, urllib.request
 url = f"http://127.0.0.1:{sys.argv[1]}{sys.argv[2]}api/status"
 ask = urllib.request.Request(url, headers={"Authorization": "token " + os.environ["JUPYTERHUB_API_TOKEN"]})
+folder = tempfile.TemporaryDirectory()
+on = {"jupyter_lsp": True, "notebook_shim": True, "benchtop_lab.extension": False}
+stock = json.dumps({"ServerApp": {"jpserver_extensions": on}})
+pathlib.Path(folder.name, "jupyter_server_config.json").write_text(stock)
+os.environ |= {"JUPYTER_CONFIG_DIR": folder.name, "JUPYTER_PREFER_ENV_PATH": "0"}
 began = time.monotonic()
 quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 server = subprocess.Popen(["/opt/lab/bin/jupyterhub-singleuser"], **quiet)

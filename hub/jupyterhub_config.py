@@ -12,7 +12,17 @@ from urllib.parse import quote
 from jupyterhub import apihandlers, handlers
 from traitlets.config import get_config
 
-from benchtop_hub import announcement, database, farewell, health, identity, names, servers, sessions
+from benchtop_hub import (
+    activity,
+    announcement,
+    database,
+    farewell,
+    health,
+    identity,
+    names,
+    servers,
+    sessions,
+)
 
 c = get_config()
 
@@ -88,6 +98,17 @@ c.JupyterHub.allow_named_servers = True
 c.JupyterHub.named_server_limit_per_user = 3  # besides the usual one
 handlers.default_handlers[:0] = servers.default_handlers  # before upstream's, in place of which they stand
 
+# ---- sessions that nobody uses end (what counts as use: lab/benchtop_lab/extension.py) -------------------
+IDLE_AFTER = 7200  # seconds without use; JupyterLab says so five minutes before, and asks. 0: never
+OLDEST = 0  # seconds that a session may live, however busy; 0: as long as its job
+REPORT_EVERY = 60  # seconds between two reports of a session; well within those five minutes
+LOOK_EVERY = 60  # seconds
+c.JupyterHub.proxy_class = activity.Proxy
+c.Spawner.environment = {
+    "BENCHTOP_IDLE_AFTER": str(IDLE_AFTER),
+    "JUPYTERHUB_ACTIVITY_INTERVAL": str(REPORT_EVERY),
+}
+
 # ---- pages -------------------------------------------------------------------------------------------
 c.JupyterHub.template_paths = [str(HERE / "templates")]
 c.JupyterHub.template_vars = {"facility": FACILITY, "cluster": CLUSTER, "cell": CELL, "support": SUPPORT}
@@ -104,11 +125,17 @@ c.JupyterHub.authenticate_prometheus = True
 c.JupyterHub.services = [
     {"name": "metrics", "api_token": key("metrics.token")},
     {"name": "proxy", "api_token": key("routes.token")},
+    {"name": "idle-culler", "command": activity.culler(IDLE_AFTER, LOOK_EVERY, OLDEST, REPORT_EVERY)},
 ]
 c.JupyterHub.load_roles = [
     {"name": "metrics", "scopes": ["read:metrics"], "services": ["metrics"]},
     # a proxy that has just started asks for its routes: images/proxy/announce.js
     {"name": "proxy", "scopes": ["proxy"], "services": ["proxy"]},
+    {
+        "name": "idle-culler",
+        "scopes": ["list:users", "read:users:activity", "read:servers", "delete:servers"],
+        "services": ["idle-culler"],
+    },
 ]
 
 load_subconfig(str(HERE / "clusters" / f"{CLUSTER}.py"))  # noqa: F821  (likewise)

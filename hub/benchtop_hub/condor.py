@@ -21,6 +21,7 @@ SCRIPT = """\
 #!/bin/bash
 rm -f -- "$0"
 {exports}
+export BENCHTOP_ENDS=$((EPOCHSECONDS + {seconds}))  # JupyterLab warns of it
 cd ~ || exit
 exec {python} -I -m benchtop_lab.session >{log} 2>&1
 """
@@ -211,12 +212,15 @@ class CondorSession(BatchSession[pool.Request, pool.Granted, CondorCluster], Con
         """Its pool."""
         return pool.POOLS[granted.pool]
 
-    def script(self, env: Mapping[str, str]) -> str:
+    def script(self, granted: pool.Granted, env: Mapping[str, str]) -> str:
         """What the job runs. It holds the session's secrets."""
         exports = "\n".join(f"export {name}={shlex.quote(value)}" for name, value in env.items())
         home = Path(self.home.format(username=self.user.name))
         return SCRIPT.format(
-            exports=exports, python=shlex.quote(self.lab_python), log=shlex.quote(str(home / self.log_file))
+            exports=exports,
+            seconds=granted.runtime * 60,
+            python=shlex.quote(self.lab_python),
+            log=shlex.quote(str(home / self.log_file)),
         )
 
     def description(self, granted: pool.Granted, folder: str) -> str:
@@ -236,7 +240,7 @@ class CondorSession(BatchSession[pool.Request, pool.Granted, CondorCluster], Con
         """By condor_submit, which hands the script over to the access point."""
         with tempfile.TemporaryDirectory(prefix="submit-") as folder:  # 0700
             Path(folder, "session").touch(mode=0o600)
-            Path(folder, "session").write_text(self.script(env))
+            Path(folder, "session").write_text(self.script(granted, env))
             Path(folder, "job").write_text(self.description(granted, folder))
             said = await self.cluster.run(
                 self.user.name, "condor_submit", "-spool", "-terse", str(Path(folder, "job")),

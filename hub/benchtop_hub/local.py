@@ -161,8 +161,10 @@ class OnLoginNode(Configurable):
     def login_request(self, granted: Granted, env: Mapping[str, str], log_name: str, group: str) -> str:
         """What the node is asked to start, secrets included: for standard input alone."""
         home = env["HOME"]
+        idle = self.login_idle * 60  # of which JupyterLab warns, or of the hub's own limit where that is less
+        warns = min(idle, int(env.get("BENCHTOP_IDLE_AFTER") or idle))
         asked: dict[str, Any] = {
-            "env": {**env, "BENCHTOP_IDLE": str(self.login_idle * 60)},
+            "env": {**env, "BENCHTOP_IDLE": str(idle), "BENCHTOP_IDLE_AFTER": str(warns)},
             "home": home,
             "log": f"{home}/{log_name}",
             "runtime": granted.runtime * 60,

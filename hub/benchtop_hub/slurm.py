@@ -22,6 +22,7 @@ SCRIPT = """\
 # Slurm hands every SLURM_ variable of the hub's command on. This one is no longer needed, and when it
 # expires in some minutes, each Slurm command in the session would fail because of it.
 unset SLURM_JWT
+export BENCHTOP_ENDS=$SLURM_JOB_END_TIME  # JupyterLab warns of it
 exec {python} -I -m benchtop_lab.session
 """
 _SINFO = ("sinfo", "--all", "--noheader", "--Node", f"--Format={rights.NODES}")

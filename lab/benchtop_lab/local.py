@@ -283,7 +283,8 @@ class Session:
             os.dup2(log, 1)
             os.dup2(log, 2)
             limit(asked)
-            os.execve(PROGRAM[0], PROGRAM, dict(asked.env))  # noqa: S606 - a program, no shell
+            ends = str(int(time.time()) + asked.runtime)  # JupyterLab warns of it
+            os.execve(PROGRAM[0], PROGRAM, {**asked.env, "BENCHTOP_ENDS": ends})  # noqa: S606 - a program, no shell
         except OSError as error:
             print(f"the session cannot start: {error}", file=sys.stderr, flush=True)
         finally:

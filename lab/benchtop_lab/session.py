@@ -80,6 +80,9 @@ def serve(listening: socket.socket) -> None:
     if trust is not None:
         os.environ["SSL_CERT_FILE"] = trust
     send_at_once()
+    # It builds a parser as it is imported, for a second: nearly half of all that is loaded here. Without,
+    # no event's field of the format "iri" is looked at; there is none.
+    sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment] # as the import system has it
     from jupyter_server.serverapp import ServerApp  # noqa: PLC0415 after the port is on its way
     from jupyterhub.singleuser.extension import JupyterHubSingleUser  # noqa: PLC0415
 

@@ -6,6 +6,9 @@ from traitlets.config import get_config
 
 c = get_config()
 
+# Which extensions the server has: jupyter_server_config.json beside this. Off is what would be loaded at each
+# start for nothing: no language server is installed, and no settings of a notebook of before version 7.
+
 c.ServerApp.terminado_settings = {"shell_command": ["/bin/bash", "--login"]}
 # Extensions come with the image: a button that installs some into a read-only folder only disappoints.
 c.LabApp.extension_manager = "readonly"

@@ -7,6 +7,7 @@ import logging
 import shlex
 import stat
 import subprocess
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -137,11 +138,24 @@ def test_what_is_handed_over_is_the_hubs_alone_and_gone_afterwards(session, clus
 def test_the_script_gives_every_variable_as_it_was(session, tmp_path):
     session.home, session.lab_python = str(tmp_path), "/bin/true"
     nasty = {"A": 'it\'s "quoted"\n$(id) `id` \\', "HOME": str(tmp_path)}
-    script = session.script(nasty).replace("exec /bin/true -I -m benchtop_lab.session", 'printf %s "$A"')
+    script = session.script(GRANTED, nasty).replace(
+        "exec /bin/true -I -m benchtop_lab.session", 'printf %s "$A"'
+    )
     (tmp_path / "session").write_text(script)
     subprocess.run(["bash", "session"], cwd=tmp_path, check=True)
     assert (tmp_path / session.log_name).read_text() == nasty["A"]
     assert not (tmp_path / "session").exists(), "the secrets lie in the node's folder no longer than needed"
+
+
+def test_the_session_knows_when_its_runtime_is_over(session, tmp_path):
+    session.home, session.lab_python = str(tmp_path), "/bin/true"
+    script = session.script(GRANTED, {"HOME": str(tmp_path)})
+    say = script.replace("exec /bin/true -I -m benchtop_lab.session", "echo $BENCHTOP_ENDS")
+    (tmp_path / "session").write_text(say)
+    before = int(time.time())
+    subprocess.run(["bash", "session"], cwd=tmp_path, check=True)
+    ends = int((tmp_path / session.log_name).read_text())
+    assert before <= ends - GRANTED.runtime * 60 <= time.time()
 
 
 @pytest.mark.parametrize(("kind", "jupyter"), [("jupyter", "true"), ("standard", "false")])
@@ -316,7 +330,7 @@ def test_a_server_with_a_name_has_a_job_name_and_a_log_of_its_own(session):
     second = named(session, "second")
     assert (session.job_name(), second.job_name()) == ("jh-htc-1-alice", "jh-htc-1-alice-second")
     assert (session.log_file, second.log_file) == (".benchtop-session.log", ".benchtop-session-second.log")
-    assert ".benchtop-session-second.log" in second.script({})
+    assert ".benchtop-session-second.log" in second.script(GRANTED, {})
 
 
 def test_it_is_no_other_persons_client(session):

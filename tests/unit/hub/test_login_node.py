@@ -215,6 +215,16 @@ def test_it_gets_the_limits_of_the_facility_and_the_runtime_of_its_owner(session
     assert (asked["runtime"], asked["memory"], asked["group"]) == (30 * 60, 700, "cluster-hpc")
 
 
+@pytest.mark.parametrize(
+    ("here", "everywhere", "warned"), [(60, "7200", 3600), (60, "", 3600), (240, "7200", 7200)]
+)
+def test_jupyterlab_warns_of_whichever_end_without_use_comes_first(session, here, everywhere, warned):
+    session.login_idle = here
+    env = {"HOME": "/home/alice", "BENCHTOP_IDLE_AFTER": everywhere}
+    asked = json.loads(session.login_request(local.Granted(30, 700), env, ".log", "cluster-hpc"))
+    assert asked["env"]["BENCHTOP_IDLE_AFTER"] == str(warned)
+
+
 def test_a_hub_that_was_restarted_looks_for_it_in_the_right_place(session, ssh):
     session.load_state({"job_id": NUMBER, "address": "http://hpc-login:45678"})
     ssh.says = f"{NUMBER}|RUNNING|hpc-login|\n"

@@ -3,6 +3,7 @@
 
 import asyncio
 import logging
+import subprocess
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -173,6 +174,14 @@ def test_the_token_for_slurm_ends_with_the_first_line_of_the_job(session, cluste
     start(session, reported)
     code = [line for line in cluster.sent.splitlines() if not line.startswith("#")]
     assert code[0] == "unset SLURM_JWT"
+
+
+def test_the_session_knows_when_its_runtime_is_over(session, cluster):
+    start(session, reported)
+    say = cluster.sent.replace(f"exec {session.lab_python} -I -m benchtop_lab.session", "echo $BENCHTOP_ENDS")
+    environment = {"SLURM_JOB_END_TIME": "1764072000"}  # as Slurm itself tells a job
+    done = subprocess.run(["bash"], input=say, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "1764072000"
 
 
 def test_a_job_says_whose_it_is_and_is_never_requeued(session):

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -90,6 +91,13 @@ def test_a_session_runs_with_its_own_environment_and_no_other(start: Start, node
     assert "'SECRET', 'USER'" in (node / "log").read_text()
     assert "SSH" not in (node / "log").read_text()
     assert (node / "log").stat().st_mode & 0o077 == 0
+
+
+def test_a_session_knows_when_its_runtime_is_over(start: Start, node: Path):
+    before = int(time.time())
+    number = start("import os; print(os.environ['BENCHTOP_ENDS'])", runtime=900)
+    becomes(number, "COMPLETED")
+    assert before <= int((node / "log").read_text()) - 900 <= time.time()
 
 
 def test_what_is_told_of_a_session_holds_no_secret(start: Start, node: Path):
