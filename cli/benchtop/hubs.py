@@ -6,7 +6,9 @@ A session of `enrol.login` is all that it takes; what these can do, a browser ca
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
+from urllib.parse import urljoin
 
 import requests
 
@@ -42,7 +44,7 @@ class Hub:
 
     def api(self, method: str, path: str, body: object = None) -> requests.Response:
         """One call of the hub's API, as a page of the hub makes it; any status is an answer."""
-        return self._call(f"{self.base}/hub/", "home", f"api/{path}", method, body)
+        return self._call(f"{self.base}/hub/home", f"api/{path}", method, body)
 
     def start(self, **options: object) -> requests.Response:
         """Ask for the session; `options` as the form's fields."""
@@ -63,19 +65,12 @@ class Hub:
 
     def failure(self) -> str:
         """What the waiting page shows of a start that failed."""
-        said = self.api("GET", f"users/{self.person}/server/progress").text
-        events = [json.loads(line[6:]) for line in said.splitlines() if line.startswith("data: ")]
-        return " ".join(str(event["message"]) for event in events if event.get("failed"))
+        return " ".join(str(event["message"]) for event in self._progress() if event.get("failed"))
 
     def stage(self) -> str:
         """What the waiting page shows now of a start that is under way."""
-        path = f"api/users/{self.person}/server/progress"
-        with self._call(f"{self.base}/hub/", "home", path, "GET", None) as said:
-            for line in said.iter_lines(decode_unicode=True):
-                event = json.loads(line[6:]) if line.startswith("data: ") else {}
-                if event.get("progress"):  # 0 is JupyterHub's own "Server requested"
-                    return str(event["message"])
-        return ""
+        # 0 is JupyterHub's own "Server requested"
+        return next((str(event["message"]) for event in self._progress() if event.get("progress")), "")
 
     def answers(self) -> bool:
         """Does the hub do its job? It looks at its database and its proxy for this."""
@@ -97,7 +92,7 @@ class Hub:
 
     def jupyter(self, method: str, path: str, body: object = None) -> requests.Response:
         """One call of the session's API, as JupyterLab makes it."""
-        return self._call(self.lab, "lab", f"api/{path}", method, body)
+        return self._call(f"{self.lab}lab", f"api/{path}", method, body)
 
     def kernel(self) -> str:
         """Start a kernel; its id."""
@@ -105,13 +100,23 @@ class Hub:
         answer.raise_for_status()
         return str(answer.json()["id"])
 
-    def _call(self, root: str, page: str, path: str, method: str, body: object) -> requests.Response:
-        """The XSRF cookie is the page's: without one, the page is opened first."""
+    def _progress(self) -> Iterator[dict[str, object]]:
+        """What the waiting page is told, each event as it comes; ends with the start."""
+        path = f"api/users/{self.person}/server/progress"
+        with self._call(f"{self.base}/hub/home", path, "GET", stream=True) as said:
+            for line in said.iter_lines(decode_unicode=True):
+                if line.startswith("data: "):
+                    yield json.loads(line[6:])
+
+    def _call(
+        self, page: str, path: str, method: str, body: object = None, *, stream: bool = False
+    ) -> requests.Response:
+        """A call beside a page. The XSRF cookie is the page's: without one, the page is opened first."""
+        root = urljoin(page, ".")
         at = root.removeprefix(self.settings.url)
         if not _xsrf(self.browser, at):
-            self.browser.get(f"{root}{page}", timeout=_PATIENCE)
+            self.browser.get(page, timeout=_PATIENCE)
         headers = {"X-XSRFToken": _xsrf(self.browser, at), "Referer": root}
-        stream = path.endswith("/progress")  # it ends with the start; what was said until then counts
         return self.browser.request(
             method, f"{root}{path}", json=body, headers=headers, timeout=_PATIENCE, stream=stream
         )

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import ClassVar
 
 from batchspawner import SlurmSpawner
 from traitlets import Integer, List, Unicode
@@ -81,7 +80,6 @@ class SlurmSession(BatchSession[form.Request, form.Granted, SlurmCluster], Slurm
     cluster_kind = SlurmCluster
     fields = form.FIELDS
     silence = ("Unable to contact slurm controller",)
-    reasons: ClassVar[Mapping[str, str]] = {}  # waiting.py knows them
 
     preferred_partitions = List(
         Unicode(), help="The form starts with the first of these that the person may use."

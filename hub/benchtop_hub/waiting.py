@@ -101,22 +101,15 @@ def position(jobs: Mapping[str, Job], number: str) -> int | None:
     own = jobs.get(number)
     if own is None or own.state != "PENDING" or own.reason not in _IN_LINE or not own.partition:
         return None
-    line = [
-        (-job.priority, int(name))
-        for name, job in jobs.items()
-        if job.state == "PENDING" and job.partition == own.partition and job.reason in _IN_LINE
-        if name.isdecimal()
-    ]
-    if any(
-        not name.isdecimal() and job.partition == own.partition and job.state == "PENDING"
-        for name, job in jobs.items()
-    ):
+    beside = {n: job for n, job in jobs.items() if job.state == "PENDING" and job.partition == own.partition}
+    if not all(name.isdecimal() for name in beside):
         return None  # an array is one line, and nobody knows how many jobs
+    line = [(-job.priority, int(name)) for name, job in beside.items() if job.reason in _IN_LINE]
     return sorted(line).index((-own.priority, int(number))) + 1
 
 
 def line(place: int | None, expected: datetime | None, now: datetime) -> str:
-    """Both as sentences, each only where it is known: "3 in line. Expected to start in about 5 minutes."."""
+    """Both as sentences, each only where it is known; expected, now: with a time zone."""
     said = []
     if place is not None:
         said.append("It is the next in line." if place == 1 else f"It is number {place} in line.")

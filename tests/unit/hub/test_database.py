@@ -30,7 +30,7 @@ def test_what_a_callback_left_behind_does_not_meet_the_next_page(engine: Engine)
             session.execute(text("SELECT 1"))
         with pytest.raises(database.Away):
             Session(engine).execute(text("SELECT 1 FROM nowhere"))
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # the loop's next turn, which a page would have
 
     asyncio.run(lose_it_in_a_callback())
     assert session.execute(text("SELECT 1")).scalar_one() == 1
