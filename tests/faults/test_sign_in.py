@@ -38,15 +38,13 @@ def comes_back(settings: Settings, name: str) -> bool:
 
 
 def comes_back_at_last(settings: Settings, name: str) -> bool:
-    """The same; False while a page says that something is away (503).
+    """The same; False while they are refused.
 
     Each connection that Keycloak or a hub had to a database that died costs one try.
     """
     try:
         return comes_back(settings, name)
-    except Problem as problem:
-        if "503" not in str(problem):
-            raise
+    except Problem:
         return False
 
 
