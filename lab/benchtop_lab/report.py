@@ -1,28 +1,33 @@
 """What a session tells its hub: the port that it listens on, or the end of its log when it cannot start.
 
+As a program, it tells the latter: `python -I -m benchtop_lab.report`, with the session's environment and its
+log as standard error. Whoever looks after a session runs it, because what ends a session may not be Python.
+
 Nothing but the standard library: this works before, and also without, anything of Jupyter.
 """
 
 import json
+import os
 import ssl
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 TRUST = Path("/etc/benchtop/trust/bundle.pem")  # the facility's CAs: the hub is reached by its gateway only
 PATIENCE = 300.0  # seconds that a hub may be away while a session starts
 LINES, CHARACTERS = 20, 4000  # of last words
+LAST_PATIENCE = 3.0  # seconds for them: until they are told, the job does not end
 
 
 class Unwanted(Exception):  # noqa: N818  # what it is, not that it is an error
     """The hub waits for no session like this one; the message is its answer."""
 
 
-def post(url: str, token: str, report: dict[str, object]) -> None:
-    """Send one report.
+def post(url: str, token: str, report: dict[str, object], *, patience: float = 10.0) -> None:
+    """Send one report, and wait so many seconds for the answer.
 
     Raises Unwanted when the hub says no, and OSError when it could not be asked: try again.
     """
@@ -34,7 +39,7 @@ def post(url: str, token: str, report: dict[str, object]) -> None:
     )
     context = ssl.create_default_context(cafile=TRUST if TRUST.exists() else None)
     try:
-        with urllib.request.urlopen(request, timeout=10, context=context):  # noqa: S310 likewise
+        with urllib.request.urlopen(request, timeout=patience, context=context):  # noqa: S310 likewise
             return
     except urllib.error.HTTPError as error:
         said = error.read(500).decode(errors="replace")
@@ -77,3 +82,19 @@ def tail(log: Path) -> str:
 def own_log() -> Path:
     """The file that this process writes its errors to."""
     return Path("/proc/self/fd/2").readlink()
+
+
+def last_words(env: Mapping[str, str], log: Path) -> None:
+    """Tell the hub what the log says: the person who waits reads it.
+
+    env: of the session. Raises OSError and Unwanted.
+    """
+    url, token = f"{env['JUPYTERHUB_API_URL']}/session/last-words", env["JUPYTERHUB_API_TOKEN"]
+    post(url, token, {"log": tail(log)}, patience=LAST_PATIENCE)
+
+
+if __name__ == "__main__":
+    try:
+        last_words(os.environ, own_log())
+    except (OSError, Unwanted) as error:
+        sys.exit(f"the hub did not hear why: {error}")

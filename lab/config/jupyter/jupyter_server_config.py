@@ -1,8 +1,13 @@
 """How every session's server behaves; a person's own ~/.jupyter may change the rest."""
 
+import os
+
 from traitlets.config import get_config
 
 c = get_config()
+
+# Which extensions the server has: jupyter_server_config.json beside this. Off is what would be loaded at each
+# start for nothing: no language server is installed, and no settings of a notebook of before version 7.
 
 c.ServerApp.terminado_settings = {"shell_command": ["/bin/bash", "--login"]}
 # Extensions come with the image: a button that installs some into a read-only folder only disappoints.
@@ -13,3 +18,7 @@ c.ServerApp.tornado_settings = {"xsrf_cookie_kwargs": {"secure": True, "samesite
 c.KernelManager.transport = "ipc"
 # A session that is told to stop gives its kernels this long (seconds) before it ends them.
 c.KernelManager.shutdown_wait_time = 2.0
+# On the login node, where there is little room, a session ends that nobody works with: seconds.
+if idle := os.environ.get("BENCHTOP_IDLE"):
+    c.ServerApp.shutdown_no_activity_timeout = c.MappingKernelManager.cull_idle_timeout = int(idle)
+    c.MappingKernelManager.cull_connected = True

@@ -1,11 +1,17 @@
 # ruff: noqa: D102  # stand-ins: their names say it
 """A session reports until it is heard, and ends when nobody wants it."""
 
+import os
 import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from benchtop_lab import report, session
+
+LAB = Path(__file__).parents[3] / "lab"
 
 
 class Time:
@@ -73,6 +79,27 @@ def test_only_the_last_lines_are_told(tmp_path):
     log = tmp_path / "log"
     log.write_text("\n".join(f"line {n}" for n in range(100)))
     assert report.tail(log).splitlines()[0] == f"line {100 - report.LINES}"
+
+
+def test_the_program_tells_the_end_of_its_own_log_with_the_token_of_the_environment(listening_hub, tmp_path):
+    log = tmp_path / "log"
+    environment = {**os.environ, **listening_hub.environment, "PYTHONPATH": str(LAB)}
+    with log.open("w") as errors:
+        errors.write("no space left\n")
+        errors.flush()
+        subprocess.run(
+            [sys.executable, "-m", "benchtop_lab.report"], env=environment, stderr=errors, check=True
+        )
+    assert listening_hub.heard == [
+        ("/hub/api/session/last-words", "token its-own-token", {"log": "no space left"})
+    ]
+
+
+def test_a_hub_that_is_away_holds_up_nobody(tmp_path):
+    environment = {"JUPYTERHUB_API_URL": "http://127.0.0.1:9/hub/api", "JUPYTERHUB_API_TOKEN": "x"}
+    (tmp_path / "log").touch()
+    with pytest.raises(OSError, match="refused"):
+        report.last_words(environment, tmp_path / "log")
 
 
 def test_the_port_is_taken_before_it_is_told():
