@@ -52,6 +52,13 @@ def apply(settings: Settings, everybody: People, *services: str) -> None:
             current.outcome = f"{len(everybody.people)} people"
 
 
+def follow(settings: Settings, everybody: People) -> None:
+    """Make a running facility follow the list: passwords, homes, directory, accounting."""
+    prepare(settings, everybody)
+    compose.run(settings, "run", "--rm", "--no-deps", "volumes")  # makes the homes of new people
+    apply(settings, everybody)
+
+
 def enrol_missing(settings: Settings, everybody: People) -> None:
     """Enrol the TOTP of each demo person who should have one, through the real pages, once."""
     from benchtop import enrol  # noqa: PLC0415 - slow to import, and most verbs do not need it

@@ -28,6 +28,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 FACILITY_CA = "Benchtop facility CA"
@@ -104,6 +105,20 @@ def key(path: Path, *, kind: Literal["ec", "rsa"] = "ec") -> Key:
     )
     write(path, pem(made))
     return made
+
+
+def ssh_key(path: Path) -> tuple[bytes, bytes]:
+    """The key for SSH kept in `path`, made at the first call: as OpenSSH keeps it, and its public line.
+
+    As it was written the first time: OpenSSH's form has random numbers in it.
+    """
+    if not path.is_file():
+        made = Ed25519PrivateKey.generate()
+        form = serialization.PrivateFormat.OpenSSH
+        write(path, made.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()))
+    kept = path.read_bytes()
+    public = serialization.load_ssh_private_key(kept, password=None).public_key()
+    return kept, public.public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
 
 
 def cert_pem(cert: x509.Certificate) -> bytes:

@@ -240,6 +240,13 @@ def _volumes(settings: Settings, now: datetime) -> dict[str, dict[str, bytes]]:
             "server.key": minter_key,
             "minter-ca.pem": minter_ca,
         }
+        ca_key, ca_public = pki.ssh_key(private / f"ssh-ca-{cluster}.key")
+        host_key, host_public = pki.ssh_key(private / f"ssh-host-{cluster}.key")
+        volumes[f"keys-{cluster}-minter"]["ssh.key"] = ca_key
+        volumes[f"keys-{cluster}-login"] = {
+            "ssh_host_ed25519_key": host_key,
+            "ssh-ca.pub": ca_public,
+        }
         for cell in cells:
             # The proxy also answers by the public name: Apache keeps the Host header, and SNI follows it.
             proxy_pem, proxy_key = issue(f"{cell}-proxy", edge, "server", f"{cell}-proxy", settings.name)
@@ -263,6 +270,7 @@ def _volumes(settings: Settings, now: datetime) -> dict[str, dict[str, bytes]]:
                 "metrics.token": password(f"{cell}-metrics.token"),
                 "minter.pem": b"".join(issue(f"{cell}-minter-client", minter[cluster], "client", cell)),
                 "minter-ca.pem": minter_ca,
+                "known_hosts": b"%s-login %s\n" % (cluster.encode(), host_public),
             }
     return volumes
 

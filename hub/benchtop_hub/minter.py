@@ -8,12 +8,13 @@ import asyncio
 import ssl
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import aiohttp
 
 LIFETIME = 600  # seconds: the most that the minter grants
+SSH_LIFETIME = 60  # … for a certificate
 SPARE = 120  # a token with less than this left is not handed out: it could expire under way
 TIMEOUT = aiohttp.ClientTimeout(total=5)
 
@@ -30,7 +31,7 @@ class Minter:
     """Asks the minter, and remembers each token until it is nearly over."""
 
     def __init__(self, url: str, keys: Path, *, clock: Callable[[], float] = time.time) -> None:
-        self._url = f"{url}/token"
+        self._url = url
         self._keys = keys
         self._clock = clock
         self._known: dict[str, tuple[str, float]] = {}
@@ -58,12 +59,23 @@ class Minter:
         async with self._asking[person]:
             self._known[person] = await self._ask(person)
 
+    async def certificate(self, person: str, key: str) -> str:
+        """A certificate for an SSH key, to go to the login node with as that person, now.
+
+        key: the public one, as OpenSSH writes it. Raises Refused or Unavailable.
+        """
+        wanted = {"person": person, "lifetime": SSH_LIFETIME, "key": key}
+        return (await self._post("/ssh", wanted))[0]
+
     def known(self) -> list[str]:
         """The people for whom a token is at hand."""
         soonest = self._clock() + SPARE
         return [person for person, (_, expires) in self._known.items() if expires >= soonest]
 
     async def _ask(self, person: str) -> tuple[str, float]:
+        return await self._post("/token", {"person": person, "lifetime": LIFETIME})
+
+    async def _post(self, path: str, wanted: Mapping[str, object]) -> tuple[str, float]:
         try:
             if self._http is None:
                 context = ssl.create_default_context(cafile=self._keys / "minter-ca.pem")
@@ -71,8 +83,7 @@ class Minter:
                 self._http = aiohttp.ClientSession(
                     connector=aiohttp.TCPConnector(ssl=context), timeout=TIMEOUT
                 )
-            wanted = {"person": person, "lifetime": LIFETIME}
-            async with self._http.post(self._url, json=wanted) as answer:
+            async with self._http.post(f"{self._url}{path}", json=wanted) as answer:
                 said = await answer.json()
                 if answer.status == 200:
                     return str(said["token"]), float(said["expires"])

@@ -24,8 +24,12 @@ HEALTH_PORT = 8601  # on loopback only
 
 async def run(cluster: str, keys: Path) -> None:
     """Serve until the process is ended."""
-    kind, key = KINDS[cluster]
-    kinds = {"/token": kind((keys / key).read_bytes())}
+    mint, key = KINDS[cluster]
+    certify = grants.ssh_certificate((keys / "ssh.key").read_bytes())
+    kinds = {
+        "/token": grants.Kind(mint((keys / key).read_bytes())),
+        "/ssh": grants.Kind(certify, longest=grants.SSH_LIFE, for_key=True),
+    }
     minter = service.Minter(cluster, kinds, directory.lookup, directory.answers)
     service.serve(minter, keys, port=PORT, health_port=HEALTH_PORT)
     logging.getLogger("minter").info("serving cluster=%s kinds=%s", cluster, ",".join(kinds))

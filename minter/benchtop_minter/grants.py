@@ -14,8 +14,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import jwt
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 MAX_LIFE = timedelta(minutes=10)  # a stolen token is worth this long; a hub asks again for each action
+SSH_LIFE = timedelta(minutes=1)  # a certificate is shown once, right away
+SSH_BEFORE = timedelta(seconds=5)  # as much may the login node's clock be behind
+SSH_COMMAND = "/opt/lab/bin/python -I -m benchtop_lab.local"  # all that a certificate is good for
 LOWEST_UID = 1500  # below: root, daemons, the facility's own service users
 PERSON = re.compile(r"[a-z][a-z0-9_-]{0,30}")  # as accounts/people.yaml allows; nothing else reaches NSS
 
@@ -40,23 +45,33 @@ class Grant:
 
     person: Person
     life: timedelta
+    key: Ed25519PublicKey | None = None  # whose certificate it is to be, where it is one
 
 
 Lookup = Callable[[str], Person | None]
 Mint = Callable[[Grant, datetime], str]
 
 
-def check(name: str, lifetime: int, *, group: str, lookup: Lookup) -> Grant:
+@dataclass(frozen=True)
+class Kind:
+    """A kind of credential: how it is made, how long one may live, and whether it is for a key."""
+
+    mint: Mint
+    longest: timedelta = MAX_LIFE
+    for_key: bool = False
+
+
+def check(name: str, lifetime: int, *, group: str, lookup: Lookup, longest: timedelta = MAX_LIFE) -> Grant:
     """Decide whether `name` may be acted for.
 
     name:     a login name as the caller wrote it
-    lifetime: seconds
+    lifetime: seconds, at most `longest`
     group:    the people of this cluster; lookup: name → person, or None
     Raises Refused with a sentence for the log and the caller.
     """
-    longest = int(MAX_LIFE.total_seconds())
-    if not 1 <= lifetime <= longest:
-        raise Refused(f"A lifetime of {lifetime} s is not possible: ask for 1 to {longest} s.")
+    seconds = int(longest.total_seconds())
+    if not 1 <= lifetime <= seconds:
+        raise Refused(f"A lifetime of {lifetime} s is not possible: ask for 1 to {seconds} s.")
     person = lookup(name) if PERSON.fullmatch(name) else None
     # The directory may fold case; the token names exactly the person that was looked up.
     if person is None or person.name != name:
@@ -104,5 +119,35 @@ def condor_token(key: bytes) -> Mint:
             "jti": secrets.token_hex(16),
         }
         return jwt.encode(claims, signer, algorithm="HS256", headers={"kid": "people"})
+
+    return mint
+
+
+def ssh_certificate(key: bytes) -> Mint:
+    """The login node's kind: a certificate by which the holder of `grant.key` is that person there.
+
+    key: the cluster's SSH CA, as OpenSSH writes it. The certificate opens nothing but `SSH_COMMAND`: no
+    shell, no terminal, no forwarding (each would be an extension, and there is none). Not where from: the
+    address by which the minter knows a hub is not the one that the login node sees.
+    """
+    signer = serialization.load_ssh_private_key(key, password=None)
+    if not isinstance(signer, Ed25519PrivateKey):
+        raise TypeError("the SSH CA must be an Ed25519 key")
+
+    def mint(grant: Grant, now: datetime) -> str:
+        if grant.key is None:
+            raise ValueError("a certificate is for a key")
+        builder = (
+            serialization.SSHCertificateBuilder()
+            .public_key(grant.key)
+            .serial(secrets.randbits(63))
+            .type(serialization.SSHCertificateType.USER)
+            .key_id(f"minter:{grant.person.name}".encode())
+            .valid_principals([grant.person.name.encode()])
+            .valid_after(int((now - SSH_BEFORE).timestamp()))
+            .valid_before(int((now + grant.life).timestamp()))
+            .add_critical_option(b"force-command", SSH_COMMAND.encode())
+        )
+        return builder.sign(signer).public_bytes().decode()
 
     return mint

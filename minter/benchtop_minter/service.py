@@ -1,7 +1,9 @@
 """The minter's two listeners: mutual TLS for hubs, and loopback for its own health check.
 
-POST /token {"person": "alice", "lifetime": 600} → 200 {"token", "expires"}; refused → 403, bad
-input → 400, no directory → 503, each with {"error": a sentence}. Each decision is one line of the log.
+POST /token {"person": "alice", "lifetime": 600} → 200 {"token", "expires"}
+POST /ssh   {"person": "alice", "lifetime": 60, "key": "ssh-ed25519 …"} → likewise; the token is a certificate
+Refused → 403, bad input → 400, no directory → 503, each with {"error": a sentence}. Each decision is one line
+of the log.
 """
 
 import asyncio
@@ -10,18 +12,21 @@ import logging
 import re
 import ssl
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPServerRequest
 from tornado.web import Application, HTTPError, RequestHandler
 
-from .grants import Grant, Lookup, Mint, Refused, check
+from .grants import Grant, Kind, Lookup, Refused, check
 
-LONGEST_BODY = 1024  # bytes; a request is a name and a number
+LONGEST_BODY = 1024  # bytes; a request is a name, a number, and a short key
 PATIENCE = 10  # seconds that a caller may take to send it, or keep a connection open for the next
 log = logging.getLogger("minter")
 
@@ -42,7 +47,7 @@ class Minter:
     """What one minter serves."""
 
     cluster: str
-    kinds: Mapping[str, Mint]  # path → the credential that is minted there
+    kinds: Mapping[str, Kind]  # path → the credential that is minted there
     lookup: Lookup
     answers: Callable[[], bool]  # whether the directory does
 
@@ -52,11 +57,20 @@ class Minter:
         return f"cluster-{self.cluster}"
 
 
-def question(body: bytes) -> tuple[str, int]:
-    """The person and the lifetime that a request asks for. Raises Malformed."""
-    expected = (
-        'The body must be a JSON object with "person" (text) and "lifetime" (a whole number of seconds).'
-    )
+@dataclass(frozen=True)
+class Question:
+    """What a request asks for."""
+
+    person: str
+    lifetime: int
+    key: Ed25519PublicKey | None = None
+
+
+def question(body: bytes, *, for_key: bool = False) -> Question:
+    """What a request asks for; `for_key`: it must say for which key. Raises Malformed."""
+    also = ', and "key" (an ssh-ed25519 public key)' if for_key else ""
+    what = '"person" (text) and "lifetime" (a whole number of seconds)'
+    expected = f"The body must be a JSON object with {what}{also}."
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         # of two "person", which one was meant? Whoever checked the request may have read the other
@@ -68,12 +82,24 @@ def question(body: bytes) -> tuple[str, int]:
         value = json.loads(body, object_pairs_hook=once)
     except (ValueError, RecursionError):
         raise Malformed(expected) from None
-    if not isinstance(value, dict) or set(value) != {"person", "lifetime"}:
+    if not isinstance(value, dict) or set(value) != {"person", "lifetime", *(["key"] if for_key else [])}:
         raise Malformed(expected)
     person, lifetime = value["person"], value["lifetime"]
     if not isinstance(person, str) or isinstance(lifetime, bool) or not isinstance(lifetime, int):
         raise Malformed(expected)
-    return person, lifetime
+    key = public_key(value["key"]) if for_key else None
+    if for_key and key is None:
+        raise Malformed(expected)
+    return Question(person, lifetime, key)
+
+
+def public_key(text: object) -> Ed25519PublicKey | None:
+    """The key, if it is of the one kind that is certified; of others, some are too weak or too large."""
+    try:
+        key = serialization.load_ssh_public_key(text.encode()) if isinstance(text, str) else None
+    except (ValueError, UnsupportedAlgorithm):
+        return None
+    return key if isinstance(key, Ed25519PublicKey) else None
 
 
 def caller(certificate: Mapping[str, Any], cluster: str) -> str:
@@ -90,18 +116,18 @@ def caller(certificate: Mapping[str, Any], cluster: str) -> str:
 class MintHandler(RequestHandler):
     """One kind of credential."""
 
-    def initialize(self, minter: Minter, mint: Mint) -> None:
+    def initialize(self, minter: Minter, kind: Kind) -> None:
         """Tornado's constructor: what the route was registered with."""
-        self.minter, self.mint = minter, mint
+        self.minter, self.kind = minter, kind
 
     async def post(self) -> None:
         """Grant or refuse, and log which."""
         who, asked = "unknown", "nothing"
         try:
             who = caller(self.request.get_ssl_certificate() or {}, self.minter.cluster)  # type: ignore[arg-type]
-            person, lifetime = question(self.request.body)
-            asked = f"{person!a:.40}"
-            grant = await asyncio.to_thread(self.decide, person, lifetime)  # the directory may be slow
+            wanted = question(self.request.body, for_key=self.kind.for_key)
+            asked = f"{wanted.person!a:.40}"
+            grant = await asyncio.to_thread(self.decide, wanted)  # the directory may be slow
         except (Malformed, Refused, Unavailable) as problem:
             reason = json.dumps(str(problem))
             log.warning("refuse person=%s caller=%s kind=%s reason=%s", asked, who, self.request.path, reason)
@@ -109,26 +135,33 @@ class MintHandler(RequestHandler):
             self.write({"error": str(problem)})
             return
         now = datetime.now(UTC)
-        token = self.mint(grant, now)
+        token = self.kind.mint(grant, now)
         expires = int((now + grant.life).timestamp())
         log.info(
             "grant person=%s uid=%d caller=%s kind=%s lifetime=%d expires=%d",
-            grant.person.name, grant.person.uid, who, self.request.path, lifetime, expires,
+            grant.person.name, grant.person.uid, who, self.request.path, wanted.lifetime, expires,
         )  # fmt: skip
         self.set_header("Cache-Control", "no-store")
         self.write({"token": token, "expires": expires})
 
-    def decide(self, person: str, lifetime: int) -> Grant:
+    def decide(self, wanted: Question) -> Grant:
         """`check`; raises Unavailable rather than "nobody by that name" when nobody can be looked up.
 
         Who is refused loses their servers. So it counts only once the directory is known to answer: it may
         have come back between the first look and the question whether it is there.
         """
+
+        def once() -> Grant:
+            group, lookup = self.minter.group, self.minter.lookup
+            longest = self.kind.longest
+            granted = check(wanted.person, wanted.lifetime, group=group, lookup=lookup, longest=longest)
+            return replace(granted, key=wanted.key)
+
         try:
-            return check(person, lifetime, group=self.minter.group, lookup=self.minter.lookup)
+            return once()
         except Refused:
             if self.minter.answers():
-                return check(person, lifetime, group=self.minter.group, lookup=self.minter.lookup)
+                return once()
         raise Unavailable("The directory does not answer: try again, and look at nslcd if it stays so.")
 
     def write_error(self, status_code: int, **_: object) -> None:
@@ -177,7 +210,7 @@ def tls(keys: Path) -> ssl.SSLContext:
 def serve(minter: Minter, keys: Path, *, port: int, health_port: int) -> list[HTTPServer]:
     """Listen, and return the two listeners; needs a running event loop."""
     quiet = {"log_function": _refused_by_tornado}
-    routes = [(path, MintHandler, {"minter": minter, "mint": mint}) for path, mint in minter.kinds.items()]
+    routes = [(path, MintHandler, {"minter": minter, "kind": kind}) for path, kind in minter.kinds.items()]
     hubs = HTTPServer(
         Application(routes, default_handler_class=NothingHere, **quiet),  # type: ignore[arg-type]
         ssl_options=tls(keys),

@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchtop_minter.grants import Refused
-from benchtop_minter.service import Malformed, caller, question
+from benchtop_minter.service import Malformed, Question, caller, question
 
 
 def test_a_person_and_a_number_is_a_question():
-    assert question(b'{"person": "alice", "lifetime": 600}') == ("alice", 600)
+    assert question(b'{"person": "alice", "lifetime": 600}') == Question("alice", 600)
 
 
 @pytest.mark.parametrize(

@@ -14,18 +14,28 @@ import jwt
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest, HTTPResponse
 from tornado.testing import bind_unused_port
 
-from benchtop_minter.grants import Person, slurm_token
+from benchtop_minter.grants import SSH_LIFE, Kind, Person, slurm_token, ssh_certificate
 from benchtop_minter.service import Minter, serve
 
 KEY = bytes(range(32))
+CA = Ed25519PrivateKey.generate()
+CA_PEM = CA.private_bytes(
+    serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
+)
+KINDS = {
+    "/token": Kind(slurm_token(KEY)),
+    "/ssh": Kind(ssh_certificate(CA_PEM), longest=SSH_LIFE, for_key=True),
+}
 PEOPLE = {
     "alice": Person("alice", 2001, frozenset({"cluster-hpc"})),
     "bob": Person("bob", 2002, frozenset({"cluster-htc"})),
+    "leaver": Person("leaver", 2009, frozenset({"cluster-hpc"}), disabled=True),
     "root": Person("root", 0, frozenset({"cluster-hpc"})),
 }
 GOOD = b'{"person": "alice", "lifetime": 60}'
@@ -106,7 +116,7 @@ async def running(keys: Path, *, directory: bool = True, away: int = 0) -> Async
     def lookup(name: str) -> Person | None:
         return next(missed, PEOPLE.get(name)) if directory else None
 
-    minter = Minter("hpc", {"/token": slurm_token(KEY)}, lookup, lambda: directory)
+    minter = Minter("hpc", KINDS, lookup, lambda: directory)
     listeners = serve(minter, keys, port=port, health_port=health_port)
     client = AsyncHTTPClient(force_instance=True)
 
@@ -183,6 +193,65 @@ def test_a_refusal_is_a_sentence_and_a_line_of_the_log(
 def test_a_name_cannot_forge_a_line_of_the_log(keys: Path, caplog: pytest.LogCaptureFixture):
     ask(keys, json.dumps({"person": "x\ngrant person=erin", "lifetime": 60}).encode())
     assert all("\n" not in record.getMessage() for record in caplog.records)
+
+
+# ---- certificates for the login node ------------------------------------------------------------
+
+HOLDER = Ed25519PrivateKey.generate().public_key()
+OPENSSH = serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
+LINE = HOLDER.public_bytes(*OPENSSH).decode()
+RSA_LINE = rsa.generate_private_key(65537, 1024).public_key().public_bytes(*OPENSSH).decode()  # noqa: S505 too weak on purpose
+
+
+def certificate_for(keys: Path, person: str = "alice", lifetime: object = 60, **more: object) -> HTTPResponse:
+    body = {"person": person, "lifetime": lifetime, "key": LINE} | more
+    return ask(keys, json.dumps(body).encode(), path="/ssh")
+
+
+def test_a_certificate_is_for_one_person_one_key_one_program_and_one_minute(keys: Path):
+    now = datetime.now(UTC).timestamp()
+    answer = certificate_for(keys)
+    assert answer.code == 200
+    found = serialization.load_ssh_public_identity(json.loads(answer.body)["token"].encode())
+    assert isinstance(found, serialization.SSHCertificate)
+    found.verify_cert_signature()
+    assert found.signature_key().public_bytes(*OPENSSH) == CA.public_key().public_bytes(*OPENSSH)
+    assert found.public_key().public_bytes(*OPENSSH) == HOLDER.public_bytes(*OPENSSH)
+    assert found.type == serialization.SSHCertificateType.USER
+    assert found.valid_principals == [b"alice"]
+    assert now - 10 < found.valid_after < now + 10
+    assert now < found.valid_before <= now + 70
+    assert found.critical_options == {b"force-command": b"/opt/lab/bin/python -I -m benchtop_lab.local"}
+    assert found.extensions == {}, "no shell on a terminal, no tunnel, no agent"
+
+
+@pytest.mark.parametrize("person", ["root", "bob", "mallory", "leaver"])
+def test_a_certificate_is_refused_to_whom_a_token_is(keys: Path, person: str):
+    token = ask(keys, json.dumps({"person": person, "lifetime": 60}).encode())
+    answer = certificate_for(keys, person)
+    assert (answer.code, answer.body) == (403, token.body)
+
+
+@pytest.mark.parametrize("lifetime", [0, -1, 61, 600])
+def test_a_certificate_never_lives_longer_than_a_minute(keys: Path, lifetime: int):
+    answer = certificate_for(keys, lifetime=lifetime)
+    assert (answer.code, "ask for 1 to 60 s" in json.loads(answer.body)["error"]) == (403, True)
+
+
+@pytest.mark.parametrize("key", [None, "", 7, "ssh-ed25519 AAAA", LINE[:-9], "-----BEGIN", RSA_LINE])
+def test_a_certificate_is_for_a_key_of_the_one_good_kind(keys: Path, key: object):
+    assert certificate_for(keys, key=key).code == 400
+
+
+def test_a_token_is_for_no_key(keys: Path):
+    assert ask(keys, json.dumps({"person": "alice", "lifetime": 60, "key": LINE}).encode()).code == 400
+
+
+def test_a_certificate_is_one_line_of_the_log(keys: Path, caplog: pytest.LogCaptureFixture):
+    with caplog.at_level(logging.INFO, "minter"):
+        certificate_for(keys)
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "minter"]
+    assert line.startswith("grant person=alice uid=2001 caller=hpc-1 kind=/ssh lifetime=60")
 
 
 def test_a_cell_of_another_cluster_is_refused(keys: Path):

@@ -1,0 +1,274 @@
+# ruff: noqa: D102  # stand-ins: their names say it
+"""A session on the login node: asked for in both forms, no secret among arguments, its end in plain words."""
+
+import asyncio
+import json
+import logging
+import stat
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from jupyterhub.spawner import SpawnException
+
+from benchtop_hub import commands, form, local, pool, slurm
+from benchtop_hub import session as session_module
+from benchtop_hub.jobs import Job
+from benchtop_hub.minter import Refused
+
+SECRET = "token of the session"
+NUMBER = "local-2001-1700000000"
+
+
+class Minter:
+    """Certifies everybody but who left."""
+
+    def __init__(self):
+        self.keys: list[str] = []
+
+    async def certificate(self, person, key):
+        if person == "leaver":
+            raise Refused("The login of leaver is disabled.")
+        self.keys.append(key)
+        return f"certificate of {person}"
+
+    def known(self):
+        return []
+
+
+@pytest.fixture
+def ssh(monkeypatch):
+    """Each call of ssh: its words, its standard input, and what lay in its folder."""
+    seen = SimpleNamespace(words=[], stdin=[], files={}, modes=set(), says="", fails="")
+
+    async def run(*words, stdin="", **_):
+        seen.words.append(words)
+        seen.stdin.append(stdin)
+        (folder,) = {
+            Path(word.partition("=")[2]).parent for word in words if word.startswith("IdentityFile=")
+        }
+        seen.files = {path.name: path.read_text() for path in folder.iterdir()}
+        seen.modes = {stat.S_IMODE(path.stat().st_mode) for path in (folder, folder / "key")}
+        seen.folder = folder
+        if seen.fails:
+            raise commands.Failed(seen.fails)
+        return seen.says
+
+    monkeypatch.setattr(commands, "run", run)
+    return seen
+
+
+@pytest.fixture
+def node():
+    return local.LoginNode(Minter(), "hpc-login", Path("/keys"))
+
+
+def test_each_call_has_a_key_of_its_own_that_is_gone_afterwards(ssh, node):
+    for _ in "12":
+        asyncio.run(node.run("alice", "list"))
+    assert len(set(node.minter.keys)) == 2
+    assert ssh.files["key-cert.pub"] == "certificate of alice"
+    assert ssh.modes == {0o700, 0o600}
+    assert not ssh.folder.exists()
+
+
+def test_it_asks_nobody_and_believes_one_host_key(ssh, node):
+    asyncio.run(node.run("alice", "list"))
+    (words,) = ssh.words
+    assert {"StrictHostKeyChecking=yes", "UserKnownHostsFile=/keys/known_hosts", "BatchMode=yes"} <= set(
+        words
+    )
+    assert words[-2:] == ("alice@hpc-login", "list")
+
+
+def test_how_a_session_ended_stays_until_it_was_read_and_is_in_plain_words(node):
+    found = node.parse(
+        f"{NUMBER}|RUNNING|hpc-login||\nlocal-2002-7|OUT_OF_MEMORY|hpc-login||it took 300 MB\n"
+    )
+    assert found[NUMBER] == Job("RUNNING", "hpc-login", "")
+    ended = found["local-2002-7"]
+    assert (ended.alive, ended.lingers, ended.told) == (False, True, "it took 300 MB")
+
+
+@pytest.mark.parametrize(
+    "cut", [f"{NUMBER}|RUNN", f"{NUMBER}|RUNNING|hpc-login||\n{NUMBER}|RUNNING|hpc-login||"]
+)
+def test_an_answer_that_is_cut_off_is_no_answer(node, cut):
+    with pytest.raises(ValueError, match="half a line"):
+        node.parse(cut)
+
+
+def test_a_session_that_is_not_there_is_not_cancelled(ssh, node):
+    ssh.fails = "You have no such session on the login node."
+    assert asyncio.run(node.cancel(NUMBER, "alice")) is False
+
+
+def test_the_node_itself_ends_the_session_of_somebody_who_left(node):
+    assert asyncio.run(node.cancel(NUMBER, "leaver")) is True
+
+
+def test_a_node_that_does_not_answer_is_no_end(ssh, node):
+    ssh.fails = "ssh: connect to host hpc-login port 22: Connection refused"
+    with pytest.raises(commands.Failed):
+        asyncio.run(node.cancel(NUMBER, "alice"))
+
+
+@pytest.mark.parametrize("module", [form, pool])
+def test_both_forms_can_ask_for_it(module):
+    assert local.asked_for(module.read({"where": ["login"], "runtime": ["30"]}))
+    assert not local.asked_for(module.read({})), "the control: who says nothing gets a job"
+    with pytest.raises(form.Refused):
+        module.read({"where": "elsewhere"})
+
+
+# ---- a session of a spawner ------------------------------------------------------------------
+
+
+class Session(slurm.SlurmSession):
+    """The spawner without the rest of JupyterHub."""
+
+    pending = "spawn"
+    server = SimpleNamespace(base_url="/jupyterhub/hpc/user/alice/")
+
+    def get_env(self):
+        return {"JUPYTERHUB_API_TOKEN": SECRET, "HOME": "/home/alice", "USER": "alice"}
+
+    def _save(self):
+        pass
+
+    async def _until_answering(self, url):
+        pass
+
+
+class Cluster(slurm.SlurmCluster):
+    """Slurm, which must not be asked."""
+
+    async def run(self, person, *command, stdin="", env=None, errors=False):
+        raise AssertionError(f"nobody asks Slurm for a session on the login node: {command}")
+
+
+@pytest.fixture
+def session(ssh, monkeypatch):
+    monkeypatch.setattr(session_module, "STARTING_AGE", 0.01)
+    monkeypatch.setattr(session_module.adoption, "keep", lambda spawner: None)
+    minter = Minter()
+    made = Session(
+        user=SimpleNamespace(name="alice", settings={"cookie_secret": b"0" * 32}),
+        orm_spawner=SimpleNamespace(server=None, name=""),
+        cluster=Cluster(minter), cell="hpc-1", login_node="hpc-login",
+        user_options={"where": "login", "runtime": 30}, log=logging.getLogger("test"),
+        authenticator=SimpleNamespace(required_group="cluster-hpc"),
+    )  # fmt: skip
+    ssh.says = NUMBER + "\n"
+    return made
+
+
+async def reported(session, ssh):
+    while not session.job_id:
+        await asyncio.sleep(0)
+    ssh.says = f"{NUMBER}|RUNNING|hpc-login||\n"
+    return session.report_port(45678)
+
+
+def start(session, ssh):
+    async def both():
+        return (await asyncio.gather(session.start(), reported(session, ssh)))[0]
+
+    return asyncio.run(asyncio.wait_for(both(), 10))
+
+
+def test_a_session_is_on_the_login_node_and_listens_where_it_said(session, ssh):
+    assert start(session, ssh) == "http://hpc-login:45678"
+    assert session.get_state()["job_id"] == NUMBER
+
+
+def test_a_start_that_a_restart_of_the_hub_cut_off_goes_on(session, ssh, monkeypatch):
+    monkeypatch.setattr(session_module.adoption, "begin", lambda spawner: None)
+    session.load_state({"job_id": NUMBER, "place": "hpc-login", "port": 45678})
+    ssh.says = f"{NUMBER}|RUNNING|hpc-login||\n"
+    assert asyncio.run(asyncio.wait_for(session.resume(), 10)) == "http://hpc-login:45678"
+
+
+def test_when_it_would_start_is_no_question_for_the_scheduler(session):
+    assert asyncio.run(session.estimate({"where": "login"})) == "It would start at once."
+
+
+@pytest.mark.parametrize("login", [True, False])
+def test_the_form_offers_it_where_there_is_one(login):
+    folder = Path(__file__).parents[3] / "hub/templates"
+    before = form.Before({"where": "login", "runtime": 30})
+    of_slurm = form.render(folder, form.Offer([]), form.Rules(1, 1024, "support", login), before)
+    usual = pool.Granted(pool.JUPYTER, 1, 1024, 1024, 480)
+    of_pool = pool.render(folder, [], pool.Rules(usual, 1440, "support", login), before)
+    for html in (of_slurm, of_pool):
+        assert ('<option value="login" selected>' in html) == login
+
+
+def test_its_secrets_go_by_standard_input_alone(session, ssh):
+    start(session, ssh)
+    asked = json.loads(ssh.stdin[0])
+    assert asked["env"]["JUPYTERHUB_API_TOKEN"] == SECRET, "the control: it has its token"
+    assert not any(SECRET in word for words in ssh.words for word in words)
+    assert not any(SECRET in said for said in ssh.stdin[1:])
+
+
+def test_it_gets_the_limits_of_the_facility_and_the_runtime_of_its_owner(session, ssh):
+    session.login_memory = 700
+    start(session, ssh)
+    asked = json.loads(ssh.stdin[0])
+    assert (asked["runtime"], asked["memory"], asked["group"]) == (30 * 60, 700, "cluster-hpc")
+    assert asked["mark"] == session.mark(), "by which the hub knows it again"
+
+
+@pytest.mark.parametrize(
+    ("here", "everywhere", "warned"), [(60, "7200", 3600), (60, "", 3600), (240, "7200", 7200)]
+)
+def test_jupyterlab_warns_of_whichever_end_without_use_comes_first(session, here, everywhere, warned):
+    session.login_idle = here
+    env = {"HOME": "/home/alice", "BENCHTOP_IDLE_AFTER": everywhere}
+    asked = json.loads(session.login_request(local.Granted(30, 700), env, ".log", "cluster-hpc", "mark"))
+    assert asked["env"]["BENCHTOP_IDLE_AFTER"] == str(warned)
+
+
+def test_a_hub_that_was_restarted_looks_for_it_in_the_right_place(session, ssh):
+    session.load_state({"job_id": NUMBER, "address": "http://hpc-login:45678"})
+    ssh.says = f"{NUMBER}|RUNNING|hpc-login||\n"
+    assert asyncio.run(session.poll()) is None
+
+
+def test_why_it_ended_is_kept_until_it_is_told(session, ssh):
+    session.load_state({"job_id": NUMBER, "address": "http://hpc-login:45678"})
+    ssh.says = f"{NUMBER}|OUT_OF_MEMORY|hpc-login||it took 1300 MB of memory\n"
+    assert asyncio.run(session.poll()) == 1
+    session.clear_state()
+    assert session.get_state() == {"ended": "Your session ended: it took 1300 MB of memory."}
+
+
+def test_nothing_is_told_of_a_session_that_its_owner_shut_down(session, ssh):
+    session.load_state({"job_id": NUMBER, "address": "http://hpc-login:45678"})
+    ssh.says = f"{NUMBER}|COMPLETED|hpc-login||\n"
+    assert asyncio.run(session.poll()) == 1
+    assert session.ended == ""
+
+
+def test_a_node_that_is_away_ends_nothing(session, ssh):
+    session.load_state({"job_id": NUMBER, "address": "http://hpc-login:45678"})
+    ssh.fails = "ssh: connect to host hpc-login port 22: Connection refused"
+    assert asyncio.run(session.poll()) is None
+
+
+def test_what_the_node_refuses_is_told_as_it_says(session, ssh):
+    ssh.fails = "You have a session on the login node already: stop it first."
+    with pytest.raises(SpawnException) as caught:
+        start(session, ssh)
+    assert "already: stop it first" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("runtime", "host", "sentence"), [(721, "hpc-login", "(720)"), (30, "", "no login node")]
+)
+def test_what_it_does_not_offer_is_refused_with_a_sentence(session, runtime, host, sentence):
+    session.login_node = host
+    with pytest.raises(form.Refused) as caught:
+        session.login_grants(runtime, "hpc-support@example.org")
+    assert sentence in caught.value.problem.sentence
