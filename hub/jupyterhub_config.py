@@ -9,10 +9,20 @@ import os
 from pathlib import Path
 from urllib.parse import quote
 
-from jupyterhub import apihandlers
+from jupyterhub import apihandlers, handlers
 from traitlets.config import get_config
 
-from benchtop_hub import database, health, identity, names
+from benchtop_hub import (
+    activity,
+    announcement,
+    database,
+    farewell,
+    health,
+    identity,
+    names,
+    servers,
+    sessions,
+)
 
 c = get_config()
 
@@ -83,9 +93,29 @@ c.Spawner.http_timeout = 60
 c.Spawner.poll_interval = 5  # seconds; costs nothing: one answer of the queue serves all sessions
 c.Spawner.consecutive_failure_limit = 0  # upstream stops the hub after five sessions that could not start
 
+# More than one at a time: each has a name and an address of its own, /user/NAME/SERVER/
+c.JupyterHub.allow_named_servers = True
+c.JupyterHub.named_server_limit_per_user = 3  # besides the usual one
+handlers.default_handlers[:0] = servers.default_handlers  # before upstream's, in place of which they stand
+
+# ---- sessions that nobody uses end (what counts as use: lab/benchtop_lab/extension.py) -------------------
+IDLE_AFTER = 7200  # seconds without use; JupyterLab says so five minutes before, and asks. 0: never
+OLDEST = 0  # seconds that a session may live, however busy; 0: as long as its job
+REPORT_EVERY = 60  # seconds between two reports of a session; well within those five minutes
+LOOK_EVERY = 60  # seconds
+c.JupyterHub.proxy_class = activity.Proxy
+c.Spawner.environment = {
+    "BENCHTOP_IDLE_AFTER": str(IDLE_AFTER),
+    "JUPYTERHUB_ACTIVITY_INTERVAL": str(REPORT_EVERY),
+}
+
 # ---- pages -------------------------------------------------------------------------------------------
 c.JupyterHub.template_paths = [str(HERE / "templates")]
 c.JupyterHub.template_vars = {"facility": FACILITY, "cluster": CLUSTER, "cell": CELL, "support": SUPPORT}
+c.JupyterHub.template_vars["announcement"] = announcement.current  # asked for each page
+c.JupyterHub.template_vars["farewells"] = farewell.for_page
+
+handlers.default_handlers[:0] = sessions.default_handlers
 
 # ---- watching ------------------------------------------------------------------------------------------
 apihandlers.default_handlers.extend(health.default_handlers)
@@ -95,11 +125,17 @@ c.JupyterHub.authenticate_prometheus = True
 c.JupyterHub.services = [
     {"name": "metrics", "api_token": key("metrics.token")},
     {"name": "proxy", "api_token": key("routes.token")},
+    {"name": activity.CULLER, "command": activity.culler(IDLE_AFTER, LOOK_EVERY, OLDEST, REPORT_EVERY)},
 ]
 c.JupyterHub.load_roles = [
     {"name": "metrics", "scopes": ["read:metrics"], "services": ["metrics"]},
     # a proxy that has just started asks for its routes: images/proxy/announce.js
     {"name": "proxy", "scopes": ["proxy"], "services": ["proxy"]},
+    {
+        "name": activity.CULLER,
+        "scopes": ["list:users", "read:users:activity", "read:servers", "delete:servers"],
+        "services": [activity.CULLER],
+    },
 ]
 
 load_subconfig(str(HERE / "clusters" / f"{CLUSTER}.py"))  # noqa: F821  (likewise)

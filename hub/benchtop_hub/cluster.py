@@ -1,23 +1,31 @@
 """The cluster as this hub sees it: asked by command, in one person's name, and remembered for a while."""
 
+import asyncio
 import time
 from abc import ABC, abstractmethod
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Self, TypeVar
 
 from benchtop_hub import commands, jobs
-from benchtop_hub.minter import Minter, Refused
+from benchtop_hub.minter import Minter, Refused, Unavailable
 
 T = TypeVar("T")
+FREE_AGE = 5.0  # seconds: as old may be what is said of free CPUs and GPUs
+TROUBLES = (commands.Failed, Unavailable, Refused)  # what a command may raise
 REMEMBER = 60.0  # seconds: as long may a change of rights take to reach the form; the scheduler knows at once
+
+
+class Denied(Exception):  # noqa: N818  # what it is, not that it is an error
+    """The scheduler lets this person not end this job: it is somebody else's."""
 
 
 @dataclass
 class _Kept(Generic[T]):
     value: T
-    until: float
+    at: float
 
 
 class Cluster(ABC):
@@ -28,6 +36,7 @@ class Cluster(ABC):
         self.queue = jobs.Queue(self._in_anybodys_name, self.parse)
         self._clock = clock
         self._kept: dict[str, _Kept[str]] = {}
+        self._asking: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     @classmethod
     def reached_by(cls, minter_url: str, keys: str) -> Self:
@@ -35,14 +44,19 @@ class Cluster(ABC):
         return cls(Minter(minter_url, Path(keys)))
 
     async def run(
-        self, person: str, *command: str, stdin: str = "", env: Mapping[str, str] | None = None
+        self,
+        person: str,
+        *command: str,
+        stdin: str = "",
+        env: Mapping[str, str] | None = None,
+        errors: bool = False,
     ) -> str:
-        """Run one of the scheduler's commands as `person`.
+        """Run one of the scheduler's commands as `person`; `errors` as commands.run has it.
 
         Raises commands.Failed, minter.Refused or minter.Unavailable.
         """
         shown = self.showing(person, await self.minter.token(person))
-        return await commands.run(*command, stdin=stdin, env={**(env or {}), **shown})
+        return await commands.run(*command, stdin=stdin, env={**(env or {}), **shown}, errors=errors)
 
     @abstractmethod
     def showing(self, person: str, token: str) -> dict[str, str]:
@@ -62,17 +76,29 @@ class Cluster(ABC):
 
     @abstractmethod
     async def cancel(self, number: str, person: str) -> bool:
-        """Tell the scheduler to end a job; False when it knows no such job. Raises as `run` does."""
+        """Tell the scheduler to end a job; False when it knows no such job. Raises Denied, or as `run`."""
 
     async def insist(self, number: str, person: str) -> None:
         """What is left to do for a job that was cancelled and does not end: here, to say it again."""
         await self.cancel(number, person)
 
-    async def _ask(self, what: str, person: str, *command: str) -> str:
-        kept = self._kept.get(what)
-        if kept is None or kept.until < self._clock():
-            answer = await self.run(person, *command)
-            kept = self._kept[what] = _Kept(answer, self._clock() + REMEMBER)
+    def forget(self) -> None:
+        """Ask for everything anew: the scheduler has just contradicted what was remembered."""
+        self._kept.clear()
+
+    async def _ask(self, what: str, person: str, *command: str, max_age: float = REMEMBER) -> str:
+        """What a command said at most `max_age` seconds ago; `what` names the question.
+
+        Who asks while somebody is asking already is served by that answer, unless an older one will do.
+        """
+        needed = self._clock() - max_age
+        if (kept := self._kept.get(what)) and kept.at >= needed:
+            return kept.value
+        async with self._asking[what]:
+            kept = self._kept.get(what)
+            if kept is None or kept.at < needed:
+                began = self._clock()
+                kept = self._kept[what] = _Kept(await self.run(person, *command), began)
         return kept.value
 
     async def _in_anybodys_name(self, person: str) -> str:

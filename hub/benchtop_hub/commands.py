@@ -17,9 +17,11 @@ async def run(
     stdin: str = "",
     env: Mapping[str, str] | None = None,
     timeout: float = PATIENCE,
+    errors: bool = False,
 ) -> str:
     """What the command printed.
 
+    errors: and what it wrote to stderr, where some say what they were asked for
     env: the whole of its environment but for what is the same for all; the person's token is in it.
     Raises Failed when it ends with an error or takes longer than `timeout` seconds.
     """
@@ -42,4 +44,4 @@ async def run(
             await process.wait()
     if process.returncode:
         raise Failed(err.decode(errors="replace").strip() or f"{command[0]} ended with {process.returncode}")
-    return out.decode(errors="replace")
+    return (out + err if errors else out).decode(errors="replace")

@@ -4,25 +4,31 @@ import json
 import shlex
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from batchspawner import CondorSpawner
 from traitlets import Integer, Unicode, default
 
-from benchtop_hub import commands, form, jobs, pool
-from benchtop_hub.cluster import Cluster
+from benchtop_hub import commands, condor_waiting, form, job_script, jobs, pool
+from benchtop_hub.cluster import FREE_AGE, REMEMBER, Cluster
+from benchtop_hub.minter import Minter
 from benchtop_hub.session import BatchSession, shared
 
 # The session's environment, secrets included, travels in this file: 0600 here, in the access point's spool
 # and on the node, and gone once it is read. In the job's ad it would be everybody's (upstream: GetEnv).
-SCRIPT = """\
+SCRIPT = (
+    """\
 #!/bin/bash
 rm -f -- "$0"
 {exports}
-cd ~ || exit
-exec {python} -I -m benchtop_lab.session >{log} 2>&1
+export BENCHTOP_ENDS=$((EPOCHSECONDS + {seconds}))  # JupyterLab warns of it
+exec >{log} 2>&1 || exec >log 2>&1  # a home may be full, or not be there: then in the job's own folder
+cd ~
 """
+    + job_script.RUN
+)
 
 # A comma in a value, a quote or a line break in a name would be HTCondor's own syntax: nothing of a person's
 # is in here but names and numbers that were checked.
@@ -42,20 +48,25 @@ request_memory = {granted.memory}M
 request_disk = {granted.disk}M
 JobBatchName = {name}
 My.BenchtopCell = "{cell}"
+My.BenchtopMark = "{mark}"
 My.IsJupyter = {jupyter}
 # One that ended stays in the queue for a minute, so that the hub can tell how.
 leave_in_queue = JobStatus == 4 && time() - EnteredCurrentStatus < 60
-# Started a second time elsewhere, it would have lost its port and its kernels. So it goes when it was
-# thrown out, when its time is over, and when it is on hold.
+# Started a second time elsewhere, it would have lost its port and its kernels. So it ends when it was
+# thrown out, and when its time is over. A job that is removed says nothing any more: it is put on hold, where
+# the hub reads why, and goes a minute later at the latest.
 requirements = NumShadowStarts =?= undefined || NumShadowStarts == 0
-periodic_remove = (JobStatus == 1 && NumShadowStarts > 0) \
-|| (JobStatus == 5 && HoldReasonCode != {spooling}) \
+periodic_hold = (JobStatus == 1 && NumShadowStarts > 0) \
 || (JobStatus == 2 && time() - JobCurrentStartDate > {seconds})
+periodic_hold_reason = ifThenElse(JobStatus == 2, "its time was over", "it lost its place on the node")
+periodic_remove = JobStatus == 5 && HoldReasonCode != {spooling} && time() - EnteredCurrentStatus > 60
 queue
 """
 SPOOLING = 16  # the hold of a job whose files are still on their way
+POLICY = 3  # … and of one that its own periodic_hold ended
 ATTRIBUTES = (
-    "ClusterId,JobStatus,RemoteHost,LastRemoteHost,HoldReasonCode,HoldReason,ExitCode,LastRejMatchReason"
+    "ClusterId,JobStatus,RemoteHost,LastRemoteHost,HoldReasonCode,HoldReason,ExitCode,ExitBySignal,"
+    "LastRejMatchReason,Owner,BenchtopMark"
 )
 # HTCondor's numbers. Removed and transferring jobs still hold their place.
 STATES = {1: "PENDING", 2: "RUNNING", 3: "COMPLETING", 4: "COMPLETED", 6: "COMPLETING", 7: "SUSPENDED"}
@@ -68,6 +79,11 @@ class CondorCluster(Cluster):
     access_point = ""
     cell = ""
     folder: tempfile.TemporaryDirectory[str] | None = None
+
+    def __init__(self, minter: Minter) -> None:
+        super().__init__(minter)
+        self.reasons = condor_waiting.Reasons(self._places, self.analysis)
+        self._offered: list[pool.Place] = []
 
     def showing(self, person: str, token: str) -> dict[str, str]:
         """HTCondor takes tokens from a folder of files; each person has one of their own, in memory."""
@@ -111,28 +127,38 @@ class CondorCluster(Cluster):
         await self.run(person, "condor_rm", "-forcex", number, env=self.direct())
 
     async def places(self, person: str) -> list[pool.Place]:
-        """What the pool offers. Raises as `run` does."""
-        shown = await self.run(
-            person,
-            "condor_status",
-            "-constraint",
-            "PartitionableSlot",
-            "-json",
-            "-attributes",
-            pool.ATTRIBUTES,
-        )
-        return pool.places(shown)
+        """What the pool offers, by what its central manager said when it knew any. Raises as `run` does."""
+        # One that has just started knows no node for half a minute, and a job can wait for that
+        self._offered = await self._places(person) or self._offered
+        return self._offered
+
+    async def analysis(self, number: str, person: str) -> str:
+        """What condor_q finds out about the requirements of a person's job. Raises as `run` does."""
+        return await self.run(person, "condor_q", "-better-analyze", number, env=self.direct())
 
     async def is_node(self, name: str, person: str) -> bool:
         """By condor_status, whose last answer holds while the central manager is away."""
+        for age in (REMEMBER, 0.0):  # it may be new
+            if name in {place.node for place in await self._places(person, age)}:
+                return True
+        return False
+
+    async def _places(self, person: str, max_age: float = FREE_AGE) -> list[pool.Place]:
         shown = await self._ask(
-            "nodes", person, "condor_status", "-constraint", "PartitionableSlot", "-json",
-            "-attributes", pool.ATTRIBUTES,
+            "places", person, "condor_status", "-constraint", "PartitionableSlot", "-json",
+            "-attributes", pool.ATTRIBUTES, max_age=max_age,
         )  # fmt: skip
-        return name in {place.node for place in pool.places(shown)}
+        return pool.places(shown)
 
 
 def _job(ad: Mapping[str, Any]) -> jobs.Job:
+    job = replace(_told(ad), owner=str(ad["Owner"]), mark=str(ad.get("BenchtopMark", "")))
+    if job.lingers and not job.told and job.reason != "memory":
+        return replace(job, told=condor_waiting.held(job.reason))
+    return job
+
+
+def _told(ad: Mapping[str, Any]) -> jobs.Job:
     status = int(ad["JobStatus"])
     node = str(ad.get("RemoteHost") or ad.get("LastRemoteHost") or "").partition("@")[2]
     if status == HELD:
@@ -140,13 +166,19 @@ def _job(ad: Mapping[str, Any]) -> jobs.Job:
             return jobs.Job("PENDING", "", "spooling")
         # what ran is gone, but the job stays where it is until it is removed
         why = str(ad.get("HoldReason") or "on hold")
+        if ad.get("HoldReasonCode") == POLICY:
+            return jobs.Job("FAILED", node, "", lingers=True, told=why)
         return jobs.Job("FAILED", node, "memory" if "memory usage exceeded" in why else why, lingers=True)
     state = STATES.get(status, "RUNNING")
     if state == "PENDING":
-        return jobs.Job(state, "", "no place" if ad.get("LastRejMatchReason") else "")
+        rejected = str(ad.get("LastRejMatchReason") or "")
+        return jobs.Job(state, "", rejected.partition("|")[0].strip())  # behind it: which jobs are alike
     if state == "COMPLETED":
         code = ad.get("ExitCode")
-        return jobs.Job("FAILED" if code else state, node, f"exit code {code}" if code else "")
+        told = f"JupyterLab stopped by itself (exit code {code})" if code else ""
+        if ad.get("ExitBySignal"):
+            told = "JupyterLab was killed"
+        return jobs.Job("FAILED" if told else state, node, "", told=told)
     return jobs.Job(state, node, "")
 
 
@@ -162,11 +194,7 @@ class CondorSession(BatchSession[pool.Request, pool.Granted, CondorCluster], Con
     cluster_kind = CondorCluster
     fields = pool.FIELDS
     silence = ("Failed to connect", "Can't find address")
-    reasons: ClassVar[Mapping[str, str]] = {
-        "spooling": "its files are on their way",
-        "no place": "all fitting places are taken",
-        "memory": "it needed more memory than it had asked for",
-    }
+    reasons: ClassVar[Mapping[str, str]] = {"memory": "it needed more memory than it had asked for"}
 
     access_point = Unicode(
         "condor-ap:9618", help="Where the queue is asked; also while the central manager is away."
@@ -191,27 +219,41 @@ class CondorSession(BatchSession[pool.Request, pool.Granted, CondorCluster], Con
         """Against what the pool has."""
         return pool.check(request, await self.cluster.places(self.user.name), self._rules())
 
-    async def draw(self, sent: Mapping[str, str], problem: form.Problem | None) -> str:
+    async def draw(self, before: form.Before) -> str:
         """The form with what the pool has, and what of it is free."""
         places = await self.cluster.places(self.user.name)
-        return pool.render(Path(self.templates), places, self._rules(), sent, problem)
+        return pool.render(Path(self.templates), places, self._rules(), before)
+
+    async def expected(self, granted: pool.Granted) -> str:
+        """By what is free now."""
+        return pool.expected(granted, await self.cluster.places(self.user.name))
 
     def _rules(self) -> pool.Rules:
         usual = pool.Granted(
             pool.JUPYTER, self.usual_cpus, self.usual_memory, self.usual_disk, self.usual_runtime
         )
-        return pool.Rules(usual, self.longest, self.support)
+        return pool.Rules(usual, self.longest, self.support, bool(self.login_node))
 
     def place(self, granted: pool.Granted) -> str:
         """Its pool."""
         return pool.POOLS[granted.pool]
 
-    def script(self, env: Mapping[str, str]) -> str:
+    def waits(self, job: jobs.Job) -> str:
+        """By condor_waiting, which finds it out meanwhile."""
+        if not self.granted:
+            return ""
+        granted = pool.Granted(**cast("dict[str, Any]", self.granted))
+        return self.cluster.reasons.of(self.job_id, self.user.name, job.reason, granted, self.log)
+
+    def script(self, granted: pool.Granted, env: Mapping[str, str]) -> str:
         """What the job runs. It holds the session's secrets."""
         exports = "\n".join(f"export {name}={shlex.quote(value)}" for name, value in env.items())
         home = Path(self.home.format(username=self.user.name))
         return SCRIPT.format(
-            exports=exports, python=shlex.quote(self.lab_python), log=shlex.quote(str(home / self.log_name))
+            exports=exports,
+            seconds=granted.runtime * 60,
+            python=shlex.quote(self.lab_python),
+            log=shlex.quote(str(home / self.log_file)),
         )
 
     def description(self, granted: pool.Granted, folder: str) -> str:
@@ -221,6 +263,7 @@ class CondorSession(BatchSession[pool.Request, pool.Granted, CondorCluster], Con
             folder=folder,
             name=self.job_name(),
             cell=self.cell,
+            mark=self.mark(),
             jupyter=str(granted.pool == pool.JUPYTER).lower(),
             spooling=SPOOLING,
             seconds=granted.runtime * 60,
@@ -230,7 +273,7 @@ class CondorSession(BatchSession[pool.Request, pool.Granted, CondorCluster], Con
         """By condor_submit, which hands the script over to the access point."""
         with tempfile.TemporaryDirectory(prefix="submit-") as folder:  # 0700
             Path(folder, "session").touch(mode=0o600)
-            Path(folder, "session").write_text(self.script(env))
+            Path(folder, "session").write_text(self.script(granted, env))
             Path(folder, "job").write_text(self.description(granted, folder))
             said = await self.cluster.run(
                 self.user.name, "condor_submit", "-spool", "-terse", str(Path(folder, "job")),

@@ -24,13 +24,17 @@ from tornado.httputil import HTTPHeaders
 from tornado.web import HTTPError
 from traitlets import Bytes, Unicode, default
 
-from benchtop_hub import leavers
+from benchtop_hub import leavers, reaper
 
 FRESH = timedelta(seconds=30)  # as much as two clocks may differ; what is older could be a replay
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,30}")
 GROUP = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 TIME = re.compile(r"[0-9]{14}")
 REQUEST = re.compile(r"[A-Za-z0-9@_.-]{1,64}")
+
+# Upstream sets it for requests that show a token alone, and asks for it whenever a login is refused: each of
+# them would be an AttributeError in the log.
+setattr(BaseHandler, "_token_authenticated", False)  # noqa: B010 upstream does not declare it
 
 
 @dataclass(frozen=True)
@@ -176,7 +180,7 @@ class SignedHeaderAuthenticator(Authenticator):
         try:
             return self._model(self.identify(handler))
         except Refused as refused:
-            self._turn_away(handler, refused)
+            self.turn_away(handler, refused)
 
     async def refresh_user(self, user: User, handler: BaseHandler | None = None) -> bool | dict[str, Any]:
         """Is a request that claims to be `user`'s really theirs? Asked before every page.
@@ -207,6 +211,7 @@ class SignedHeaderAuthenticator(Authenticator):
         Also the one moment at which an authenticator meets the hub: from now on it looks for leavers.
         """
         leavers.watch(app, self.cell)
+        reaper.watch(app, self.cell)
         return [("/logout", Logout)]
 
     def _model(self, identity: Identity) -> dict[str, Any]:
@@ -216,7 +221,8 @@ class SignedHeaderAuthenticator(Authenticator):
             "groups": sorted(identity.groups),
         }
 
-    def _turn_away(self, handler: BaseHandler, refused: Refused) -> NoReturn:
+    def turn_away(self, handler: BaseHandler, refused: Refused) -> NoReturn:
+        """Log why, and show the person the sentence."""
         self._log(handler, "login refused", refused.reason, refused.claimed)
         # The cookie is not touched: whoever can make a browser ask for this page could log people out.
         raise ForPerson(403, refused.reason, refused.sentence)

@@ -6,12 +6,19 @@ drops the session then and leaks its job (batchspawner #315).
 """
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-FORMAT = "%i|%T|%B|%P|%Q|%S|%r"  # of squeue; the reason last: it is free text
+from benchtop_hub import marks
+
+# Of squeue. The comment last: it is whatever the job's owner wrote. No %u: where the hub runs, nobody's name
+# is known, and squeue says a number.
+FORMAT = "%i|%T|%B|%P|%Q|%S|%r|%k"
+FIELDS = FORMAT.count("|") + 1
+NUMBER = re.compile(r"(local-[0-9]+-)?[0-9]+")  # a job's, or a session's on the login node
 # States are Slurm's; what another scheduler says is translated.
 # Everything else is alive, states of later versions included: a suspended, requeued or completing job
 # still holds what it holds (upstream counts those as gone).
@@ -41,6 +48,9 @@ class Job:
     partition: str = ""
     priority: int = 0
     expected: datetime | None = None  # when it started, or when it is expected to
+    owner: str = ""  # "" where nobody says it
+    mark: str = ""  # by which a cell knows its own: marks.py
+    told: str = ""  # why it ended, where that is said in plain words already
 
     @property
     def alive(self) -> bool:
@@ -52,14 +62,30 @@ class Job:
         """Has it not started?"""
         return self.state in WAITING
 
+    def may_be_of(self, person: str) -> bool:
+        """Is nobody else known to be its owner?"""
+        return self.owner in {"", person}
+
 
 def parse(listing: str) -> dict[str, Job]:
-    """Squeue's answer in FORMAT, by job id."""
+    """Squeue's answer, by job id. Its first line is what every true line begins with; then comes FORMAT.
+
+    Whatever else is there is the rest of somebody's comment, who may have written lines like these into it.
+    Raises ValueError for an answer that is cut off, or none of squeue's at all: by it, jobs would be gone
+    that are not.
+    """
+    prefix, *lines, rest = listing.split("\n")
+    if rest:
+        raise ValueError(f"half a line of squeue: {rest!r}")
+    if lines and not lines[0].startswith(prefix):
+        raise ValueError(f"no answer of squeue: {lines[0]!r}")
     jobs = {}
-    for line in listing.splitlines():
-        fields = [field.strip() for field in line.split("|", 6)]
-        if len(fields) == 7:
-            number, state, node, partition, priority, start, reason = fields
+    for line in lines:
+        if line.startswith(prefix):
+            fields = [field.strip() for field in line.removeprefix(prefix).split("|", FIELDS - 1)]
+            if len(fields) < FIELDS:
+                raise ValueError(f"half a line of squeue: {line!r}")
+            number, state, node, partition, priority, start, reason, mark = fields
             jobs[number] = Job(
                 state,
                 "" if node == "n/a" else node,
@@ -67,6 +93,8 @@ def parse(listing: str) -> dict[str, Job]:
                 partition=partition,
                 priority=int(priority) if priority.isdecimal() else 0,
                 expected=_time(start),
+                owner=marks.owner_of(mark),
+                mark=mark,
             )
     return jobs
 
@@ -102,11 +130,16 @@ class Queue:
         return {} if isinstance(self._jobs, Unknown) else self._jobs
 
     async def job(self, number: str, person: str, *, max_age: float = 1.0) -> Job | None:
-        """A job, by an answer that is at most `max_age` seconds old; None when there is no such job.
+        """A person's job, by an answer that is at most `max_age` seconds old; None when there is none.
 
-        person: in whose name to ask, if one must ask
+        A scheduler that lost its memory counts anew: a job of somebody else with that number is not theirs.
         Raises Unknown.
         """
+        found = (await self.all(person, max_age=max_age)).get(number)
+        return found if found and found.may_be_of(person) else None
+
+    async def all(self, person: str, *, max_age: float = 1.0) -> Mapping[str, Job]:
+        """All jobs, by number, likewise. person: in whose name to ask, if one must ask. Raises Unknown."""
         needed = self._clock() - max_age
         if self._asked_at < needed:
             async with (
@@ -116,7 +149,7 @@ class Queue:
                     await self._refresh(person)
         if isinstance(self._jobs, Unknown):
             raise Unknown(str(self._jobs))
-        return self._jobs.get(number)
+        return self._jobs
 
     async def _refresh(self, person: str) -> None:
         asked_at = self._clock()

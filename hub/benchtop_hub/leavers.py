@@ -13,6 +13,7 @@ from jupyterhub.app import JupyterHub
 from jupyterhub.user import User
 from tornado.ioloop import PeriodicCallback
 
+from benchtop_hub import unasked
 from benchtop_hub.minter import Minter, Refused, Unavailable
 
 EVERY = 15.0  # seconds: out within a minute, TIMES looks and the stop included
@@ -51,24 +52,14 @@ async def _look(app: JupyterHub, cell: str, user: User, refused: Counter[str]) -
 
 
 async def _turn_out(app: JupyterHub, cell: str, user: User, why: str) -> None:
-    servers = [name for name, spawner in user.spawners.items() if spawner.ready]  # who starts is next time's
+    names = [name for name, spawner in user.spawners.items() if spawner.ready]  # who starts is next time's
     known: Any = user.orm_user
     tokens = list(known.api_tokens)
     app.log.warning(
         "person out user=%s cell=%s servers=%d tokens=%d: %s",
-        user.name, cell, len(servers), len(tokens), why,
+        user.name, cell, len(names), len(tokens), why,
     )  # fmt: skip
     for token in tokens:  # first: a token is a way in
         app.db.delete(token)
     app.db.commit()
-    await asyncio.gather(*(_end(app, user, name) for name in servers))
-
-
-async def _end(app: JupyterHub, user: User, name: str) -> None:
-    spawner: Any = user.spawners[name]
-    spawner._stop_pending = True  # before anything is awaited, as in upstream's own stop
-    try:
-        await app.proxy.delete_user(user, name)
-        await user.stop(name)
-    finally:
-        spawner._stop_pending = False
+    await asyncio.gather(*(unasked.end(user, name) for name in names))

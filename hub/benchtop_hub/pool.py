@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from jinja2 import Environment, FileSystemLoader
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from benchtop_hub import form
 
 FIELDS = {
+    "where": "Where",
     "pool": "Pool",
     "cpus": "CPUs",
     "memory": "Memory",
@@ -24,8 +24,7 @@ FIELDS = {
 }
 JUPYTER, STANDARD = "jupyter", "standard"
 POOLS = {JUPYTER: "the Jupyter slots", STANDARD: "the Standard pool"}
-ATTRIBUTES = "Machine,IsJupyterSlot,Cpus,Memory,TotalSlotCpus,TotalSlotMemory,TotalSlotDisk"
-_UNITS = {"cpus": "", "memory": " MB", "disk": " MB", "runtime": " minutes"}
+ATTRIBUTES = "Machine,IsJupyterSlot,Cpus,Memory,Disk,TotalSlotCpus,TotalSlotMemory,TotalSlotDisk"
 
 
 @dataclass(frozen=True)
@@ -39,6 +38,7 @@ class Place:
     disk: int
     free_cpus: int
     free_memory: int
+    free_disk: int
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,7 @@ class Rules:
     usual: Granted
     longest: int
     support: str
+    login: bool = False  # may a session be on a login node?
 
 
 class Request(BaseModel):
@@ -66,6 +67,7 @@ class Request(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    where: Literal["batch", "login"] = "batch"
     pool: Literal["jupyter", "standard"] = "jupyter"
     cpus: int | None = Field(None, ge=1, le=4096)
     memory: int | None = Field(None, ge=1, le=1 << 30)
@@ -80,11 +82,7 @@ class Request(BaseModel):
     @field_validator("cpus", "memory", "disk", "runtime", mode="before")
     @classmethod
     def _a_form_sends_text(cls, value: object) -> object:
-        if isinstance(value, str):
-            return value.strip() or None
-        if isinstance(value, (bool, float)):
-            raise ValueError("a whole number")  # noqa: TRY004  pydantic wants this one
-        return value
+        return form.whole(value)
 
 
 def places(shown: str) -> list[Place]:
@@ -98,9 +96,32 @@ def places(shown: str) -> list[Place]:
             disk=int(slot["TotalSlotDisk"]) // 1024,
             free_cpus=int(slot["Cpus"]),
             free_memory=int(slot["Memory"]),
+            free_disk=int(slot["Disk"]) // 1024,
         )
         for slot in json.loads(shown or "[]")
     ]
+
+
+def of_kind(kind: str, offered: Sequence[Place]) -> list[Place]:
+    """The places of one pool."""
+    return [place for place in offered if place.pool == kind]
+
+
+def lacking(
+    wanted: Granted, here: Sequence[Place], free: Literal["", "free_"] = ""
+) -> tuple[str, int] | None:
+    """The first of which no place has as much as is wanted, and the most that one has; None: one has it all.
+
+    here: at least one place; free: "free_" looks at what is free now
+    """
+    fits = list(here)
+    for field in ("cpus", "memory", "disk"):
+        # by the places that are left: what was looked at before is had together with this
+        most = max(getattr(place, f"{free}{field}") for place in fits)
+        fits = [place for place in fits if getattr(place, f"{free}{field}") >= getattr(wanted, field)]
+        if not fits:
+            return field, most
+    return None
 
 
 def read(sent: Mapping[str, Any]) -> Request:
@@ -113,7 +134,7 @@ def check(request: Request, offered: Sequence[Place], rules: Rules) -> Granted:
 
     Raises form.Refused with the first field that is too large: such a job would wait for ever.
     """
-    here = [place for place in offered if place.pool == request.pool]
+    here = of_kind(request.pool, offered)
     name = POOLS[request.pool]
     if not here:
         sentence = f"Pool: no node offers {name} at the moment. Choose the other one, or ask {rules.support}."
@@ -125,19 +146,14 @@ def check(request: Request, offered: Sequence[Place], rules: Rules) -> Granted:
             for field in ("cpus", "memory", "disk", "runtime")
         ),
     )
-    fits = list(here)
-    for field in ("cpus", "memory", "disk"):
-        value = getattr(wanted, field)
-        # by the places that are left: what was asked for before is had together with this
-        most = max(getattr(place, field) for place in fits)
-        fits = [place for place in fits if getattr(place, field) >= value]
-        if not fits:
-            unit = _UNITS[field]
-            sentence = (
-                f"{FIELDS[field]}: {value}{unit} is more than any place of {name} has ({most}{unit}). "
-                f"Choose less, or ask {rules.support}."
-            )
-            raise form.Refused(form.Problem(field, str(value), f"slot:{request.pool}/{field}", sentence))
+    if short := lacking(wanted, here):
+        field, most = short
+        value, unit = getattr(wanted, field), form.UNITS[field]
+        sentence = (
+            f"{FIELDS[field]}: {value}{unit} is more than any place of {name} has ({most}{unit}). "
+            f"Choose less, or ask {rules.support}."
+        )
+        raise form.Refused(form.Problem(field, str(value), f"slot:{request.pool}/{field}", sentence))
     if wanted.runtime > rules.longest:
         sentence = (
             f"Runtime: {wanted.runtime} minutes is more than a session may run ({rules.longest}). "
@@ -147,28 +163,64 @@ def check(request: Request, offered: Sequence[Place], rules: Rules) -> Granted:
     return wanted
 
 
-def render(
-    templates: Path,
-    offered: Sequence[Place],
-    rules: Rules,
-    sent: Mapping[str, str],
-    problem: form.Problem | None,
-) -> str:
-    """The form's fields as HTML, filled with what was sent before, if anything was."""
+def expected(granted: Granted, offered: Sequence[Place]) -> str:
+    """When such a session would start, as far as the pool knows: HTCondor plans nothing ahead."""
+    here = of_kind(granted.pool, offered)
+    if here and not lacking(granted, here, "free_"):
+        return "It would start at once."
+    return f"It would wait: no place of {POOLS[granted.pool]} has that much free."
+
+
+def _filled(
+    asked: Mapping[str, Any], offered: Sequence[Place], rules: Rules, pools: Sequence[str]
+) -> Granted:
+    """What the form starts with: the last request as far as the pool still has it, else the usual."""
+    here = asked if asked.get("pool", JUPYTER) in pools else {**asked, "pool": next(iter(pools), JUPYTER)}
+    try:
+        return form.still_granted(here, lambda some: check(read(some), offered, rules))[1]
+    except form.Refused:  # nothing is there at the moment: who presses Start is told so
+        return rules.usual
+
+
+def render(templates: Path, offered: Sequence[Place], rules: Rules, before: form.Before) -> str:
+    """The form's fields as HTML."""
     offers = {}
     for kind, name in POOLS.items():
-        of_kind = [place for place in offered if place.pool == kind]
-        if of_kind:
-            free = sum(place.free_cpus for place in of_kind)
-            total = sum(place.cpus for place in of_kind)
+        here = of_kind(kind, offered)
+        if here:
+            free = sum(place.free_cpus for place in here)
+            total = sum(place.cpus for place in here)
             offers[kind] = {"name": name, "free": free, "total": total}
     most = {
-        field: max((getattr(place, field) for place in offered), default=0)
+        field: max((getattr(place, field) for place in offered), default=None)
         for field in ("cpus", "memory", "disk")
     }
     most["runtime"] = rules.longest
-    values = {name: str(getattr(rules.usual, name)) for name in FIELDS} | dict(sent)
-    environment = Environment(loader=FileSystemLoader(templates), autoescape=True)
-    return environment.get_template("pool-form.html").render(
-        offers=offers, most=most, values=values, problem=problem, fields=FIELDS
+    usual = _filled(before.asked, offered, rules, list(offers))
+    asked = {"where": before.asked.get("where", "batch")}
+    values = {name: str(getattr(usual, name, "")) for name in FIELDS} | asked | dict(before.sent)
+    by_place = [
+        {
+            "fits": {"pool": list(POOLS).index(place.pool)},
+            "most": {
+                "cpus": place.cpus,
+                "memory": place.memory,
+                "disk": place.disk,
+                "runtime": rules.longest,
+            },
+        }
+        for place in offered
+    ]
+    return (
+        form.pages(templates)
+        .get_template("pool-form.html")
+        .render(
+            pools=offers,
+            most=most,
+            values=values,
+            problem=before.problem,
+            fields=FIELDS,
+            login=rules.login,
+            offers=form.script_data({"lists": [[kind] for kind in POOLS], "offers": by_place}),
+        )
     )

@@ -45,6 +45,7 @@ _WHY: Mapping[str, str] = {
     "SchedDefer": "the scheduler has not looked at it yet",
     "NonZeroExitCode": "JupyterLab stopped by itself",
     "RaisedSignal": "JupyterLab was killed",
+    "RaisedSignal:53": "the node could not open its log: your home may be full, or not there",
     "TimeLimit": "its time was over",
     "OutOfMemory": "it needed more memory than it had asked for",
     "DeadLine": "it could not end before its deadline",
@@ -66,10 +67,11 @@ _LIMIT = re.compile(
 def why(reason: str) -> str:
     """Why a job waits or ended, of squeue's reason; "" for none.
 
-    A reason may have more behind it: "ReqNodeNotAvail, UnavailableNodes:gpu-1".
+    A reason may have more behind it: "ReqNodeNotAvail, UnavailableNodes:gpu-1", "RaisedSignal:9(Killed)".
     """
     word, _, more = reason.partition(",")
-    said = _WHY.get(word) or _limit(word)
+    signal = word.partition("(")[0]
+    said = _WHY.get(signal) or _WHY.get(signal.partition(":")[0]) or _limit(word)
     if said is None:
         return f"Slurm says “{reason}”" if reason else ""
     nodes = more.strip().removeprefix("UnavailableNodes:")

@@ -14,5 +14,13 @@ c.SlurmSession.minter = "https://hpc-minter:8600"
 c.SlurmSession.support = "hpc-support@example.org"
 # Which partition the form starts with: the first of these that the person may use.
 c.SlurmSession.preferred_partitions = ["usatlas", "debug", "harvester"]
-c.SlurmSession.cores = 1
-c.SlurmSession.memory = "1G"
+# What a session gets whose owner does not say.
+c.SlurmSession.usual_cpus = 1
+c.SlurmSession.usual_memory = 1024  # MB
+c.SlurmSession.rights_age = 30  # seconds: as long may a change by sacctmgr take to reach the form
+# A session on the login node, for whoever does not want to wait: minutes and MB.
+c.SlurmSession.login_node = "hpc-login"
+c.SlurmSession.login_runtime = 120
+c.SlurmSession.login_longest = 720
+c.SlurmSession.login_memory = 1024
+c.SlurmSession.login_idle = 60

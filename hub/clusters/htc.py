@@ -19,3 +19,9 @@ c.CondorSession.usual_memory = 1024  # MB
 c.CondorSession.usual_disk = 1024  # MB
 c.CondorSession.usual_runtime = 480  # minutes
 c.CondorSession.longest = 1440  # minutes
+# A session on the login node, for whoever does not want to wait: minutes and MB.
+c.CondorSession.login_node = "htc-login"
+c.CondorSession.login_runtime = 120
+c.CondorSession.login_longest = 720
+c.CondorSession.login_memory = 1024
+c.CondorSession.login_idle = 60

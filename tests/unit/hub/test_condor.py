@@ -7,13 +7,15 @@ import logging
 import shlex
 import stat
 import subprocess
+import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from jupyterhub.spawner import SpawnException
 
-from benchtop_hub import commands, condor, pool
+from benchtop_hub import commands, condor, condor_waiting, endings, pool
 from benchtop_hub import session as session_module
 from benchtop_hub.jobs import Job
 
@@ -21,7 +23,7 @@ SECRET = "token of the 'session'"
 GRANTED = pool.Granted("jupyter", 2, 1024, 512, 60)
 SHOWN = json.dumps(
     [
-        {"Machine": "ep-1", "IsJupyterSlot": True, "Cpus": 6, "Memory": 2048}
+        {"Machine": "ep-1", "IsJupyterSlot": True, "Cpus": 6, "Memory": 2048, "Disk": 4096 * 1024}
         | {"TotalSlotCpus": 6, "TotalSlotMemory": 2048, "TotalSlotDisk": 4096 * 1024}
     ]
 )
@@ -49,6 +51,7 @@ class Pool(condor.CondorCluster):
         self.modes: set[int] = set()
         self.job: dict[str, object] | None = {"JobStatus": 2, "RemoteHost": "jupyter1_1@ep-1"}
         self.refuse: Exception | None = None
+        self.shown = SHOWN
 
     async def run(self, person, *command, stdin="", env=None):
         self.ran.append(command)
@@ -60,9 +63,9 @@ class Pool(condor.CondorCluster):
             self.modes = {stat.S_IMODE(path.stat().st_mode) for path in (folder, folder / "session")}
             return "42.0 - 42.0\n"
         if command[0] == "condor_status":
-            return SHOWN
+            return self.shown
         if command[0] == "condor_q":
-            return json.dumps([{"ClusterId": 42, **self.job}]) if self.job else ""
+            return json.dumps([{"ClusterId": 42, "Owner": "alice", **self.job}]) if self.job else ""
         if command[0] == "condor_rm":
             self.job = None
         return ""
@@ -95,8 +98,10 @@ def cluster():
 @pytest.fixture
 def session(cluster, monkeypatch):
     monkeypatch.setattr(session_module, "STARTING_AGE", 0.01)
+    monkeypatch.setattr(session_module.adoption, "keep", lambda spawner: None)
     return Session(
-        user=SimpleNamespace(name="alice"), cluster=cluster, cell="htc-1", user_options={},
+        user=SimpleNamespace(name="alice", settings={"cookie_secret": b"0" * 32}),
+        orm_spawner=SimpleNamespace(server=None, name=""), cluster=cluster, cell="htc-1", user_options={},
         log=logging.getLogger("test"),
     )  # fmt: skip
 
@@ -135,11 +140,30 @@ def test_what_is_handed_over_is_the_hubs_alone_and_gone_afterwards(session, clus
 def test_the_script_gives_every_variable_as_it_was(session, tmp_path):
     session.home, session.lab_python = str(tmp_path), "/bin/true"
     nasty = {"A": 'it\'s "quoted"\n$(id) `id` \\', "HOME": str(tmp_path)}
-    script = session.script(nasty).replace("exec /bin/true -I -m benchtop_lab.session", 'printf %s "$A"')
+    script = session.script(GRANTED, nasty).replace("/bin/true -I -m benchtop_lab.session", 'printf %s "$A"')
     (tmp_path / "session").write_text(script)
     subprocess.run(["bash", "session"], cwd=tmp_path, check=True)
     assert (tmp_path / session.log_name).read_text() == nasty["A"]
     assert not (tmp_path / "session").exists(), "the secrets lie in the node's folder no longer than needed"
+
+
+def test_a_home_that_takes_no_log_does_not_silence_the_session(session, tmp_path):
+    session.home, session.lab_python = str(tmp_path / "away"), "/nowhere/python"
+    (tmp_path / "session").write_text(session.script(GRANTED, {"HOME": str(tmp_path / "away")}))
+    done = subprocess.run(["bash", "session"], cwd=tmp_path, capture_output=True, check=False)
+    assert done.returncode == 127
+    assert "/nowhere/python" in (tmp_path / "log").read_text()
+
+
+def test_the_session_knows_when_its_runtime_is_over(session, tmp_path):
+    session.home, session.lab_python = str(tmp_path), "/bin/true"
+    script = session.script(GRANTED, {"HOME": str(tmp_path)})
+    say = script.replace("/bin/true -I -m benchtop_lab.session", "echo $BENCHTOP_ENDS")
+    (tmp_path / "session").write_text(say)
+    before = int(time.time())
+    subprocess.run(["bash", "session"], cwd=tmp_path, check=True)
+    ends = int((tmp_path / session.log_name).read_text())
+    assert before <= ends - GRANTED.runtime * 60 <= time.time()
 
 
 @pytest.mark.parametrize(("kind", "jupyter"), [("jupyter", "true"), ("standard", "false")])
@@ -149,9 +173,9 @@ def test_a_job_says_whose_it_is_what_it_wants_and_when_it_goes(session, kind, ju
     assert f"My.IsJupyter = {jupyter}" in said
     assert "request_cpus = 2" in said
     assert "request_memory = 1024M" in said
-    remove = next(line for line in said if line.startswith("periodic_remove"))
-    assert "JobCurrentStartDate > 3600" in remove
-    assert "NumShadowStarts > 0" in remove
+    ends = "\n".join(said).partition("periodic_hold = ")[2].partition("periodic_hold_reason")[0]
+    assert "JobCurrentStartDate > 3600" in ends
+    assert "NumShadowStarts > 0" in ends
 
 
 def test_the_queue_is_asked_for_the_sessions_of_this_cell_straight_at_the_access_point(cluster):
@@ -174,12 +198,19 @@ def test_a_token_is_shown_by_a_private_file_of_its_person(cluster):
     ("ad", "job"),
     [
         ({"JobStatus": 1}, Job("PENDING", "", "")),
-        ({"JobStatus": 1, "LastRejMatchReason": "no match found"}, Job("PENDING", "", "no place")),
+        ({"JobStatus": 1, "LastRejMatchReason": "no match found "}, Job("PENDING", "", "no match found")),
         ({"JobStatus": 5, "HoldReasonCode": 16, "HoldReason": "Spooling"}, Job("PENDING", "", "spooling")),
         ({"JobStatus": 2, "RemoteHost": "jupyter1_3@ep-2"}, Job("RUNNING", "ep-2", "")),
         ({"JobStatus": 3, "RemoteHost": "jupyter1_3@ep-2"}, Job("COMPLETING", "ep-2", "")),
         ({"JobStatus": 7, "RemoteHost": "jupyter1_3@ep-2"}, Job("SUSPENDED", "ep-2", "")),
-        ({"JobStatus": 4, "LastRemoteHost": "a@ep-2", "ExitCode": 3}, Job("FAILED", "ep-2", "exit code 3")),
+        (
+            {"JobStatus": 4, "LastRemoteHost": "a@ep-2", "ExitCode": 3},
+            Job("FAILED", "ep-2", "", told="JupyterLab stopped by itself (exit code 3)"),
+        ),
+        (
+            {"JobStatus": 4, "LastRemoteHost": "a@ep-2", "ExitBySignal": True},
+            Job("FAILED", "ep-2", "", told="JupyterLab was killed"),
+        ),
         ({"JobStatus": 4, "LastRemoteHost": "a@ep-2", "ExitCode": 0}, Job("COMPLETED", "ep-2", "")),
         (
             {
@@ -189,11 +220,53 @@ def test_a_token_is_shown_by_a_private_file_of_its_person(cluster):
             },
             Job("FAILED", "", "memory", lingers=True),
         ),
+        (
+            {"JobStatus": 5, "HoldReasonCode": 1, "HoldReason": "the disks are changed (by user bob)"},
+            Job(
+                "FAILED",
+                "",
+                "the disks are changed (by user bob)",
+                lingers=True,
+                told="it was put on hold: the disks are changed (by user bob)",
+            ),
+        ),
+        (
+            {"JobStatus": 5, "HoldReasonCode": 1, "HoldReason": "via condor_hold (by user bob)"},
+            Job(
+                "FAILED",
+                "",
+                "via condor_hold (by user bob)",
+                lingers=True,
+                told="it was put on hold (by user bob)",
+            ),
+        ),
+        (
+            {"JobStatus": 5, "HoldReasonCode": 1, "HoldReason": None},
+            Job("FAILED", "", "on hold", lingers=True, told="it was put on hold"),
+        ),
+        (
+            {
+                "JobStatus": 5,
+                "HoldReasonCode": 3,
+                "HoldReason": "its time was over",
+                "LastRemoteHost": "a@ep-2",
+            },
+            Job("FAILED", "ep-2", "", lingers=True, told="its time was over"),
+        ),
         ({"JobStatus": 99, "RemoteHost": "a@ep-1"}, Job("RUNNING", "ep-1", "")),
     ],
 )
 def test_states_are_read_as_htcondor_tells_them(cluster, ad, job):
-    assert cluster.parse(json.dumps([{"ClusterId": 7, **ad}])) == {"7": job}
+    listed = cluster.parse(json.dumps([{"ClusterId": 7, "Owner": "alice", "BenchtopMark": "m", **ad}]))
+    assert listed == {"7": replace(job, owner="alice", mark="m")}
+
+
+def test_an_answer_that_is_cut_off_is_no_answer(cluster):
+    whole = json.dumps([{"ClusterId": number, "Owner": "alice", "JobStatus": 2} for number in (7, 8)])
+    assert set(cluster.parse(whole)) == {"7", "8"}
+    for length in range(1, len(whole)):
+        with pytest.raises(json.JSONDecodeError):
+            cluster.parse(whole[:length])
 
 
 def test_an_empty_queue_is_an_answer(cluster):
@@ -236,6 +309,64 @@ def test_a_job_that_needs_too_much_memory_while_it_starts_is_told_so(session, cl
     assert "more memory than it had asked for" in caught.value.message
 
 
+def test_a_start_that_is_put_on_hold_ends_with_the_reason_in_one_line_of_bearable_length(session, cluster):
+    async def held(session):
+        while not session.job_id:
+            await asyncio.sleep(0)
+        cluster.job = {"JobStatus": 5, "HoldReasonCode": 1, "HoldReason": "new\n<b>disks</b>." + "x" * 9999}
+
+    with pytest.raises(SpawnException) as caught:
+        start(session, held)
+    assert caught.value.message.startswith(
+        "Job 42 ended before JupyterLab could start: it was put on hold: new\ufffd<b>disks</b>.xxx"
+    )
+    assert len(caught.value.message) < 500
+    assert "&lt;b&gt;disks" in caught.value.jupyterhub_html_message
+    assert "condor_rm" in cluster.names()
+
+
+def test_a_job_that_waits_is_told_why(session, cluster):
+    cluster.job = {"JobStatus": 1, "LastRejMatchReason": "no match found "}
+    session.user_options = {"cpus": 6}
+
+    async def told(session):
+        while "all fitting places are busy (it wants 6 CPUs" not in session._stage[1]:
+            await asyncio.sleep(0)
+        cluster.job = {"JobStatus": 2, "RemoteHost": "jupyter1_1@ep-1"}
+        await reported(session)
+
+    cluster.shown = SHOWN.replace('"Cpus": 6', '"Cpus": 5', 1)
+    start(session, told)
+    assert session._stage[1] == "JupyterLab answers."
+
+
+def test_no_start_waits_for_what_is_found_out_about_it(session, cluster, monkeypatch):
+    """Neither for what is free nor for an analysis: both may take as long as they like."""
+    real, asked = Pool.run, set()
+
+    async def run(self, person, *command, **more):
+        what = "condor_status" if command[0] == "condor_status" else command[1]
+        if what in {"condor_status", "-better-analyze"} and session.job_id:
+            asked.add(what)
+            await asyncio.Event().wait()
+        return await real(self, person, *command, **more)
+
+    monkeypatch.setattr(Pool, "run", run)
+    monkeypatch.setattr(condor_waiting, "FREE_AGE", 0.0)
+    cluster._clock = lambda: next(ticks)
+    ticks = (float(10 * n) for n in range(10_000))  # what was asked for the form is old by now
+    cluster.job = {"JobStatus": 1, "LastRejMatchReason": "no match found "}
+
+    async def later(session):
+        while not asked:
+            await asyncio.sleep(0)
+        cluster.job = {"JobStatus": 2, "RemoteHost": "jupyter1_1@ep-1"}
+        await reported(session)
+
+    assert start(session, later) == "http://ep-1:45678"
+    assert asked
+
+
 def test_htcondors_own_refusal_reaches_the_person(session, cluster):
     cluster.refuse = commands.Failed("\nERROR: Number of submitted jobs would exceed the limit\n")
     with pytest.raises(SpawnException) as caught:
@@ -275,7 +406,7 @@ def test_cancelling_a_job_that_is_gone_is_no_error(cluster, monkeypatch):
 
 def test_a_job_that_does_not_end_is_insisted_on(session, cluster, monkeypatch):
     """A removed job of a node that died stays in the queue for as long as its lease."""
-    monkeypatch.setattr(session_module, "END_PATIENCE", 0.0)
+    monkeypatch.setattr(endings, "END_PATIENCE", 0.0)
     session.load_state({"job_id": "42", "address": "http://ep-1:45678"})
     real = Pool.run
 
@@ -290,3 +421,50 @@ def test_a_job_that_does_not_end_is_insisted_on(session, cluster, monkeypatch):
     asyncio.run(session.stop())
     assert ("condor_rm", "-forcex", "42") in cluster.ran
     assert cluster.job is None
+
+
+def named(session, name):
+    """The same person's server with a name."""
+    return Session(
+        user=session.user, orm_spawner=SimpleNamespace(name=name, server=None), cluster=session.cluster,
+        cell="htc-1", oauth_client_id=f"jupyterhub-user-alice-{name}", user_options={},
+        log=logging.getLogger("test"),
+    )  # fmt: skip
+
+
+def test_a_server_with_a_name_has_a_job_name_and_a_log_of_its_own(session):
+    second = named(session, "second")
+    assert (session.job_name(), second.job_name()) == ("jh-htc-1-alice", "jh-htc-1-alice-second")
+    assert (session.log_file, second.log_file) == (".benchtop-session.log", ".benchtop-session-second.log")
+    assert ".benchtop-session-second.log" in second.script(GRANTED, {})
+
+
+def test_it_is_no_other_persons_client(session):
+    """Upstream calls the client of alice's server `x` like that of a person `alice-x`."""
+    assert named(session, "x").oauth_client_id == "jupyterhub-user-alice.x"
+
+
+def test_what_it_was_asked_for_and_where_it_runs_is_known_after_a_restart_of_the_hub(session, cluster):
+    start(session, reported)
+    after = named(session, "")
+    after.load_state(session.get_state())
+    assert after.granted == session.granted
+    assert after.granted["cpus"] == 1
+    assert after.node_name == session.node_name == "ep-1"
+    after.clear_state()
+    assert (after.granted, after.node_name) == ({}, "")
+
+
+def test_a_central_manager_that_has_just_started_takes_no_choice_away(cluster):
+    before = asyncio.run(cluster.places("alice"))
+    assert before
+    cluster.forget()
+    cluster.shown = "[]"
+    assert asyncio.run(cluster.places("alice")) == before
+
+
+def test_a_node_that_is_new_to_the_pool_is_known_at_once(cluster):
+    shown, cluster.shown = cluster.shown, "[]"
+    assert not asyncio.run(cluster.is_node("ep-1", "alice"))
+    cluster.shown = shown
+    assert asyncio.run(cluster.is_node("ep-1", "alice"))

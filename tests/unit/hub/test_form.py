@@ -1,49 +1,76 @@
 """A request is held against the person's rights, whichever way it came, and refused with a sentence."""
 
+import json
+import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from bs4 import BeautifulSoup
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from benchtop_hub import form
-from benchtop_hub.rights import Choice, Limit
+from benchtop_hub.rights import Choice, Limit, Node, Reservation, Shape
 
 TEMPLATES = Path(__file__).parents[3] / "hub/templates"
 SUPPORT = "hpc-support@example.org"
+RULES = form.Rules(cpus=1, memory=1024, support=SUPPORT, login=True)
+CPU, PASCAL, TESLA = (
+    Shape(16, 8192, {}),
+    Shape(8, 4096, {"any": 2, "pascal": 2}),
+    Shape(8, 4096, {"any": 2, "tesla": 2}),
+)
 
 
-def choice(partition, account, qos, minutes, gpus=None):
+def choice(partition, account, qos, minutes, gpus=None, shapes=(PASCAL, TESLA)):
     limits = {kind: Limit(count, f"partition:{partition}/Gres") for kind, count in (gpus or {}).items()}
-    return Choice(partition, account, qos, Limit(minutes, f"partition:{partition}/MaxTime"), limits)
+    most = [Limit(max(getattr(s, name) for s in shapes), "nodes") for name in ("cpus", "memory")]
+    time = Limit(minutes, f"partition:{partition}/MaxTime")
+    return Choice(partition, account, qos, time, limits, *most, shapes)
 
 
-ALICE = [
-    choice("usatlas", "tier3", "interactive", 720, {"any": 1, "pascal": 1, "tesla": 1}),
-    choice("usatlas", "tier3", "usatlas", 720, {"any": 2, "pascal": 2, "tesla": 2}),
-    choice("debug", "default", "normal", 30, {"any": 1, "pascal": 1}),
-    choice("harvester", "default", "normal", 1440),
-]
+ALICE = form.Offer(
+    [
+        replace(
+            choice("usatlas", "tier3", "interactive", 720, {"any": 1, "pascal": 1, "tesla": 1}),
+            cpus=Limit(4, "qos:interactive/MaxTRES"),
+        ),
+        choice("usatlas", "tier3", "usatlas", 720, {"any": 2, "pascal": 2, "tesla": 2}),
+        choice("debug", "default", "normal", 30, {"any": 1, "pascal": 1}, (CPU, PASCAL)),
+        choice("harvester", "default", "normal", 1440, shapes=(CPU,)),
+    ],
+    [
+        Reservation(
+            "class", "debug", frozenset(), frozenset(), frozenset(),
+            datetime(2026, 11, 25, 12, 0), datetime(2026, 11, 25, 13, 0),
+        )
+    ],
+    [
+        Node("gpu-1", "usatlas", 8, 4096, {"any": 2, "pascal": 2}, 6, {"any": 1, "pascal": 1}),
+        Node("gpu-1", "debug", 8, 4096, {"any": 2, "pascal": 2}, 6, {"any": 1, "pascal": 1}),
+        Node("cpu-1", "debug", 16, 8192, {}, 16, {}),
+    ],
+)  # fmt: skip
 NO_GPU = Limit(0, "assoc:default/MaxTRES")
-CAROL = [
-    Choice(
-        "debug", "default", "normal", Limit(30, "partition:debug/MaxTime"), {"any": NO_GPU, "pascal": NO_GPU}
-    )
-]
+CAROL = form.Offer(
+    [replace(choice("debug", "default", "normal", 30), gpus={"any": NO_GPU, "pascal": NO_GPU})]
+)
 
 
-def granted(choices, **sent):
-    return form.check(form.read(sent), choices, support=SUPPORT)
+def granted(offer, **sent):
+    return form.check(form.read(sent), offer, RULES)
 
 
-def refused(choices, **sent):
+def refused(offer, **sent):
     with pytest.raises(form.Refused) as caught:
-        granted(choices, **sent)
+        granted(offer, **sent)
     return caught.value.problem
 
 
 def test_who_says_nothing_gets_the_preferred_partition_for_the_usual_time():
-    assert granted(ALICE) == form.Granted("usatlas", "tier3", "interactive", "none", 0, 720)
+    assert granted(ALICE) == form.Granted("usatlas", "tier3", "interactive", "", "none", 0, 1, 1024, 720)
 
 
 def test_the_usual_time_is_cut_to_what_is_allowed():
@@ -78,6 +105,13 @@ def test_a_form_and_the_api_may_say_the_same():
         ({"partition": "harvester", "gpu": "any:1"}, "gpu", "partition:harvester/Gres"),
         ({"partition": "usatlas", "runtime": 900}, "runtime", "partition:usatlas/MaxTime"),
         ({"partition": "debug", "runtime": "31"}, "runtime", "partition:debug/MaxTime"),
+        ({"partition": "usatlas", "cpus": 9}, "cpus", "nodes"),
+        ({"qos": "interactive", "cpus": 5}, "cpus", "qos:interactive/MaxTRES"),
+        ({"partition": "debug", "gpu": "pascal:1", "cpus": 9}, "cpus", "partition:debug/Nodes"),
+        ({"partition": "debug", "memory": 8193}, "memory", "nodes"),
+        ({"partition": "debug", "gpu": "pascal:1", "memory": 4097}, "memory", "partition:debug/Nodes"),
+        ({"reservation": "another"}, "reservation", "reservations"),
+        ({"partition": "usatlas", "reservation": "class"}, "reservation", "reservation:class"),
     ],
 )
 def test_what_a_person_may_not_use_is_refused_at_its_field(sent, field, rule):
@@ -100,7 +134,7 @@ def test_who_may_have_no_gpu_is_told_so():
 
 
 def test_who_has_no_account_is_told_whom_to_ask():
-    assert SUPPORT in refused([], partition="debug").sentence
+    assert SUPPORT in refused(form.Offer([]), partition="debug").sentence
 
 
 @pytest.mark.parametrize(
@@ -122,6 +156,21 @@ def test_who_has_no_account_is_told_whom_to_ask():
         ({"runtime": 10.5}, "runtime"),
         ({"runtime": True}, "runtime"),
         ({"runtime": "1e3"}, "runtime"),
+        ({"runtime": float("nan")}, "runtime"),
+        ({"cpus": "-1"}, "cpus"),
+        ({"cpus": "NaN"}, "cpus"),
+        ({"cpus": "1_0"}, "cpus"),
+        ({"cpus": "\N{ARABIC-INDIC DIGIT THREE}"}, "cpus"),
+        ({"memory": "1G"}, "memory"),
+        ({"memory": 1e30}, "memory"),
+        ({"memory": "9" * 1_000_000}, "memory"),
+        ({"reservation": "class --nodelist=gpu-2"}, "reservation"),
+        ({"reservation": "class\nqueue 1000"}, "reservation"),
+        ({"qos": "#SBATCH"}, "qos"),
+        ({"account": "x" * 1_000_000}, "account"),
+        ({"partition": "\ud800"}, "partition"),
+        ({"partition": "debug\0"}, "partition"),
+        ({"cmd\nspawn refused user=erin": "id"}, "?"),
         ({"req_prologue": "id"}, "req_prologue"),
         ({"cmd": ["id"]}, "cmd"),
     ],
@@ -130,30 +179,113 @@ def test_what_is_no_answer_to_the_question_is_refused(sent, field):
     assert refused(ALICE, **sent).field == field
 
 
+NASTY = st.sampled_from(
+    [
+        "debug\n#SBATCH --uid=0",
+        "$(id)",
+        "`id`",
+        "queue 1000",
+        "'; id",
+        '"',
+        "-1",
+        "NaN",
+        "1e9",
+        "../x",
+        "\0",
+        "x" * 5000,
+    ]
+)
+ANYTHING = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), NASTY),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(), inner, max_size=2)),
+    max_leaves=4,
+)
+# what could be granted, so that both ways are taken
+PLAUSIBLE = {
+    "partition": st.sampled_from(["", "usatlas", "debug", "harvester", "secret"]),
+    "account": st.sampled_from(["", "tier3", "default"]),
+    "qos": st.sampled_from(["", "usatlas", "interactive", "normal"]),
+    "reservation": st.sampled_from(["", "class"]),
+    "gpu": st.sampled_from(["none", "any:1", "pascal:1", "pascal:2", "tesla:2"]),
+    "cpus": st.integers(0, 20),
+    "memory": st.integers(0, 9000),
+    "runtime": st.integers(0, 1500),
+}
+# one word of names and numbers: it could be nothing else to a shell, to sbatch or in a script
+HARMLESS = re.compile(r"[A-Za-z0-9_.:-]*", re.ASCII)
+
+
 # no deadline: the machine may be busy with other tests
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=400, suppress_health_check=[HealthCheck.too_slow])
 @given(
-    st.dictionaries(
-        st.sampled_from([*form.FIELDS, "x"]),
-        st.one_of(
-            st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.lists(st.text(), max_size=3)
-        ),
+    st.one_of(
+        st.dictionaries(st.one_of(st.sampled_from([*form.FIELDS]), st.text(max_size=8)), ANYTHING),
+        st.fixed_dictionaries({}, optional=PLAUSIBLE),
+        st.fixed_dictionaries({}, optional={name: st.one_of(v, ANYTHING) for name, v in PLAUSIBLE.items()}),
     )
 )
 def test_whatever_is_sent_is_refused_with_a_sentence_or_granted_within_the_rights(sent):
     try:
         got = granted(ALICE, **sent)
     except form.Refused as refusal:
-        if not refusal.problem.sentence.endswith("."):
-            raise
+        problem = refusal.problem
+        assert problem.field in {*form.FIELDS, *sent, "?"}
+        assert problem.sentence.endswith(".")
+        assert problem.sentence.isprintable()
+        assert problem.value.isprintable()
+        assert len(problem.sentence) < 400
         return
-    (fits,) = [c for c in ALICE if (c.partition, c.account, c.qos) == (got.partition, got.account, got.qos)]
+    (fits,) = [
+        c for c in ALICE.choices if (c.partition, c.account, c.qos) == (got.partition, got.account, got.qos)
+    ]
     assert 1 <= got.runtime <= fits.minutes.value
     assert got.gpu_count <= fits.offered().get(got.gpu_kind, 0)
+    assert 1 <= got.cpus <= fits.cpus.value
+    assert 1 <= got.memory <= fits.memory.value
+    assert any(
+        got.cpus <= shape.cpus
+        and got.memory <= shape.memory
+        and got.gpu_count <= shape.gpus.get(got.gpu_kind, 0)
+        for shape in fits.shapes
+    )
+    assert got.reservation in {"", "class"}
+    assert all(HARMLESS.fullmatch(word) for word in (got.partition, got.account, got.qos, got.gres))
 
 
-def page(choices, sent=None, problem=None):
-    return form.render(TEMPLATES, choices, sent or {}, problem, support=SUPPORT)
+@given(st.fixed_dictionaries({}, optional=PLAUSIBLE))
+def test_what_is_left_of_an_earlier_request_is_granted(sent):
+    kept, usual = form.still_granted(sent, lambda some: form.check(form.read(some), ALICE, RULES))
+    assert granted(ALICE, **kept) == usual
+    assert kept.items() <= sent.items()
+
+
+def page(offer, sent=None, problem=None, **asked):
+    return form.render(TEMPLATES, offer, RULES, form.Before(asked, sent or {}, problem))
+
+
+def sent_as_it_is(html):
+    """What a browser without scripts sends when somebody presses Start at once."""
+    soup = BeautifulSoup(html, "html.parser")
+    values = {one["name"]: [one["value"]] for one in soup.select("input[name]")}
+    for one in soup.select("select[name]"):
+        chosen = one.select_one("option[selected]") or one.select_one("option")
+        values[one["name"]] = [chosen["value"]]
+    return values
+
+
+@pytest.mark.parametrize("offer", [ALICE, CAROL])
+def test_the_form_as_it_comes_is_a_valid_request(offer):
+    assert form.check(form.read(sent_as_it_is(page(offer))), offer, RULES) == granted(offer)
+
+
+def test_the_form_as_the_last_start_left_it_is_a_valid_request():
+    asked = {"partition": "debug", "gpu": "pascal:1", "cpus": 3, "reservation": "class"}
+    assert form.read(sent_as_it_is(page(ALICE, **asked))).model_dump(include=asked.keys()) == asked
+
+
+def script(html):
+    """What stands beside the form for the script."""
+    return json.loads(re.search(r'<script type="application/json" id="offers">(.*?)</script>', html)[1])
 
 
 def test_the_form_offers_what_the_person_may_use():
@@ -173,15 +305,89 @@ def test_every_field_has_a_label():
     assert all(f'<label for="{name}">' in html and f'id="{name}"' in html for name in form.FIELDS)
 
 
+def test_reservations_are_a_question_only_where_there_are_some():
+    assert 'value="class"' in page(ALICE)
+    assert 'name="reservation"' not in page(CAROL)
+
+
+def test_the_form_says_what_is_free_now_and_counts_a_node_once():
+    html = " ".join(page(ALICE).split())
+    assert "usatlas 6 of 8 CPUs" in html
+    assert "debug 22 of 24 CPUs" in html
+    assert "1 of 2 pascal" in html
+
+
+def test_the_script_is_told_what_fits_with_what():
+    told = script(page(ALICE))
+    fits = {
+        tuple(tuple(told["lists"][each]) for each in offer["fits"].values()): offer
+        for offer in told["offers"]
+    }
+    offer = fits[("usatlas",), ("", "tier3"), ("", "interactive"), ("",)]
+    assert offer["most"] == {"cpus": 4, "memory": 4096, "runtime": 720}
+    assert ("debug",) in {key[0] for key in fits}
+    assert {key[3] for key in fits if key[0] == ("debug",)} == {("", "class")}
+    assert told["free"]["debug"]["pascal"] == [1, 2]
+
+
+def test_hundreds_of_accounts_with_the_same_limits_are_told_once():
+    shared = choice("debug", "a0", "normal", 30)
+    many = form.Offer([replace(shared, account=f"a{number}") for number in range(200)])
+    assert len(script(page(many))["offers"]) == len(shared.shapes)
+    assert page(many).count("<option") > 200
+
+
+def test_the_form_starts_with_what_the_last_start_asked_for():
+    html = page(ALICE, partition="debug", gpu="pascal:1", runtime=20, cpus=3)
+    for value in ("debug", "pascal:1"):
+        assert f'<option value="{value}" selected>' in html
+    assert 'value="20"' in html
+    assert 'value="3"' in html
+
+
+def test_what_of_the_last_start_is_no_longer_granted_is_left_out():
+    html = page(CAROL, partition="usatlas", gpu="tesla:2", runtime=20, nonsense="x")
+    assert '<option value="debug" selected>' in html
+    assert '<option value="none" selected>' in html
+    assert 'value="20"' in html
+
+
 def test_a_refused_form_shows_the_sentence_at_the_field_and_keeps_what_was_said():
     problem = form.Problem("runtime", "900", "rule", "Runtime: 900 is too much.")
     html = page(ALICE, {"runtime": "900", "partition": "debug"}, problem)
-    assert 'aria-describedby="runtime-problem"' in html
+    assert 'aria-describedby="runtime-problem runtime-help"' in html
     assert 'value="900"' in html
     assert '<option value="debug" selected>' in html
+
+
+def test_a_form_that_nobody_refused_complains_of_nothing():
+    """A link fills the form in, and so does the last start."""
+    html = page(ALICE, {"partition": "debug"}, form.Problem("", "", "", ""))
+    assert "bt-problem" not in html
 
 
 def test_what_somebody_sent_is_never_markup():
     sneaky = '"><script>alert(1)</script>'
     html = page(ALICE, {"runtime": sneaky}, form.Problem("runtime", sneaky, "rule", sneaky))
     assert "<script>" not in html
+
+
+def test_what_the_scheduler_said_cannot_end_the_scripts_data():
+    html = page(form.Offer([choice("</script><b>", "default", "normal", 30)]))
+    assert "</script><b>" not in html
+
+
+@pytest.mark.parametrize(
+    ("wait", "sentence"),
+    [
+        (timedelta(seconds=-3), "It would start at once."),
+        (timedelta(seconds=20), "It would start at once."),
+        (timedelta(minutes=1), "It would start in about 1 minute."),
+        (timedelta(minutes=90), "It would start in about 90 minutes."),
+        (timedelta(hours=5), "It would start in about 5 hours."),
+        (timedelta(days=3), "It would start in about 3 days."),
+    ],
+)
+def test_the_expected_start_is_said_as_people_say_it(wait, sentence):
+    now = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
+    assert form.start_at(now + wait, now) == sentence

@@ -1,16 +1,19 @@
 """What may be asked for on an HTCondor pool: no more than some place of the kind could ever give."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from benchtop_hub import form, pool
 
 TEMPLATES = Path(__file__).parents[3] / "hub/templates"
 SHOWN = json.dumps(
     [
-        {"Machine": node, "IsJupyterSlot": jupyter, "Cpus": free, "Memory": 1024}
+        {"Machine": node, "IsJupyterSlot": jupyter, "Cpus": free, "Memory": 1024, "Disk": 2048 * 1024.0}
         | {"TotalSlotCpus": 6, "TotalSlotMemory": 2048, "TotalSlotDisk": 4096 * 1024.0}
         for node, jupyter, free in (("ep-1", True, 4), ("ep-1", False, 0), ("ep-2", True, 6))
     ]
@@ -26,7 +29,7 @@ def refusal(**sent: object) -> form.Problem:
 
 
 def test_what_the_pool_says_is_understood():
-    assert OFFERED[0] == pool.Place("ep-1", "jupyter", 6, 2048, 4096, 4, 1024)
+    assert OFFERED[0] == pool.Place("ep-1", "jupyter", 6, 2048, 4096, 4, 1024, 2048)
     assert [place.pool for place in OFFERED] == ["jupyter", "standard", "jupyter"]
 
 
@@ -84,15 +87,83 @@ def test_what_makes_no_sense_is_refused_with_a_sentence(sent: dict[str, object],
     assert refusal(**sent).sentence.startswith(sentence)
 
 
+def page(offered=OFFERED, sent=None, problem=None, **asked):
+    return pool.render(TEMPLATES, offered, RULES, form.Before(asked, sent or {}, problem))
+
+
 def test_the_form_shows_what_is_free_and_what_is_most():
-    shown = pool.render(TEMPLATES, OFFERED, RULES, {}, None)
+    shown = page()
     assert "10 of 12 CPUs free" in " ".join(shown.split())
     assert 'max="2048" value="1024"' in " ".join(shown.split())
 
 
 def test_the_form_comes_back_with_what_was_sent_and_why_it_was_refused():
     problem = refusal(cpus="7")
-    shown = pool.render(TEMPLATES, OFFERED, RULES, {"cpus": '7"><script>'}, problem)
+    shown = page(sent={"cpus": '7"><script>'}, problem=problem)
     assert problem.sentence in shown
     assert "<script>" not in shown
-    assert 'aria-describedby="cpus-problem"' in shown
+    assert 'aria-describedby="cpus-problem cpus-help"' in shown
+
+
+def test_the_form_starts_with_what_the_last_start_asked_for():
+    html = " ".join(page(pool="standard", cpus=3, memory=4096).split())
+    assert '<option value="standard" selected>' in html
+    assert 'max="6" value="3"' in html
+    assert 'max="2048" value="1024"' in html, "more than there is now: the usual"
+
+
+def test_a_pool_that_cannot_be_seen_has_a_form_that_says_so():
+    assert "No node of the pool can be seen" in page(offered=[])
+
+
+def test_a_pool_of_which_one_kind_is_gone_offers_the_other():
+    html = page(offered=OFFERED[1:2], pool="jupyter")
+    assert '<option value="standard" selected>' in html
+    assert 'value="jupyter"' not in html
+
+
+def test_a_session_would_start_at_once_where_a_place_has_that_much_free():
+    assert pool.expected(pool.Granted("jupyter", 6, 1024, 2048, 60), OFFERED) == "It would start at once."
+    for too_much in ({"cpus": 7}, {"memory": 1025}, {"disk": 2049}, {"pool": "standard"}):
+        granted = replace(pool.Granted("jupyter", 1, 64, 64, 60), **too_much)
+        assert "It would wait" in pool.expected(granted, OFFERED)
+
+
+ANYTHING = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.lists(st.text(), max_size=2),
+    st.sampled_from(["1\nqueue 1000", "$(id)", "$ENV(HOME)", "-1", "NaN", "1 || true", "9" * 5000]),
+)  # fmt: skip
+PLAUSIBLE = {
+    "pool": st.sampled_from(["jupyter", "standard", ""]),
+    "cpus": st.integers(0, 8),
+    "memory": st.integers(0, 3000),
+    "disk": st.integers(0, 5000),
+    "runtime": st.integers(0, 1500),
+}
+
+
+@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.one_of(
+        st.dictionaries(st.one_of(st.sampled_from([*pool.FIELDS]), st.text(max_size=8)), ANYTHING),
+        st.fixed_dictionaries({}, optional={name: st.one_of(v, ANYTHING) for name, v in PLAUSIBLE.items()}),
+    )
+)
+def test_whatever_is_sent_is_refused_with_a_sentence_or_fits_a_place(sent: dict[str, object]):
+    try:
+        got = pool.check(pool.read(sent), OFFERED, RULES)
+    except form.Refused as refusal:
+        problem = refusal.problem
+    else:
+        problem = None
+    if problem:
+        assert problem.sentence.endswith(".")
+        assert problem.sentence.isprintable()
+        assert problem.value.isprintable()
+        return
+    assert 1 <= got.runtime <= RULES.longest
+    assert any(
+        p.pool == got.pool and got.cpus <= p.cpus and got.memory <= p.memory and got.disk <= p.disk
+        for p in OFFERED
+    )
+    assert all(type(number) is int and number > 0 for number in (got.cpus, got.memory, got.disk))

@@ -20,6 +20,9 @@ class Spawner:
         self.pending = pending
         self.heard: list[object] = []
 
+    def is_own(self, token):
+        return token == self.api_token
+
     def report_port(self, port):
         self.heard.append(port)
         return self.pending

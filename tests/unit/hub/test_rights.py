@@ -1,41 +1,72 @@
 """What the scheduler says is read as it says it, and combined into what a person may use."""
 
+from datetime import datetime
+
 import pytest
 
 from benchtop_hub import rights
 
 PARTITIONS = """\
-PartitionName=debug AllowAccounts=tier3,default AllowQos=normal,interactive QoS=part State=UP MaxTime=00:30:00
-PartitionName=harvester AllowAccounts=default,tier3 AllowQos=normal QoS=N/A MaxTime=1-00:00:00 State=UP
+PartitionName=debug AllowGroups=ALL AllowAccounts=tier3,default AllowQos=normal,interactive QoS=part \
+State=UP MaxTime=00:30:00
+PartitionName=harvester AllowAccounts=default,tier3 AllowQos=normal QoS=N/A MaxTime=1-00:00:00 State=UP \
+MaxCPUsPerNode=6
 PartitionName=usatlas AllowAccounts=tier3 AllowQos=usatlas,interactive QoS=N/A MaxTime=12:00:00 State=UP
-PartitionName=open AllowAccounts=ALL AllowQos=ALL QoS=N/A MaxTime=UNLIMITED State=UP
+PartitionName=open AllowAccounts=ALL AllowQos=ALL QoS=N/A MaxTime=UNLIMITED State=UP MaxMemPerNode=2048
+PartitionName=group AllowGroups=usatlas DenyAccounts=default DenyQos=usatlas AllowQos=ALL QoS=N/A \
+MaxTime=UNLIMITED State=UP
 PartitionName=broken AllowAccounts=ALL AllowQos=ALL QoS=N/A MaxTime=UNLIMITED State=DOWN
+PartitionName=empty AllowAccounts=ALL AllowQos=ALL QoS=N/A MaxTime=UNLIMITED State=UP
 """
 NODES = """\
-cpu-1|debug|(null)
-cpu-1|harvester|(null)
-gpu-1|debug|gpu:pascal:2
-gpu-1|usatlas|gpu:pascal:2(S:0-1)
-gpu-2|usatlas|gpu:tesla:2,shard:4
+cpu-1|debug*|(null)|(null)|2/6/0/8|4096|
+cpu-1|harvester|(null)|(null)|2/6/0/8|4096|
+cpu-1|open|(null)|(null)|2/6/0/8|4096|
+cpu-1|group|(null)|(null)|2/6/0/8|4096|
+cpu-1|broken|(null)|(null)|2/6/0/8|4096|
+gpu-1|debug*|gpu:pascal:2|gpu:pascal:1(IDX:0)|4/12/0/16|8192|
+gpu-1|usatlas|gpu:pascal:2(S:0-1)|gpu:pascal:1(IDX:0)|4/12/0/16|8192|
+gpu-2|usatlas|gpu:tesla:2,shard:4|gpu:tesla:0(IDX:N/A)|0/0/8/8|4096|
 """
 QOS = """\
-normal||||
-interactive|||cpu=4,gres/gpu=1|
-part|||gres/gpu=1|
-usatlas|02:00:00|gres/gpu:tesla=1||
-closed||||0
+normal||||||||
+interactive|||||||cpu=4,gres/gpu=1|
+part|||||||gres/gpu=1|
+usatlas|gres/gpu:tesla=1,mem=2G|||02:00:00||||
+closed|||||0|||
+shut||||||0||
 """
-ALICE = "default||interactive,normal||\ntier3||interactive,normal,usatlas||\n"
-CAROL = "default||interactive,normal|gres/gpu=0|\n"
+ACCOUNTS = """\
+root||||||||||
+default|root|||||||||
+tier3|root|||||||||
+"""
+ALICE = "default|||interactive,normal||||||\ntier3|||interactive,normal,usatlas||||||\n"
+CAROL = "default|||interactive,normal|gres/gpu=0|||||\n"
+NOW = datetime(2026, 11, 25, 12, 0)
+RESERVED = """\
+ReservationName=class StartTime=2026-11-25T11:00:00 EndTime=2026-11-25T13:00:00 Nodes=cpu-1 \
+PartitionName=debug Flags= TRES=cpu=8 Users=alice,bob Groups=(null) Accounts=(null) State=ACTIVE
+ReservationName=group StartTime=2026-11-25T11:00:00 EndTime=2026-11-25T13:00:00 PartitionName=(null) \
+Users=(null) Groups=usatlas Accounts=(null) State=ACTIVE
+ReservationName=account StartTime=2026-11-26T11:00:00 EndTime=2026-11-26T13:00:00 PartitionName=(null) \
+Users=(null) Groups=(null) Accounts=tier3 State=INACTIVE
+ReservationName=not-her StartTime=2026-11-25T11:00:00 EndTime=2026-11-25T13:00:00 PartitionName=(null) \
+Users=-alice Groups=(null) Accounts=tier3,default State=ACTIVE
+ReservationName=over StartTime=2026-11-25T09:00:00 EndTime=2026-11-25T10:00:00 Users=alice \
+Groups=(null) Accounts=(null)
+ReservationName=maint StartTime=2026-11-25T11:00:00 EndTime=2026-11-25T13:00:00 Users=root \
+Groups=(null) Accounts=(null)
+"""
 
 
-def choices(assoc):
-    parts = rights.partitions(PARTITIONS, NODES)
-    return rights.choices(parts, rights.qualities(QOS), rights.associations(assoc))
+def choices(assoc, accounts=ACCOUNTS, groups=frozenset()):
+    parts = rights.partitions(PARTITIONS, rights.nodes(NODES))
+    return rights.choices(parts, rights.qualities(QOS), rights.associations(accounts, assoc), groups)
 
 
-def one(assoc, *wanted):
-    (found,) = [c for c in choices(assoc) if (c.partition, c.account, c.qos) == wanted]
+def one(assoc, *wanted, accounts=ACCOUNTS):
+    (found,) = [c for c in choices(assoc, accounts) if (c.partition, c.account, c.qos) == wanted]
     return found
 
 
@@ -54,20 +85,37 @@ def test_times_are_read_and_never_rounded_up(text, expected):
     assert rights.minutes(text) == expected
 
 
-def test_nodes_are_known_by_name():
-    assert rights.node_names(NODES) == {"cpu-1", "gpu-1", "gpu-2"}
+def test_a_node_tells_what_it_has_and_what_is_free():
+    gpu_1 = next(node for node in rights.nodes(NODES) if node.name == "gpu-1")
+    assert gpu_1 == rights.Node(
+        "gpu-1", "debug", 16, 8192, {"any": 2, "pascal": 2}, 12, {"any": 1, "pascal": 1}
+    )
 
 
-def test_a_partition_that_is_down_is_not_offered():
-    assert "broken" not in rights.partitions(PARTITIONS, NODES)
+def test_a_node_that_takes_no_jobs_has_nothing_free():
+    (gpu_2,) = [node for node in rights.nodes(NODES) if node.name == "gpu-2"]
+    assert (gpu_2.free_cpus, gpu_2.free_gpus) == (0, {"any": 0, "tesla": 0})
+
+
+def test_a_partition_that_is_down_or_has_no_node_is_not_offered():
+    assert {"broken", "empty"}.isdisjoint(rights.partitions(PARTITIONS, rights.nodes(NODES)))
 
 
 def test_a_partition_has_the_gpus_of_its_best_node():
-    assert rights.partitions(PARTITIONS, NODES)["usatlas"].gpus == {"any": 2, "pascal": 2, "tesla": 2}
+    assert {k: v.value for k, v in one(ALICE, "usatlas", "tier3", "usatlas").gpus.items()} == {
+        "any": 2, "pascal": 2, "tesla": 1,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "megabytes"), [("mem=4000M", 4000), ("mem=4G", 4096), ("mem=1.50G", 1536), ("mem=2T", 2097152)]
+)
+def test_memory_is_read_in_megabytes(text, megabytes):
+    assert rights.resources(f"cpu=1,{text}")["mem"] == megabytes
 
 
 def test_only_matching_accounts_partitions_and_qos_are_combined():
-    found = {(c.partition, c.account, c.qos) for c in choices(ALICE) if c.partition != "open"}
+    found = {(c.partition, c.account, c.qos) for c in choices(ALICE) if c.partition not in {"open", "group"}}
     assert found == {
         ("debug", "default", "interactive"), ("debug", "default", "normal"),
         ("harvester", "default", "normal"),
@@ -105,7 +153,7 @@ def test_who_may_have_no_gpu_is_offered_none():
 
 
 def test_an_association_for_one_partition_holds_there_alone():
-    assert {c.partition for c in choices("default|harvester|normal||\n")} == {"harvester"}
+    assert {c.partition for c in choices("default||harvester|normal||||||\n")} == {"harvester"}
 
 
 def test_somebody_without_an_account_may_use_nothing():
@@ -113,4 +161,80 @@ def test_somebody_without_an_account_may_use_nothing():
 
 
 def test_a_qos_that_grants_no_job_is_not_offered():
-    assert {c.qos for c in choices("default||closed,normal||\n")} == {"normal"}
+    assert {c.qos for c in choices("default|||closed,shut,normal||||||\n") if c.partition == "open"} == {
+        "normal"
+    }
+
+
+@pytest.mark.parametrize("limit", ["|||||0|", "||||||0"])
+def test_an_association_that_grants_no_job_is_not_offered(limit):
+    assert choices(f"default|||normal{limit}\n") == []
+
+
+def test_cpus_and_memory_are_those_of_the_best_node_or_what_a_limit_leaves():
+    assert one(ALICE, "debug", "default", "normal").cpus == rights.Limit(16, "partition:debug/Nodes")
+    assert one(ALICE, "debug", "default", "interactive").cpus == rights.Limit(4, "qos:interactive/MaxTRES")
+    assert one(ALICE, "harvester", "default", "normal").cpus.value == 6
+    assert one(ALICE, "open", "default", "normal").memory.value == 2048
+    assert one(ALICE, "usatlas", "tier3", "usatlas").memory == rights.Limit(2048, "qos:usatlas/MaxTRES")
+
+
+def test_what_is_had_with_a_gpu_is_what_a_node_with_such_a_gpu_has():
+    choice = one(ALICE, "usatlas", "tier3", "interactive")
+    assert choice.most("memory", "pascal", 1).value == 8192
+    assert choice.most("memory", "tesla", 1).value == 4096
+    assert choice.most("memory", "none", 0, cpus=17).value == 0
+
+
+def test_what_an_association_does_not_say_its_account_says():
+    accounts = "root||||cpu=99||mem=8G||||\ndefault|root||normal,interactive|cpu=2|||01:00:00||\n"
+    choice = one("default||||||||\n", "open", "default", "normal", accounts=accounts)
+    assert (choice.cpus, choice.minutes) == (
+        rights.Limit(2, "assoc:default/MaxTRES"),
+        rights.Limit(60, "assoc:default/MaxWall"),
+    )
+    own = one("default|||normal|cpu=1|||00:10:00||\n", "open", "default", "normal", accounts=accounts)
+    assert (own.cpus.value, own.minutes.value) == (1, 10)
+
+
+def test_what_all_of_an_account_may_have_together_no_job_of_it_exceeds():
+    accounts = "root||||||cpu=3||||\ndefault|root|||||cpu=5||||\n"
+    assert one("default|||normal||||||\n", "open", "default", "normal", accounts=accounts).cpus.value == 3
+
+
+def test_an_account_that_is_closed_closes_all_below():
+    accounts = "root||||||||0|\ndefault|root||||||||\n"
+    assert choices("default|||normal||||||\n", accounts) == []
+
+
+def test_a_qos_may_be_added_to_what_is_inherited_or_taken_from_it():
+    accounts = "default|||normal,interactive||||||\n"
+    found = {c.qos for c in choices("default|||+usatlas,-interactive||||||\n", accounts)}
+    assert found == {"normal", "usatlas"}
+
+
+def test_accounts_that_are_above_each_other_end_no_hub():
+    assert choices("a|||normal||||||\n", "a|b||||||||\nb|a||||||||\n")
+
+
+def test_a_partition_of_a_group_is_for_the_group():
+    assert "group" not in {c.partition for c in choices(ALICE)}
+    found = {(c.account, c.qos) for c in choices(ALICE, groups={"usatlas"}) if c.partition == "group"}
+    assert found == {("tier3", "interactive"), ("tier3", "normal")}
+
+
+def test_reservations_are_those_that_the_person_may_use_and_that_are_not_over():
+    def names(person, groups=frozenset()):
+        return [one.name for one in rights.reservations(RESERVED, person, groups, NOW)]
+
+    assert names("alice") == ["class", "account"]
+    assert names("alice", {"usatlas"}) == ["class", "group", "account"]
+    assert names("carol") == ["account", "not-her"]
+    assert rights.reservations("No reservations in the system\n", "alice", set(), NOW) == []
+
+
+def test_a_reservation_serves_its_partition_and_its_accounts():
+    known = {one.name: one for one in rights.reservations(RESERVED, "alice", {"usatlas"}, NOW)}
+    debug, usatlas = one(ALICE, "debug", "default", "normal"), one(ALICE, "usatlas", "tier3", "usatlas")
+    assert [known["class"].serves(c) for c in (debug, usatlas)] == [True, False]
+    assert [known["account"].serves(c) for c in (debug, usatlas)] == [False, True]

@@ -3,22 +3,31 @@
 
 import asyncio
 import logging
+import re
+import subprocess
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from jupyterhub import apihandlers
 from jupyterhub.spawner import SpawnException
+from jupyterhub.utils import hash_token
 
-from benchtop_hub import commands, form, jobs, slurm
+from benchtop_hub import commands, endings, form, jobs, slurm
 from benchtop_hub import session as session_module
-from benchtop_hub.minter import Unavailable
-from benchtop_hub.rights import Choice, Limit
+from benchtop_hub.cluster import Denied
+from benchtop_hub.minter import Refused, Unavailable
+from benchtop_hub.rights import Choice, Limit, Shape
 
-CHOICE = Choice("debug", "default", "normal", Limit(30, "partition:debug/MaxTime"), {"pascal": Limit(1, "x")})
-GRANTED = form.Granted("debug", "default", "normal", "pascal", 1, 30)
+CHOICE = Choice(
+    "debug", "default", "normal", Limit(30, "partition:debug/MaxTime"), {"pascal": Limit(1, "x")},
+    Limit(8, "x"), Limit(4096, "x"), (Shape(8, 4096, {"any": 2, "pascal": 2}),),
+)  # fmt: skip
+GRANTED = form.Granted("debug", "default", "normal", "class", "pascal", 1, 2, 2048, 30)
 RUNNING = jobs.Job("RUNNING", "gpu-1", "")
 SECRET = "token-of-the-session"
+TEMPLATES = Path(__file__).parents[3] / "hub/templates"
 
 
 class Cluster:
@@ -31,18 +40,32 @@ class Cluster:
         self.said: object = RUNNING
         self.on_submit: asyncio.Event | None = None
         self.refuse: Exception | None = None
+        self.remembers = True
         self.cancels_fail = 0
         self.oldest = 0.0
         self.queue = self
+        self.rights_age = 0.0
+        self.estimate = "sbatch: Job 43 to start at 2020-01-01T12:00:00 using 1 processors on nodes gpu-1\n"
+        self.known: dict[str, jobs.Job] = {}  # the last answer
 
-    async def choices(self, person):
-        return [CHOICE]
+    def forget(self):
+        self.remembers = False
+
+    async def offer(self, person, groups, *, max_age, own_age):
+        self.rights_age = own_age
+        return form.Offer([CHOICE])
 
     async def is_node(self, name, person):
         return name == "gpu-1"
 
-    async def run(self, person, *command, stdin="", env=None):
+    async def run(self, person, *command, stdin="", env=None, errors=False):
         self.ran.append(command)
+        if "--test-only" in command:
+            if self.refuse:
+                raise self.refuse
+            assert errors, "sbatch says it on stderr"
+            await asyncio.sleep(0)
+            return self.estimate
         if command[0] == "sbatch":
             self.sent, self.env = stdin, dict(env)
             if self.refuse:
@@ -98,8 +121,10 @@ def cluster():
 @pytest.fixture
 def session(cluster, monkeypatch):
     monkeypatch.setattr(session_module, "STARTING_AGE", 0.01)
+    monkeypatch.setattr(session_module.adoption, "keep", lambda spawner: None)
     return Session(
-        user=SimpleNamespace(name="alice"), cluster=cluster, cell="hpc-1", user_options={},
+        user=SimpleNamespace(name="alice", groups=[], settings={"cookie_secret": b"0" * 32}),
+        orm_spawner=SimpleNamespace(server=None, name=""), cluster=cluster, cell="hpc-1", user_options={},
         log=logging.getLogger("test"),
     )  # fmt: skip
 
@@ -127,6 +152,14 @@ def test_upstreams_report_handler_is_not_mounted():
 def test_a_session_is_where_slurm_put_it_and_listens_where_it_said(session):
     assert start(session, reported) == "http://gpu-1:45678"
     assert session.asked == "http://gpu-1:45678/jupyterhub/hpc/user/alice/api"
+
+
+def test_the_log_says_how_long_each_step_of_a_start_took(session, caplog):
+    caplog.set_level(logging.INFO)
+    start(session, reported)
+    started = r"session started user=alice cell=hpc-1 job=42 at=gpu-1:45678"
+    steps = r"submit_ms=\d+ queue_ms=\d+ report_ms=\d+ answer_ms=\d+"
+    assert re.search(rf"{started} {steps}$", caplog.text, re.MULTILINE)
 
 
 def test_the_job_is_saved_before_it_runs(session):
@@ -157,12 +190,21 @@ def test_the_token_for_slurm_ends_with_the_first_line_of_the_job(session, cluste
     assert code[0] == "unset SLURM_JWT"
 
 
+def test_the_session_knows_when_its_runtime_is_over(session, cluster):
+    start(session, reported)
+    say = cluster.sent.replace(f"{session.lab_python} -I -m benchtop_lab.session", "echo $BENCHTOP_ENDS")
+    environment = {"SLURM_JOB_END_TIME": "1764072000"}  # as Slurm itself tells a job
+    done = subprocess.run(["bash"], input=say, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "1764072000"
+
+
 def test_a_job_says_whose_it_is_and_is_never_requeued(session):
     command = session.submit_command(GRANTED)
     assert "--job-name=jh-hpc-1-alice" in command
     assert "--no-requeue" in command
     assert "--chdir=/home/alice" in command
     assert "--gres=gpu:pascal:1" in command
+    assert {"--cpus-per-task=2", "--mem=2048M", "--reservation=class"} <= set(command)
 
 
 def test_what_the_api_asks_for_is_checked_like_a_form(session):
@@ -180,6 +222,49 @@ def test_slurms_own_refusal_reaches_the_person(session, cluster):
     with pytest.raises(SpawnException) as caught:
         start(session)
     assert caught.value.message == "Slurm does not accept the session: Job violates accounting policy."
+    assert not cluster.remembers, "the next form would offer the same again"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Unable to contact slurm controller (connect failure)",
+        "Socket timed out on send/recv operation",
+        "Zero Bytes were transmitted or received",
+    ],
+)
+def test_a_controller_that_does_not_answer_is_told_as_that(session, cluster, said):
+    cluster.refuse = commands.Failed(f"sbatch: error: Batch job submission failed: {said}")
+    with pytest.raises(SpawnException) as caught:
+        start(session)
+    assert caught.value.message.startswith("The scheduler does not answer.")
+
+
+@pytest.mark.parametrize(
+    ("trouble", "login_node", "offered"),
+    [
+        (commands.Failed("Unable to contact slurm controller (connect failure)"), "hpc-login", True),
+        (commands.Failed("Unable to contact slurm controller (connect failure)"), "", False),
+        (Refused("You are no member."), "hpc-login", False),
+    ],
+)
+def test_while_slurm_is_away_its_form_is_the_login_nodes(session, cluster, trouble, login_node, offered):
+    async def offer(*_, **__):
+        raise trouble
+
+    cluster.offer = offer
+    session.templates, session.login_node = str(TEMPLATES), login_node
+    page = asyncio.run(session._form())
+    assert ('name="where" value="login"' in page, 'id="runtime"' in page) == (offered, offered)
+    assert ("The scheduler does not answer." in page) == (trouble.args[0] != "You are no member.")
+
+
+def test_a_start_is_given_up_in_time_to_say_what_it_waited_for(session, cluster):
+    """Upstream, which would give it up ten seconds later, says nothing of the queue."""
+    cluster.said = jobs.Job("PENDING", "", "Resources")
+    session.start_timeout = session_module.LEAD + 1
+    with pytest.raises(SpawnException, match=r"did not start within 11 seconds .*all fitting nodes are busy"):
+        start(session)
 
 
 def test_a_minter_that_is_away_reaches_the_person_as_a_sentence(session, cluster):
@@ -201,6 +286,28 @@ def test_a_job_that_dies_before_it_reports_is_told_with_its_last_words(session, 
         start(session, dies)
     assert caught.value.message == "Job 42 ended before JupyterLab could start: JupyterLab stopped by itself."
     assert "SyntaxError: &lt;oops&gt;" in caught.value.message_html
+
+
+def test_last_words_that_come_after_the_end_of_the_job_are_told_as_well(session, cluster):
+    async def dies(session):
+        while not session.job_id:
+            await asyncio.sleep(0)
+        cluster.said = jobs.Job("FAILED", "gpu-1", "NonZeroExitCode")
+        await asyncio.sleep(0.2)
+        assert session.report_end("no space left")
+
+    with pytest.raises(SpawnException) as caught:
+        start(session, dies)
+    assert "no space left" in caught.value.message_html
+
+
+def test_a_start_that_failed_is_not_told_a_second_time_as_a_session_that_ended(session, cluster, monkeypatch):
+    monkeypatch.setattr(session_module, "WORDS_PATIENCE", 0.0)
+    cluster.said = jobs.Job("FAILED", "gpu-1", "NonZeroExitCode")
+    with pytest.raises(SpawnException):
+        start(session)
+    assert asyncio.run(session.poll()) == 1
+    assert session.ended == ""
 
 
 def test_a_node_that_the_cluster_does_not_know_is_not_connected_to(session, cluster):
@@ -254,7 +361,7 @@ def test_an_unknown_answer_keeps_the_session(session, cluster):
 def test_an_answer_from_before_the_job_is_not_believed(session, cluster):
     async def at_once():
         began = time.monotonic()
-        await session._submit(GRANTED)
+        await session._submit(GRANTED, {})
         assert await session.poll() is None
         return time.monotonic() - began
 
@@ -271,10 +378,110 @@ def test_a_job_that_is_cancelled_in_the_queue_is_not_told_by_why_it_waited(sessi
     assert "Job 42 ended before JupyterLab could start: it was cancelled." in str(failed.value)
 
 
-def test_a_job_whose_start_was_cut_off_by_a_restart_is_ended(session, cluster):
-    session.load_state({"job_id": "42"})
-    assert asyncio.run(session.poll()) == 1
-    assert ("scancel", "42") in cluster.ran
+async def cut_off(session):
+    """The state of a start that waits in the queue, or for JupyterLab; the start itself is gone."""
+    starting = asyncio.create_task(session.start())
+    while not session.job_id:
+        await asyncio.sleep(0)
+    state = session.get_state()
+    starting.cancel()
+    await asyncio.wait({starting})
+    session.clear_state()
+    return state
+
+
+def resumed(session, monkeypatch, *, reported_before=0):
+    """What a start comes to that another process of the hub has begun."""
+    monkeypatch.setattr(session_module.adoption, "begin", lambda spawner: None)
+
+    async def both():
+        state = await cut_off(session) | {"port": reported_before}
+        session.load_state(state)
+        resuming = asyncio.create_task(session.resume())
+        await asyncio.sleep(0)
+        if not reported_before:
+            assert session.report_port(45678)
+        return await resuming
+
+    return asyncio.run(asyncio.wait_for(both(), 10))
+
+
+def test_a_start_that_a_restart_cut_off_goes_on_with_the_same_job(session, cluster, monkeypatch):
+    assert resumed(session, monkeypatch) == "http://gpu-1:45678"
+    assert cluster.names() == ["sbatch"]
+    assert session.get_state()["address"] == "http://gpu-1:45678"
+
+
+def test_a_port_that_was_reported_before_the_restart_counts(session, monkeypatch):
+    assert resumed(session, monkeypatch, reported_before=45999) == "http://gpu-1:45999"
+
+
+def test_a_reported_port_is_saved_before_the_job_is_told_that_it_was_heard(session):
+    async def waiting():
+        session.job_id = "42"
+        session._reported = asyncio.get_running_loop().create_future()
+        before = session.saves
+        assert session.report_port(45678)
+        return session.saves - before, session.get_state()["port"]
+
+    assert asyncio.run(waiting()) == (1, 45678)
+
+
+def test_a_start_that_was_cut_off_and_whose_job_died_meanwhile_fails_with_a_sentence(
+    session, cluster, monkeypatch
+):
+    async def dead():
+        cluster.said = jobs.Job("CANCELLED", "", "")
+        return True
+
+    monkeypatch.setattr(session, "_save", lambda: None)
+    real = session.resume
+
+    async def resume():
+        await dead()
+        return await real()
+
+    monkeypatch.setattr(session, "resume", resume)
+    with pytest.raises(SpawnException, match="it was cancelled"):
+        resumed(session, monkeypatch, reported_before=45678)
+
+
+def test_a_restart_leaves_a_start_no_more_time_than_it_had(session, cluster, monkeypatch):
+    monkeypatch.setattr(session_module, "RETURN", 0.05)
+    cluster.said = jobs.Job("PENDING", "", "Resources")
+    session.start_timeout = 600
+
+    async def late():
+        session.load_state({"job_id": "42", "place": "partition debug", "since": time.time() - 3600})
+        await session.resume()
+
+    monkeypatch.setattr(session_module.adoption, "begin", lambda spawner: None)
+    with pytest.raises(SpawnException, match="did not start within 10 minutes"):
+        asyncio.run(asyncio.wait_for(late(), 10))
+
+
+@pytest.mark.parametrize("state", [{}, {"address": "http://gpu-1:45678"}])
+def test_upstreams_first_look_after_a_restart_sees_nothing_that_has_a_job(session, monkeypatch, state):
+    monkeypatch.setattr(session_module.adoption, "begin", lambda spawner: None)
+    monkeypatch.delattr(Session, "server")
+    monkeypatch.setattr(session_module.BatchSpawnerBase, "server", property(lambda spawner: "there"))
+    session._check_pending = True
+    assert session.server == "there", "the control: one without a job is looked at"
+    session.load_state({"job_id": "42", **state})
+    assert session.server is None
+    session._check_pending = False
+    assert session.server == "there"
+
+
+def test_after_a_restart_the_token_of_the_session_is_known_by_its_hash(session):
+    session.orm_spawner = SimpleNamespace(
+        server=None, oauth_client=SimpleNamespace(secret=hash_token(SECRET))
+    )
+    session.api_token = ""
+    assert not session.is_own("another-token-of-alice")
+    assert session.is_own(SECRET)
+    assert session.api_token == SECRET, "so that it ends with the session"
+    assert not session.is_own("another-token-of-alice")
 
 
 def test_a_session_that_was_running_survives_a_restart(session, cluster):
@@ -305,9 +512,45 @@ def test_a_cancel_that_fails_is_tried_again(session, cluster, monkeypatch):
     session.load_state({"job_id": "42", "address": "http://gpu-1:45678"})
     cluster.cancels_fail = 1
     real = asyncio.sleep
-    monkeypatch.setattr(session_module.asyncio, "sleep", lambda seconds: real(0))
+    monkeypatch.setattr(endings.asyncio, "sleep", lambda seconds: real(0))
     asyncio.run(session.stop())
     assert cluster.names() == ["scancel", "scancel"]
+
+
+def test_a_job_that_is_somebody_elses_is_not_asked_for_again(session, cluster, caplog):
+    async def refuse(number, person):
+        cluster.ran.append(("scancel", number))
+        raise Denied("Kill job error on job id 42: Access/permission denied")
+
+    session.load_state({"job_id": "42", "address": "http://gpu-1:45678"})
+    cluster.cancel = refuse
+    asyncio.run(asyncio.wait_for(session.stop(), 10))
+    assert cluster.names() == ["scancel"]
+    assert caplog.text.count("Access/permission denied") == 1
+
+
+class Slurm(slurm.SlurmCluster):
+    """Whose scancel fails."""
+
+    def __init__(self, said):
+        super().__init__(SimpleNamespace())
+        self.said = said
+
+    async def run(self, person, *command, **_):
+        raise commands.Failed(f"scancel: error: {self.said}")
+
+
+def test_what_scancel_says_is_told_apart():
+    assert asyncio.run(Slurm("Invalid job id 42").cancel("42", "alice")) is False
+    with pytest.raises(Denied):
+        asyncio.run(Slurm("Kill job error on job id 42: Access/permission denied").cancel("42", "alice"))
+    with pytest.raises(commands.Failed):
+        asyncio.run(Slurm("Unable to contact slurm controller").cancel("42", "alice"))
+
+
+def test_the_comment_of_a_job_says_whose_session_it_is(session):
+    comment = next(word for word in session.submit_command(GRANTED) if word.startswith("--comment="))
+    assert comment.startswith("--comment=hpc-1:alice:")
 
 
 def test_a_port_is_taken_once_and_only_while_it_is_waited_for(session):
@@ -320,3 +563,98 @@ def test_a_port_is_taken_once_and_only_while_it_is_waited_for(session):
         return [*answers, session.report_port(45678)]
 
     assert asyncio.run(waiting()) == [True, True, False, False]
+
+
+# ---- what the next form starts with ---------------------------------------------------------------
+
+
+def test_what_was_asked_for_is_remembered_over_the_end_and_a_restart(session):
+    session.user_options = {"partition": "debug", "runtime": 20}
+    start(session, reported)
+    session.clear_state()
+    assert session.get_state() == {"asked": {"partition": "debug", "runtime": 20}}
+    session.load_state({"asked": {"cpus": 2}})
+    assert session._asked == {"cpus": 2}
+
+
+@pytest.mark.parametrize("refused_by_slurm", [False, True])
+def test_a_refused_request_of_the_api_is_not_what_the_next_start_asks_for(session, cluster, refused_by_slurm):
+    session._asked = {"partition": "debug"}
+    # JupyterHub has stored it by now
+    session.user_options = session.orm_spawner.user_options = {"partition": "debug", "runtime": 31}
+    if refused_by_slurm:
+        session.user_options = session.orm_spawner.user_options = {"runtime": 30}
+        cluster.refuse = commands.Failed("sbatch: error: Requested node configuration is not available")
+    with pytest.raises(Exception, match=r"MaxTime|not available"):
+        start(session)
+    assert session.user_options == session.orm_spawner.user_options == {"partition": "debug"}
+    assert session._asked == {"partition": "debug"}
+
+
+# ---- the form ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("header", "age"), [("", 60.0), ("max-age=0", 1.0), ("no-cache", 1.0), ("no-store", 60.0)]
+)
+def test_who_reloads_the_form_gets_a_new_answer(session, cluster, header, age):
+    session.templates = str(TEMPLATES)
+    session.handler = SimpleNamespace(request=SimpleNamespace(headers={"Cache-Control": header}))
+    assert "debug" in asyncio.run(session._form())
+    assert cluster.rights_age == age
+
+
+def test_a_refused_form_is_shown_again_without_what_nobody_can_read(session):
+    session.templates = str(TEMPLATES)
+
+    async def post():
+        with pytest.raises(Exception, match="refused"):
+            await session.options_from_form({"partition": ["x" * 1_000_000 + "\n"], "_xsrf": ["y"]})
+        return await session._form()
+
+    html = asyncio.run(post())
+    assert "is not one of the names to choose from" in html
+    assert len(html) < 20_000
+
+
+def test_an_expected_start_is_asked_for_and_nothing_is_submitted(session, cluster):
+    sentence = asyncio.run(session.estimate({"partition": "debug", "gpu": "pascal:1"}))
+    assert sentence == "It would start at once."
+    ((*command,),) = cluster.ran
+    assert command[0] == "sbatch"
+    assert command[-1] == "--test-only"
+    assert "--gres=gpu:pascal:1" in command
+    assert not session.job_id
+
+
+def test_an_expected_start_is_checked_like_a_start(session, cluster):
+    with pytest.raises(form.Refused):
+        asyncio.run(session.estimate({"partition": "debug", "runtime": 31}))
+    assert cluster.ran == []
+
+
+def test_what_slurm_would_not_accept_is_told_before_anybody_presses_start(session, cluster):
+    cluster.refuse = commands.Failed("allocation failure: Requested node configuration is not available")
+    assert "Slurm would not accept it" in asyncio.run(session.estimate({}))
+
+
+def test_a_scheduler_that_is_away_is_told_as_such(session, cluster):
+    cluster.refuse = commands.Failed("sbatch: error: Unable to contact slurm controller (connect failure)")
+    with pytest.raises(Exception, match="start unknown") as caught:
+        asyncio.run(session.estimate({}))
+    assert caught.value.status_code == 503
+
+
+def test_one_expected_start_is_worked_out_at_a_time(session):
+    async def two():
+        return await asyncio.gather(session.estimate({}), session.estimate({}), return_exceptions=True)
+
+    first, second = asyncio.run(two())
+    assert first == "It would start at once."
+    assert second.status_code == 429
+    assert asyncio.run(session.estimate({})) == first
+
+
+def test_an_answer_that_says_no_time_is_no_error(session, cluster):
+    cluster.estimate = "sbatch: something else\n"
+    assert asyncio.run(session.estimate({})) == "Slurm does not know when it would start."

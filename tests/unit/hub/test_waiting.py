@@ -32,8 +32,14 @@ NOW = datetime(2026, 11, 25, 11, tzinfo=UTC)
         ),
         ("QOSMinGRES", "it asks for less GPUs than this quality of service is for"),
         ("JobHeldUser", "you put it on hold"),
+        ("RaisedSignal:9(Killed)", "JupyterLab was killed"),
         ("ReqNodeNotAvail, UnavailableNodes:gpu-1", "the nodes are not available (gpu-1)"),
         ("ReqNodeNotAvail, May be reserved for other job", "the nodes are not available"),
+        ("NonZeroExitCode", "JupyterLab stopped by itself"),
+        (
+            "RaisedSignal:53(Real-time_signal_19)",
+            "the node could not open its log: your home may be full, or not there",
+        ),
         ("AReasonOfTomorrow", "Slurm says “AReasonOfTomorrow”"),
     ],
 )

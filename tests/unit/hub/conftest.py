@@ -1,0 +1,59 @@
+"""A JupyterHub of its own for tests of pages, and people whom Apache vouches for."""
+
+import os
+import secrets
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from visitors import ADMIN, SECRET, Visitor
+from waiting import wait_until
+
+
+@pytest.fixture(scope="session")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """Address and folder of a hub that runs until the last test is over."""
+    folder = tmp_path_factory.mktemp("hub")
+    (folder / "sso.secret").write_text(SECRET)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    root = Path(__file__).parents[3]
+    environment = {**os.environ, "PYTHONPATH": str(root / "hub"), "HUB_PORT": str(port)}
+    environment |= {"HUB_FOLDER": str(folder)}
+    log = folder / "log"
+    command = [sys.executable, "-m", "jupyterhub", "-f", str(Path(__file__).with_name("little_hub.py"))]
+    address = f"http://127.0.0.1:{port}/jupyterhub/hpc/hub"
+
+    def answers() -> bool:
+        assert process.poll() is None, log.read_text()
+        try:
+            return requests.get(f"{address}/health", timeout=5).ok
+        except requests.ConnectionError:
+            return False
+
+    with log.open("w") as out:
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=out, stderr=out)
+        try:
+            wait_until(answers, timeout=60, what="the hub to answer")
+            yield address, folder
+        finally:
+            process.terminate()
+            process.wait(timeout=20)
+
+
+@pytest.fixture
+def visitor(hub: tuple[str, Path]) -> Visitor:
+    """Somebody whom the hub has never seen: tests share the hub, not its people."""
+    return Visitor(hub[0], f"p{secrets.token_hex(4)}")
+
+
+@pytest.fixture
+def admin(hub: tuple[str, Path]) -> Visitor:
+    """An administrator, who has no cookie of this hub."""
+    return Visitor(hub[0], "erin", ADMIN)

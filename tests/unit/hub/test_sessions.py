@@ -1,0 +1,119 @@
+"""The list of sessions: for administrators, on Apache's word alone, and buttons of its own page alone."""
+
+import re
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from benchtop_hub.sessions import ORDERS, Session, resources
+from visitors import MEMBER, words
+
+ONE = Session(
+    "carol", "", "hpc-1", "17", "gpu-1", "debug", "runs", timedelta(hours=1), timedelta(minutes=2)
+)  # fmt: skip
+
+
+@pytest.fixture
+def running(visitor):
+    """Somebody's session that runs."""
+    visitor.start()
+    return visitor
+
+
+def button(admin, whose):
+    """What the button of somebody's session sends."""
+    page = admin.ask("/sessions").text
+    (form,) = (part for part in page.split("<form ")[1:] if f'value="{whose.name}"' in part)
+    return dict(re.findall(r'name="(\w+)" value="([^"]*)"', form))
+
+
+def test_an_administrator_sees_everything_that_runs(admin, running):
+    page = words(admin.ask("/sessions"))
+    assert re.search(
+        rf"{running.name} usual one hpc-1 \d+ gpu-1 debug, 1 pascal GPU, 30 min 0 min 0 min ago", page
+    )
+
+
+def test_nobody_else_does(hub, admin, running, visitor):
+    other = replace(admin, secret="f" * 48)
+    stranger = replace(admin, name="")
+    for who in (replace(admin, groups=MEMBER), other, stranger, visitor):
+        refused = who.ask("/sessions")
+        assert refused.status_code == 403
+        assert "usual one" not in refused.text
+    assert admin.ask("/sessions").status_code == 200, "the control"
+
+
+def test_a_cookie_of_the_hub_is_no_reason(admin, running):
+    """An administrator of yesterday has one."""
+    admin.ask("/home")
+    assert replace(admin, groups=MEMBER).ask("/sessions").status_code == 403
+
+
+def test_an_administrator_ends_a_session(admin, running):
+    ended = admin.ask("/sessions", "POST", follow=False, data=button(admin, running))
+    assert (ended.status_code, ended.headers["Location"]) == (303, f"/sessions/hpc?ended={running.name}")
+    assert running.name not in admin.ask("/sessions").text
+    assert "Does not run" in words(running.ask("/home"))
+
+
+def test_a_button_ends_the_session_that_it_stood_beside_and_no_later_one(admin, running):
+    old = button(admin, running)
+    running.press("stop")
+    running.start()
+    gone = admin.ask("/sessions", "POST", follow=False, data=old)
+    assert gone.headers["Location"] == f"/sessions/hpc?gone={running.name}"
+    assert running.name in admin.ask("/sessions").text
+
+
+def test_no_other_page_and_no_other_person_presses_a_button(hub, admin, running):
+    right = button(admin, running)
+    unsigned = {key: value for key, value in right.items() if key != "sign"}
+    elsewhere = {"Sec-Fetch-Site": "cross-site"}
+    for who, data, headers in (
+        (admin, unsigned, {}),
+        (admin, right | {"sign": right["sign"][:-4] + "0000"}, {}),
+        (admin, right, elsewhere),
+        (replace(admin, name="eve"), right, {}),
+        (replace(admin, groups=MEMBER), right, {}),
+        (replace(admin, secret="f" * 48), right, {}),
+    ):
+        assert who.ask("/sessions", "POST", follow=False, data=data, headers=headers).status_code == 403
+    assert running.name in admin.ask("/sessions").text
+    assert admin.ask("/sessions", "POST", follow=False, data=right).status_code == 303, "the control"
+
+
+def test_what_nobody_has_is_told_and_ends_nothing(admin, running):
+    right = button(admin, running)
+    for changed in ({"person": "nobody"}, {"server": "none"}, {"job": "0"}):
+        told = admin.ask("/sessions", "POST", follow=False, data=right | changed)
+        assert "?gone=" in told.headers["Location"]
+    assert running.name in admin.ask("/sessions").text
+
+
+def test_the_list_shows_what_contains_a_text(admin, running):
+    assert running.name in admin.ask(f"/sessions?q={running.name.upper()}").text
+    assert running.name not in admin.ask("/sessions?q=%3Cscript%3E").text
+
+
+def test_it_can_be_sorted():
+    old, idle = replace(ONE, age=timedelta(days=1)), replace(ONE, unused=timedelta(hours=3))
+    assert sorted([ONE, old], key=ORDERS["age"]) == [old, ONE]
+    assert sorted([ONE, idle], key=ORDERS["unused"]) == [idle, ONE]
+
+
+@pytest.mark.parametrize(
+    ("granted", "said"),
+    [
+        ({}, ""),
+        ({"partition": "debug", "gpu_kind": "none", "gpu_count": 0, "runtime": 5}, "debug, 5 min"),
+        ({"gpu_kind": "any", "gpu_count": 2, "cpus": 1}, "2 any GPU, 1 CPU"),
+        (
+            {"pool": "jupyter", "cpus": 2, "memory": 1024, "disk": 64},
+            "jupyter, 2 CPUs, 1024 MB, 64 MB of disk",
+        ),
+    ],
+)
+def test_what_a_job_was_asked_for_is_one_line(granted, said):
+    assert resources(granted) == said
