@@ -7,10 +7,10 @@ PERSON := $(if $(filter command,$(origin USER)),$(USER))
 UV := uv pip compile --quiet --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help up down clean apply status cell-stop cell-start logs shell people otp trust doctor lint test test-long screenshots bench lock engine-stop
+.PHONY: help up down clean apply status cell-stop cell-start announce announce-clear logs shell people otp trust doctor lint test test-long soak screenshots bench lock engine-stop
 
 help:  ## list what you can do
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 up:  ## build and start the facility, or bring it back; a second run changes nothing
 	$(BENCHTOP) up
@@ -33,10 +33,16 @@ cell-stop:  ## take CELL= out of service; its people read MESSAGE= until `make c
 cell-start:  ## bring CELL= back into service
 	$(BENCHTOP) cell start '$(CELL)'
 
+announce:  ## show MESSAGE= on every page until `make announce-clear`
+	$(BENCHTOP) announce -- "$$MESSAGE"
+
+announce-clear:  ## take the announcement back
+	$(BENCHTOP) announce --clear
+
 logs:  ## follow the log of SERVICE= (or of all)
 	$(BENCHTOP) logs $(SERVICE)
 
-shell:  ## a shell in SERVICE=, or as the person USER= on a node of their cluster
+shell:  ## a shell in SERVICE=, or as the person USER= on the login node of their cluster
 	$(BENCHTOP) shell $(if $(SERVICE),--service '$(SERVICE)') $(if $(PERSON),--user '$(PERSON)')
 
 people:  ## the demo people, their passwords and clusters
@@ -66,6 +72,9 @@ screenshots:  ## take the pictures of the documentation anew
 
 test-long:  ## prove that it survives faults
 	$(BENCHTOP) test faults
+
+soak:  ## start, stop and kill sessions while hubs and schedulers restart (ROUNDS=200, SEED= of an earlier run)
+	$(BENCHTOP) soak $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed '$(SEED)')
 
 bench:  ## measure, each figure beside its floor, and write docs/benchmarks.md (ROUNDS=20)
 	$(BENCHTOP) bench $(if $(ROUNDS),--rounds $(ROUNDS))

@@ -187,9 +187,7 @@ def _plan(  # noqa: PLR0911 - one for each part
 
 def people(settings: Settings, everybody: People) -> None:
     """Make the list of people live: passwords, directory, homes, accounting, second factors."""
-    accounts.prepare(settings, everybody)
-    compose.run(settings, "run", "--rm", "--no-deps", "volumes")  # makes the homes of new people
-    accounts.apply(settings, everybody)
+    accounts.follow(settings, everybody)
     accounts.enrol_missing(settings, everybody)
 
 
@@ -283,8 +281,12 @@ def _condor(settings: Settings, files: list[str], differ: Mapping[str, set[str]]
 
 
 def _wait_for_pool(settings: Settings, since: int) -> None:
-    """Wait until each daemon has told the collector that it has read its configuration after `since`."""
-    late_ones = f"DaemonLastReconfigTime < {since}"
+    """Wait until each daemon has told the collector that it has read its configuration after `since`.
+
+    What the collector knows of people is left out: it carries the time of the daemon that told of
+    them, and nobody tells of a person anew who has no job any more.
+    """
+    late_ones = f'DaemonLastReconfigTime < {since} && MyType != "Submitter" && MyType != "Accounting"'
     query = ["condor_status", "-any", "-constraint", late_ones, "-autoformat", "Name"]
     end = time.monotonic() + _WELL_WITHIN
     while True:

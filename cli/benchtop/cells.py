@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from benchtop import compose, services, topology
+from benchtop import compose, notices, services, topology
 from benchtop.console import Problem, log, say, step
 from benchtop.settings import Settings
-
-LONGEST_MESSAGE = 500  # characters: a page, not an essay
 
 
 @dataclass(frozen=True)
@@ -112,16 +109,12 @@ def leave_out(settings: Settings) -> None:
 def stop(settings: Settings, cell: str, message: str) -> None:
     """Take a cell out of service; its people read `message` until `start`, and their jobs go on."""
     _known(settings, cell)
-    text = " ".join(message.split())
-    if not text or len(text) > LONGEST_MESSAGE or not text.isprintable():
-        raise Problem(
-            f"Say what the people of {cell} are to read, in 1 to {LONGEST_MESSAGE} characters: "
-            f'for example MESSAGE="{cell} is back at 14:00."'
-        )
+    text = notices.plain(
+        message, f'Say what the people of {cell} are to read, for example MESSAGE="{cell} is back at 14:00"'
+    )
     (held,) = look(settings, [cell])
     with step(f"Taking {cell} out of service") as current:
-        topology.notices(settings).mkdir(exist_ok=True)
-        topology.notice_file(settings, cell).write_text(html.escape(text) + "\n")
+        notices.tell_cell(settings, cell, text)
         hub, proxy = topology.services_of(cell)
         compose.run(settings, "stop", proxy, hub)
         current.outcome = f"its {held.people} people read: {text}"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from benchtop import accounts, cells, compose, console, doctor, engine, facility, testing
+from benchtop import accounts, cells, compose, console, doctor, engine, facility, notices, testing
 from benchtop import base as base_image
 from benchtop import trust as trusting
 from benchtop.console import Problem
@@ -101,6 +101,18 @@ def cell_start(settings: Settings, cell: str) -> None:
 
 
 @cli.command()
+@click.argument("message", default="")
+@click.option("--clear", is_flag=True, help="show nothing any more")
+@pass_settings
+def announce(settings: Settings, message: str, clear: bool) -> None:
+    """Show MESSAGE on every page of the facility, in place of what was announced before."""
+    if clear:
+        notices.clear(settings)
+    else:
+        notices.announce(settings, message)
+
+
+@cli.command()
 @click.argument("services", nargs=-1)
 @pass_settings
 def logs(settings: Settings, services: tuple[str, ...]) -> None:
@@ -110,10 +122,10 @@ def logs(settings: Settings, services: tuple[str, ...]) -> None:
 
 @cli.command()
 @click.option("--service", help="open it in this service")
-@click.option("--user", "person", help="open it as this person, on a node of their cluster")
+@click.option("--user", "person", help="open it as this person, on the login node of their cluster")
 @pass_settings
 def shell(settings: Settings, service: str | None, person: str | None) -> None:
-    """Open a shell in a service, or as a person on a node."""
+    """Open a shell in a service, or as a person on a login node."""
     facility.shell(settings, service, person)
 
 
@@ -209,13 +221,29 @@ def test_command(settings: Settings, suites: tuple[str, ...], keyword: str | Non
 @pass_settings
 def bench(settings: Settings, rounds: int) -> None:
     """Measure the facility that is up, each figure beside its floor; writes docs/benchmarks.md."""
+    sys.exit(_beside_the_tests(settings, "bench", "--rounds", str(rounds), "--write"))
+
+
+@cli.command()
+@click.option("--rounds", default=200, show_default=True, help="how many sessions are started")
+@click.option("--seed", default="", help="that of an earlier run: for the same rounds again")
+@pass_settings
+def soak(settings: Settings, rounds: int, seed: str) -> None:
+    """Start, stop and kill sessions while hubs and schedulers restart; 0 only when nothing is left over."""
+    words = ["--rounds", str(rounds), *(["--seed", seed] if seed else [])]
+    sys.exit(_beside_the_tests(settings, "tests/faults/soak.py", *words))
+
+
+def _beside_the_tests(settings: Settings, *words: str) -> int:
+    """Run a program that has the facility, the browser and more in common with the tests; its exit code."""
     facility.require_engine()
-    testing.install(settings)  # it has a notebook's traffic and the people of the tests in common with them
+    testing.install(settings)
     environment = compose.environment(settings)
-    paths = [environment.get("PYTHONPATH", ""), "tests", "tests/faults"]
+    testing.prepare(settings, environment)
+    paths = [environment.get("PYTHONPATH", ""), "hub", "tests", "tests/faults", "tests/browser"]
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
-    words = [sys.executable, "bench", "--rounds", str(rounds), "--write"]
-    sys.exit(subprocess.run(words, cwd=settings.root, env=environment, check=False).returncode)
+    command = [sys.executable, *words]
+    return subprocess.run(command, cwd=settings.root, env=environment, check=False).returncode
 
 
 def _person(settings: Settings, name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 import json
 import shutil
@@ -23,6 +24,7 @@ from benchtop import (
     engine,
     images,
     live,
+    notices,
     secrets,
     services,
     topology,
@@ -50,7 +52,7 @@ def up(settings: Settings) -> None:
     apply.settle(settings)
     note_changed_keys(settings, secrets.ensure(settings))
     accounts.prepare(settings, everybody)
-    topology.notices(settings).mkdir(exist_ok=True)
+    notices.prepare(settings)
     images.build(settings)
     running = {one.service for one in compose.containers(settings.project) if one.state == "running"}
     cells.leave_out(settings)
@@ -105,6 +107,11 @@ def down(settings: Settings) -> None:
     """Stop the facility; every volume stays."""
     require_engine()
     with step("Stopping the facility") as current:
+        # Jobs end with their nodes. Slurm, which stops too, would not miss them for minutes when it is back;
+        # a node that comes back takes jobs again by itself (ReturnToService).
+        away = ("scontrol", "update", "NodeName=ALL", "State=DOWN", "Reason=stopped")
+        with contextlib.suppress(Problem):  # one that does not answer stops like any other
+            compose.run(settings, "exec", "-T", "slurmctld", *away, check=False, timeout=30)
         compose.run(settings, "--profile", "*", "down", "--remove-orphans")
         current.outcome = "all data is kept; `make up` brings it back"
 
@@ -164,6 +171,9 @@ def status(settings: Settings) -> bool:
     ill = sum(not well for _, well, _ in rows)
     if found:
         _print_cells(settings, stopped)
+    announced = notices.announced(settings)
+    if announced.message:
+        OUT.print(f"  every page says since {announced.since}: {escape(announced.message)}\n")
     if len(found) == 0:
         say("The facility is down: `make up` starts it.")
     elif ill:
@@ -205,17 +215,17 @@ def logs(settings: Settings, names: list[str]) -> None:
 
 
 def shell(settings: Settings, service: str | None, person: str | None) -> None:
-    """Become a shell inside a service, or one of a person on a node of their cluster."""
+    """Become a shell inside a service, or one of a person on the login node of their cluster."""
     require_engine()
     terminal = [] if sys.stdin.isatty() else ["--no-TTY"]
     if person:
         one = accounts.load(settings).people.get(person)
         if one is None:
             raise Problem(f"There is no {person} in {accounts.PEOPLE}: `make people` lists who is.")
-        node = next((NODES[cluster] for cluster in one.clusters if cluster in settings.clusters), None)
+        node = next((f"{cluster}-login" for cluster in one.clusters if cluster in settings.clusters), None)
         if node is None:
             raise Problem(
-                f"{person} may use no cluster that runs here, so there is no node to open a shell on."
+                f"{person} may use no cluster that runs here, so there is no login node to open a shell on."
             )
         # the engine's own --user knows the image's passwd alone, in which no person is
         become = ["setpriv", f"--reuid={person}", f"--regid={PEOPLE_GID}", "--init-groups"]
@@ -226,10 +236,6 @@ def shell(settings: Settings, service: str | None, person: str | None) -> None:
         raise Problem("Say where: `make shell SERVICE=slurmctld`, or as whom: `make shell USER=alice`.")
     _known(settings, service)
     compose.replace(settings, "exec", *terminal, service, "sh", "-c", "exec bash || exec sh")
-
-
-# Where a person of a cluster gets a shell.
-NODES = {"hpc": "gpu-1", "htc": "condor-ep-1"}
 
 
 def _known(settings: Settings, service: str) -> None:

@@ -20,12 +20,13 @@ _PATIENCE = 120  # seconds: a start or a stop answers within ten, and a busy mac
 
 @dataclass(frozen=True)
 class Hub:
-    """The hub of one person's cell, and that person's usual session there."""
+    """The hub of one person's cell, and one session of theirs there: the usual one, or that of a `name`."""
 
     settings: Settings
     browser: requests.Session
     person: str
     cluster: str = "hpc"
+    name: str = ""
 
     @property
     def base(self) -> str:
@@ -48,29 +49,56 @@ class Hub:
 
     def start(self, **options: object) -> requests.Response:
         """Ask for the session; `options` as the form's fields."""
-        return self.api("POST", f"users/{self.person}/server", options)
+        return self.api("POST", self._server, options)
+
+    def press_start(self, **fields: object) -> requests.Response:
+        """Send the form, as its button does; the answer is the page that waits."""
+        page = f"{self.base}/hub/spawn" + (f"/{self.person}/{self.name}" if self.name else "")
+        root = f"{self.base}/hub/"
+        token = _xsrf(self.browser, root.removeprefix(self.settings.url))
+        return self.browser.post(
+            page, data={**fields, "_xsrf": token}, headers={"Referer": root}, timeout=_PATIENCE
+        )
 
     def stop(self) -> requests.Response:
         """End the session; it may take until `server` says None."""
-        return self.api("DELETE", f"users/{self.person}/server")
+        return self.api("DELETE", self._server)
+
+    def forget(self) -> requests.Response:
+        """End a session that has a name, and delete it."""
+        return self.api("DELETE", self._server, {"remove": True})
 
     def server(self) -> dict[str, object] | None:
         """The session, as the hub knows it."""
-        found: dict[str, object] | None = self.api("GET", f"users/{self.person}").json()["servers"].get("")
+        found: dict[str, object] | None = (
+            self.api("GET", f"users/{self.person}").json()["servers"].get(self.name)
+        )
         return found
 
     def ready(self) -> bool:
         """Does the hub say that the session can be used?"""
         return bool((self.server() or {}).get("ready"))
 
+    def followed(self) -> bool:
+        """Follow the waiting page to the end of a start: did it succeed?"""
+        return any(event.get("ready") for event in self._progress())
+
     def failure(self) -> str:
         """What the waiting page shows of a start that failed."""
         return " ".join(str(event["message"]) for event in self._progress() if event.get("failed"))
+
+    def last_words(self) -> str:
+        """What it shows below that: HTML, with the end of the session's log."""
+        return " ".join(str(event.get("html_message")) for event in self._progress() if event.get("failed"))
 
     def stage(self) -> str:
         """What the waiting page shows now of a start that is under way."""
         # 0 is JupyterHub's own "Server requested"
         return next((str(event["message"]) for event in self._progress() if event.get("progress")), "")
+
+    @property
+    def _server(self) -> str:
+        return f"users/{self.person}/" + (f"servers/{self.name}" if self.name else "server")
 
     def answers(self) -> bool:
         """Does the hub do its job? It looks at its database and its proxy for this."""
@@ -84,7 +112,7 @@ class Hub:
     @property
     def lab(self) -> str:
         """Where the session is."""
-        return f"{self.base}/user/{self.person}/"
+        return f"{self.base}/user/{self.person}/" + (f"{self.name}/" if self.name else "")
 
     def open(self) -> requests.Response:
         """Open JupyterLab: that is where the session's cookies come from."""
@@ -102,7 +130,7 @@ class Hub:
 
     def _progress(self) -> Iterator[dict[str, object]]:
         """What the waiting page is told, each event as it comes; ends with the start."""
-        path = f"api/users/{self.person}/server/progress"
+        path = f"api/{self._server}/progress"
         with self._call(f"{self.base}/hub/home", path, "GET", stream=True) as said:
             for line in said.iter_lines(decode_unicode=True):
                 if line.startswith("data: "):

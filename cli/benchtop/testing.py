@@ -49,7 +49,8 @@ def run(settings: Settings, wanted: list[str], keyword: str | None = None) -> in
             ready = True
         OUT.rule(escape(name), style="dim")
         start = time.monotonic()
-        words = [sys.executable, "-m", "pytest", "-ra", f"tests/{name}"]
+        slow = ["--durations=10", "--durations-min=20"]  # what a run spends its minutes on
+        words = [sys.executable, "-m", "pytest", "-ra", *slow, f"tests/{name}"]
         words += ["-k", keyword] if keyword else []
         code = subprocess.run(words, cwd=settings.root, env=environment, check=False).returncode
         nothing_matched = code == NO_TESTS and bool(keyword)
