@@ -16,7 +16,7 @@ import requests
 import testinfra
 from testinfra.host import Host
 
-from benchtop import compose, enrol, people
+from benchtop import compose, enrol, notices, people
 from benchtop.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -89,3 +89,15 @@ def signed_in(settings: Settings) -> Callable[[str], requests.Session]:
         return known[name]
 
     return session
+
+
+@pytest.fixture
+def nothing_announced(settings: Settings) -> Iterator[None]:
+    """What an admin had announced comes back afterwards."""
+    before = notices.announced(settings).message
+    notices.clear(settings)
+    yield
+    if before:
+        notices.announce(settings, before)
+    else:
+        notices.clear(settings)

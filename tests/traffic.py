@@ -133,6 +133,20 @@ class Traffic:
         return printed.strip()
 
 
+def run(hub: Hub, kernel: str, code: str) -> str:
+    """What one cell prints. Raises one of CUT when the session ends meanwhile."""
+
+    async def once() -> str:
+        traffic = Traffic(hub, kernel)
+        line = await traffic._open()
+        try:
+            return await traffic._execute(line, code)
+        finally:
+            line.close()
+
+    return asyncio.run(once())
+
+
 @dataclass(frozen=True)
 class Progress:
     """True when so many cells are answered; shows all that is known when they are not."""

@@ -7,10 +7,12 @@ Every page that a test looks at can be kept as a picture; a failed test keeps th
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+import steps
 from benchtop.settings import Settings
 
 CDP_PORT = os.environ.get("BENCHTOP_CDP_PORT", "9222")
@@ -24,6 +26,25 @@ def chromium() -> Iterator[Browser]:
         browser = playwright.chromium.connect_over_cdp(f"http://127.0.0.1:{CDP_PORT}")
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def arrive(settings: Settings) -> Callable[[Page, str], None]:
+    """`arrive(page, "alice")`: she is on the landing page, by the login of an earlier test if it still holds.
+
+    Keycloak takes each one-time code once, and the next one comes half a minute later.
+    """
+    known: dict[str, list[Any]] = {}
+
+    def come(page: Page, name: str) -> None:
+        page.context.add_cookies(known.get(name, []))
+        page.goto(settings.url)
+        if page.url != f"{settings.url}/":
+            page.context.clear_cookies()
+            steps.log_in(page, settings, name)
+            known[name] = [*page.context.cookies()]
+
+    return come
 
 
 @pytest.fixture(scope="session")

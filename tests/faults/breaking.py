@@ -3,35 +3,24 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import life
 from benchtop import compose
 from benchtop.hubs import Hub
 from benchtop.settings import Settings
 from waiting import wait_until
 
-# What the form of each cluster takes at least
-SMALL: dict[str, dict[str, object]] = {
-    "hpc": {"partition": "debug", "runtime": 25},
-    "htc": {"runtime": 25},
-}
-START = 90  # seconds for a session on a busy machine
-END = 60  # … and until a stopped one is gone
 WELL = 120  # seconds until every service is well again: a health check that failed is repeated every 30
 
 
 def begin_session(own: Hub) -> None:
     """Start a session and open it; none may run before."""
-    end(lambda: own)
-    started = own.start(**SMALL[own.cluster])
-    assert started.status_code in {201, 202}, started.text
-    wait_until(own.ready, timeout=START, what=f"the session of {own.person} on {own.cluster}")
-    assert own.open().ok
+    life.end(own)
+    life.begin(own)
 
 
 def end(again: Callable[[], Hub]) -> None:
     """End a session, if there is one, as a person does; the login may have ended meanwhile."""
-    own = again()
-    wait_until(lambda: own.stop().status_code in {202, 204, 404}, timeout=END, what="the hub to stop it")
-    wait_until(lambda: own.server() is None, timeout=END, what=f"the end of {own.person}'s session")
+    life.end(again())
 
 
 def kill(settings: Settings, service: str, signal: str = "KILL") -> None:

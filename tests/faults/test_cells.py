@@ -8,10 +8,11 @@ from contextlib import contextmanager
 
 from bs4 import BeautifulSoup
 
+import life
 from benchtop import compose, enrol, topology
 from benchtop.hubs import Hub
 from benchtop.settings import Settings
-from breaking import END, stopped
+from breaking import stopped
 from traffic import Traffic
 from waiting import wait_until
 
@@ -112,4 +113,16 @@ def test_a_cell_in_maintenance_shows_the_admins_words_and_comes_back_with_its_se
     assert before
     assert (now["ready"], now["started"]) == (True, before["started"])
     work.hub.stop()
-    wait_until(lambda: work.hub.server() is None, timeout=END, what="the session to end")
+    wait_until(lambda: work.hub.server() is None, timeout=life.END, what="the session to end")
+
+
+def test_an_administrator_still_sees_the_sessions_of_the_other_cells(settings: Settings, hub: Hubs):
+    erin = hub("erin", "hpc")
+    first, *others = topology.every_cell("hpc")[: settings.cells]
+    with stopped(settings, first):
+        page = erin.browser.get(f"{settings.url}/sessions/hpc", timeout=60)
+        shown = BeautifulSoup(page.text, "html.parser").get_text(" ", strip=True)
+        assert f"{first} is not listed: its hub does not answer" in shown
+        assert all(f"{cell}: 0 sessions" in shown for cell in others)
+    page = erin.browser.get(f"{settings.url}/sessions/hpc", timeout=60)
+    assert f"{first}: 0 sessions" in BeautifulSoup(page.text, "html.parser").get_text(" ", strip=True)

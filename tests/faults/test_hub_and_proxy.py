@@ -5,8 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
+import life
 from benchtop.settings import Settings
-from breaking import END, kill
+from breaking import kill
 from traffic import Traffic
 from waiting import wait_until
 
@@ -37,7 +38,7 @@ def test_no_message_is_lost_when_a_hub_dies_and_it_knows_its_sessions_again(
     assert before
     assert after["started"] == before["started"]
     work.hub.stop()
-    wait_until(lambda: work.hub.server() is None, timeout=END, what="the session to end")
+    wait_until(lambda: work.hub.server() is None, timeout=life.END, what="the session to end")
 
 
 @pytest.mark.parametrize(("name", "cluster"), PEOPLE)

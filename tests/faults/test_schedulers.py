@@ -3,10 +3,12 @@
 from collections.abc import Callable
 
 import pytest
+from bs4 import BeautifulSoup
 
+import life
 from benchtop.hubs import Hub
 from benchtop.settings import Settings
-from breaking import SMALL, START, crash, end, restart, stopped, well
+from breaking import crash, end, restart, stopped, well
 from traffic import Traffic
 from waiting import stays, wait_until
 
@@ -18,6 +20,9 @@ PARTS = [("hpc", "slurmctld"), ("hpc", "slurmdbd"), ("htc", "condor-ap"), ("htc"
 AGAIN = 30  # seconds after which a start is accepted; a pool takes 15 to make itself known again
 REFUSED = 40  # seconds after which somebody must know that nothing starts
 OUTAGE = 60  # seconds: a dozen looks of the hub at its sessions
+# Seconds within which Slurm writes down that a job runs (SAVE_MAX_WAIT of its state_save.c, 5): of a younger
+# one it knows nothing after a crash, and ends it.
+WRITTEN = 7
 
 
 @pytest.mark.parametrize("how", [restart, crash])
@@ -35,6 +40,8 @@ def test_a_session_lives_through_a_restart(
     began = (work.hub.server() or {}).get("started")
     newcomer = hub(other, cluster)
     end(lambda: newcomer)
+    if (part, how) == ("slurmctld", crash):
+        stays(lambda: still(work.hub, began), lasting=WRITTEN, what=f"the session of {name}")
     how(settings, part)
     well(settings, part)
     stays(lambda: still(work.hub, began), lasting=20, what=f"the session of {name}")
@@ -57,18 +64,28 @@ def test_a_session_lives_while_a_part_is_away(
             part != "slurmdbd"
         ):  # what it grants is remembered for a minute, and slurmctld starts jobs without it
             assert "The scheduler does not answer." in refusal(newcomer)
+            starts_on_the_login_node(newcomer)
     stays(lambda: still(work.hub, began), lasting=20, what=f"the session of {name}")
     works_again(work, newcomer)
 
 
 def refusal(newcomer: Hub) -> str:
     """What somebody reads whose session cannot start."""
-    answer = newcomer.start(**SMALL[newcomer.cluster])
+    answer = newcomer.start(**life.SMALL[newcomer.cluster])
     if answer.ok:  # the page waits, and is told when it fails
         wait_until(lambda: newcomer.server() is None, timeout=REFUSED, what="the start to fail")
         return newcomer.failure()
     assert newcomer.server() is None
     return answer.text
+
+
+def starts_on_the_login_node(newcomer: Hub) -> None:
+    """The form that is left offers it, and it needs no scheduler."""
+    page = newcomer.browser.get(f"{newcomer.base}/hub/spawn", timeout=60)
+    (where,) = BeautifulSoup(page.text, "html.parser").select("#spawn_form [name=where]")
+    assert where.get("value") == "login" or where.select_one("option[value=login]")
+    life.ready(newcomer, where="login", runtime=10)
+    end(lambda: newcomer)
 
 
 def still(own: Hub, began: object) -> bool:
@@ -83,9 +100,11 @@ def works_again(work: Traffic, newcomer: Hub) -> None:
     assert (work.failed, work.cuts) == ([], 0)
     try:
         wait_until(
-            lambda: newcomer.start(**SMALL[newcomer.cluster]).ok, timeout=AGAIN, what="a start to be accepted"
+            lambda: newcomer.start(**life.SMALL[newcomer.cluster]).ok,
+            timeout=AGAIN,
+            what="a start to be accepted",
         )
-        wait_until(newcomer.ready, timeout=START, what=f"the session of {newcomer.person}")
+        wait_until(newcomer.ready, timeout=life.START, what=f"the session of {newcomer.person}")
     finally:
         end(lambda: newcomer)
     end(lambda: work.hub)

@@ -61,6 +61,8 @@ MAY_ADD = {  # why: compose.yaml, beside each
     "gpu-1": A_NODE,
     "gpu-2": A_NODE,
     "cpu-1": A_NODE,
+    "hpc-login": {"SETUID", "SETGID", "SYS_CHROOT"},
+    "htc-login": {"SETUID", "SETGID", "SYS_CHROOT"},
     "condor-ap": {"SETUID", "SETGID", "CHOWN", "DAC_READ_SEARCH"},
     "condor-ep-1": AN_EXECUTE_NODE,
     "condor-ep-2": AN_EXECUTE_NODE,

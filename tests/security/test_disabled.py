@@ -69,13 +69,10 @@ class Visitor:
 def everybody(settings: Settings) -> Iterator[people.People]:
     """The people of the facility and those of tests/people.yaml, in the directory meanwhile."""
     found = people.load(settings.root / accounts.PEOPLE, settings.root / "tests/people.yaml")
-    accounts.prepare(settings, found)
-    compose.run(settings, "run", "--rm", "--no-deps", "volumes")  # makes their homes
-    accounts.apply(settings, found)
+    accounts.follow(settings, found)
     enrol_two(settings, found)
     yield found
-    accounts.prepare(settings, accounts.load(settings))
-    accounts.apply(settings, accounts.load(settings))
+    accounts.follow(settings, accounts.load(settings))
 
 
 def enrol_two(settings: Settings, everybody: people.People) -> None:

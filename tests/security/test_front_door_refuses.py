@@ -67,6 +67,8 @@ def test_an_invented_session_is_no_login(cookie: str, settings: Settings):
     [
         "/user/erin",
         "/user/erin/lab",
+        "/user/erin/second/lab",
+        "/user/carol/../erin/second/",
         "/user/%65rin/",
         "/user/carol/../erin/",
         "/user/carol/%2e%2e/erin/",

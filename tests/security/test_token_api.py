@@ -183,6 +183,7 @@ def test_a_program_is_told_that_its_cell_is_out_of_service(token: Token, setting
         "/hub/api/users/carol",
         "/user/carol/api/status",
         "/user/carol/api/kernels",
+        "/user/carol/second/api/status",
         "/hub/user/carol/api/status",
     ],
 )

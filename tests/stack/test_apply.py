@@ -10,7 +10,9 @@ import pytest
 import requests
 from testinfra.host import Host
 
+import life
 from benchtop import keycloak, live
+from benchtop.hubs import Hub
 from benchtop.people import People
 from benchtop.settings import Settings
 from checkout import Checkout
@@ -75,11 +77,11 @@ def test_without_a_change_it_says_so(checkout: Checkout):
             "SCHEDD_INTERVAL = soon",
             r"30-jobs\.conf:\d+: SCHEDD_INTERVAL must be a number",
         ),
-        ("hub/clusters/hpc.py", "c.SlurmSession.cores = (", r"hub/clusters/hpc\.py:\d+: .*never closed"),
+        ("hub/clusters/hpc.py", "c.SlurmSession.usual_cpus = (", r"hub/clusters/hpc\.py:\d+: .*never closed"),
         (
             "hub/clusters/hpc.py",
-            "c.SlurmSession.coers = 2",
-            r"hub/clusters/hpc\.py:\d+: SlurmSession has no option coers",
+            "c.SlurmSession.usual_cups = 2",
+            r"hub/clusters/hpc\.py:\d+: SlurmSession has no option usual_cups",
         ),
         (
             "hub/clusters/htc.py",
@@ -114,7 +116,7 @@ def test_a_mistake_is_refused_with_its_place_and_the_old_one_stays(
     # the control: what reads its configuration at each call still works
     assert service("hpc-1").run("sinfo --version").rc == 0
     assert service("slurmctld").run("scontrol ping").rc == 0
-    assert service("condor-ap").run("condor_config_val SCHEDD_INTERVAL").stdout.strip() == "15"
+    assert service("condor-ap").run("condor_config_val SCHEDD_INTERVAL").stdout.strip() == "5"
 
 
 @pytest.mark.parametrize(
@@ -179,11 +181,18 @@ def test_a_limit_of_a_partition(checkout: Checkout, service: Services):
     assert "inval" not in service("slurmctld").check_output("sinfo --noheader --Node --format=%T")
 
 
-def test_a_setting_of_the_pool(checkout: Checkout, service: Services):
+def test_a_setting_of_the_pool(
+    checkout: Checkout, service: Services, signed_in: Callable[[str], requests.Session], settings: Settings
+):
+    """Also while the collector remembers a person whose jobs are over: of them nobody tells anew."""
+
     def asked() -> str:
         return service("condor-cm").check_output("condor_config_val -negotiator NEGOTIATOR_INTERVAL")
 
     assert asked() == "5"
+    with life.running(Hub(settings, signed_in("alice"), "alice", "htc")):
+        pass
+    assert "alice@" in service("condor-cm").check_output("condor_status -submitters -autoformat Name")
     checkout.edit("condor/config.d/30-jobs.conf", "NEGOTIATOR_INTERVAL = 5", "NEGOTIATOR_INTERVAL = 7")
     assert "jobs go on" in checkout.applied()
     assert asked() == "7"

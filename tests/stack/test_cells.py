@@ -10,6 +10,7 @@ import pytest
 import requests
 from bs4 import BeautifulSoup
 
+import life
 from benchtop import compose, hubs, topology
 from benchtop.settings import Settings
 from waiting import wait_until
@@ -103,16 +104,8 @@ def test_status_lists_each_cell_with_its_people(signed_in: SignedIn, settings: S
 @pytest.fixture
 def server(signed_in: SignedIn, settings: Settings) -> Iterator[hubs.Hub]:
     """A server of alice's on cluster hpc, ended afterwards."""
-    own = hubs.Hub(settings, signed_in("alice"), "alice", "hpc")
-
-    def ended() -> bool:
-        return own.stop().status_code in {202, 204, 404} and own.server() is None
-
-    wait_until(ended, timeout=60, what="alice's former server to end")
-    assert own.start(partition="debug", runtime=20).status_code in {201, 202}
-    wait_until(own.ready, timeout=90, what="alice's server")
-    yield own
-    wait_until(ended, timeout=60, what="alice's server to end")
+    with life.running(hubs.Hub(settings, signed_in("alice"), "alice", "hpc")) as own:
+        yield own
 
 
 def test_another_number_of_cells_is_refused_while_a_server_would_move(server: hubs.Hub, settings: Settings):

@@ -306,6 +306,37 @@ def test_a_scavenger_makes_room_and_waits_in_the_queue_again(person: Person):
     dave.becomes(scavenger, "PENDING", timeout=20)
 
 
+def test_a_cluster_full_of_scavengers_starts_an_interactive_session_at_once(person: Person):
+    dave, alice = person("dave"), person("alice")
+    options = "--partition=scavenger --qos=scavenger --requeue --cpus-per-task=8"
+    scavengers = [dave.submit(f"{options} --nodelist={node}") for node in ("cpu-1", "gpu-1", "gpu-2")]
+    for job in scavengers:
+        dave.becomes(job, "RUNNING")
+    session = alice.submit("--partition=debug --qos=interactive --cpus-per-task=4")
+    alice.becomes(session, "RUNNING", timeout=20)
+    wait_until(
+        lambda: [dave.state(job) for job in scavengers].count("RUNNING") == 2,
+        timeout=20,
+        what="one of them to have made room, and no more",
+    )
+
+
+def test_interactive_sessions_of_one_person_hold_four_cpus_together(person: Person):
+    alice, dave = person("alice"), person("dave")
+    interactive = "--partition=debug --qos=interactive"
+    first = alice.submit(f"{interactive} --cpus-per-task=4")
+    alice.becomes(first, "RUNNING")
+    second = alice.submit(f"{interactive} --cpus-per-task=1")
+    wait_until(
+        lambda: "Reason=QOSMaxCpuPerUserLimit" in alice.run("scontrol show job %s", second).stdout,
+        timeout=STARTS,
+        what="it to wait for alice's own",
+    )
+    others = dave.submit(f"{interactive} --cpus-per-task=4")  # the control: it is hers, not the QOS's
+    dave.becomes(others, "RUNNING")
+    assert alice.state(second) == "PENDING"
+
+
 def test_nobody_makes_room_for_a_scavenger(person: Person):
     alice, dave = person("alice"), person("dave")
     batch = alice.submit("--partition=usatlas --account=tier3 --qos=usatlas --gres=gpu:tesla:2")

@@ -1,0 +1,98 @@
+"""The spawn form in a browser: what fits together is shown, and everybody can fill it in."""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+import steps
+from benchtop.settings import Settings
+
+FORM = {"hpc": "alice", "htc": "bob"}  # who looks at which
+
+
+def open_form(page: Page, settings: Settings, cluster: str) -> None:
+    page.goto(f"{settings.url}/jupyterhub/{cluster}/hub/spawn")
+    expect(page.get_by_role("button", name="Start")).to_be_visible()
+    page.get_by_label("Where").select_option("batch")  # whatever the last start was
+
+
+@pytest.fixture
+def form(page: Page, settings: Settings, arrive: Callable[[Page, str], None]) -> Page:
+    """Alice's form on hpc, with nothing changed in it."""
+    arrive(page, "alice")
+    open_form(page, settings, "hpc")
+    return page
+
+
+@pytest.fixture
+def without_script(chromium: Browser, form: Page) -> Iterator[Page]:
+    """A browser that runs no script, with alice's cookies: the login itself needs none of it."""
+    context = chromium.new_context(java_script_enabled=False, storage_state=form.context.storage_state())
+    context.set_default_timeout(20_000)
+    yield context.new_page()
+    context.close()
+
+
+def choices(page: Page, label: str) -> list[str]:
+    return page.get_by_label(label).locator("option").evaluate_all("all => all.map(one => one.value)")
+
+
+def test_the_choices_follow_the_partition(form: Page):
+    form.get_by_label("Partition").select_option("usatlas")
+    assert choices(form, "Account") == ["", "tier3"]
+    assert "tesla:1" in choices(form, "GPU")
+    form.get_by_label("Partition").select_option("harvester")
+    assert choices(form, "GPU") == ["none"]
+    assert choices(form, "Quality of service") == ["", "normal"]
+    assert {"default", "tier3"} <= set(choices(form, "Account"))
+
+
+def test_the_limits_follow_the_choices(form: Page):
+    form.get_by_label("Partition").select_option("debug")
+    expect(form.get_by_label("Runtime")).to_have_attribute("max", "30")
+    form.get_by_label("Quality of service").select_option("interactive")
+    expect(form.get_by_label("CPUs")).to_have_attribute("max", "4")
+    form.get_by_label("Partition").select_option("harvester")
+    expect(form.get_by_label("CPUs")).to_have_attribute("max", "8")
+
+
+def test_the_form_says_when_it_would_start(form: Page):
+    expect(form.get_by_role("status").filter(has_text="It would start")).to_be_visible()
+
+
+def test_the_form_can_be_filled_in_by_keyboard_alone(form: Page):
+    form.get_by_label("Partition").focus()
+    seen = [form.evaluate("document.activeElement.name || document.activeElement.id")]
+    while seen[-1] != "start" and len(seen) < 20:
+        form.keyboard.press("Tab")
+        seen.append(form.evaluate("document.activeElement.name || document.activeElement.id"))
+    assert seen[-1] == "start"
+    assert {"partition", "gpu", "cpus", "memory", "runtime", "account", "qos"} <= set(seen)
+
+
+@pytest.mark.parametrize("cluster", FORM)
+def test_a_screen_reader_finds_nothing_serious_wrong(
+    page: Page, settings: Settings, pictures: Path, cluster: str, arrive: Callable[[Page, str], None]
+):
+    arrive(page, FORM[cluster])
+    page.set_viewport_size(steps.PHONE)
+    open_form(page, settings, cluster)
+    steps.nothing_serious(page, pictures / f"form-{cluster}-phone.png")
+
+
+def test_the_form_works_without_a_script(without_script: Page, settings: Settings):
+    """It is refused by the hub for its runtime, so that no session starts; the rest of it was fine."""
+    open_form(without_script, settings, "hpc")
+    without_script.get_by_label("Partition").select_option("debug")
+    without_script.get_by_label("GPU").select_option("none")
+    without_script.get_by_label("Account").select_option("default")
+    without_script.get_by_label("Runtime").fill("31")
+    without_script.get_by_role("button", name="Start").click()
+    sentence = without_script.get_by_text(re.compile("Runtime: 31 minutes is more than debug allows you"))
+    expect(sentence.first).to_be_visible()
+    expect(without_script.get_by_label("Partition")).to_have_value("debug")
+    described = without_script.get_by_label("Runtime").get_attribute("aria-describedby") or ""
+    assert "runtime-problem" in described.split()

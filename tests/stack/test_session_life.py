@@ -1,0 +1,270 @@
+"""The life of a session race by race, as far as nothing has to be broken for it: see faults/test_races.py."""
+
+import json
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from copy import copy
+from dataclasses import replace
+
+import pytest
+import requests
+
+import life
+from batch import Batch
+from benchtop import compose
+from benchtop.hubs import Hub
+from benchtop.settings import Settings
+from waiting import stays, wait_until
+
+CLUSTERS = ["hpc", "htc"]
+TOLD = 10  # seconds: five from the end of a job until its owner knows, and the scheduler's own
+LOOK = 5  # seconds between two looks of a hub at its sessions
+MINUTE = 60 + 60  # seconds within which a job of a minute must be over: Slurm looks twice a minute
+
+SignedIn = Callable[[str], requests.Session]
+
+
+@pytest.fixture
+def own(settings: Settings, signed_in: SignedIn) -> Iterator[life.Own]:
+    """`own("alice", "hpc")`: their session, which does not run now and will not when the test is over."""
+    with life.owners(settings, signed_in) as meet:
+        yield meet
+
+
+# ---- starts ----------------------------------------------------------------------------------
+
+
+def test_starts_at_once_from_two_windows_give_each_server_one_job_and_all_are_asked_about_at_once(
+    own: life.Own, settings: Settings
+):
+    """Servers of one person: the usual one and one with a name, on either cluster."""
+    usual = [own("alice", cluster) for cluster in CLUSTERS]
+    servers = [*usual, *(replace(one, name="second") for one in usual)]
+    for one in servers:
+        one.server()  # opens a page, for its cookies
+    windows = [replace(one, browser=copy(one.browser)) for one in servers]
+    with ThreadPoolExecutor(len(servers) * 2) as pool:
+        answers = list(pool.map(lambda one: one.start(**life.SMALL[one.cluster]), [*servers, *windows]))
+    assert {answer.status_code for answer in answers} <= {201, 202, 400}
+    for one in servers:
+        wait_until(one.ready, timeout=life.START, what=f"{one.cluster} {one.name}")
+    for one in usual:
+        names = sorted(job.name for job in Batch(settings, one.cluster).jobs("alice"))
+        assert names == [f"jh-{one.cell}-alice", f"jh-{one.cell}-alice-second"]
+
+    slurm = Batch(settings, "hpc")  # which counts itself who asked how often
+    nothing = asked(slurm, "dave")
+    slurm.run("dave", "squeue", "--all", "--noheader")
+    question = asked(slurm, "dave") - nothing  # as one costs
+    before, looks = asked(slurm, "alice"), 4
+    stays(lambda: all(one.ready() for one in servers), lasting=looks * LOOK, what="one of the servers")
+    assert 1 <= (asked(slurm, "alice") - before) / question <= looks + 1
+
+
+def asked(batch: Batch, person: str) -> int:
+    """How many questions slurmctld has answered to a person."""
+    found = re.search(rf"^\s*{person}\s.*count:(\d+)", batch.said(batch.operator, "sdiag"), re.MULTILINE)
+    return int(found[1]) if found else 0
+
+
+# ---- what a job says ---------------------------------------------------------------------------
+
+
+def test_a_job_reports_twice_but_not_something_else_and_not_too_late(own: life.Own, settings: Settings):
+    reader, batch = own("carol", "hpc"), Batch(settings, "hpc")
+    with life.slow(reader, batch) as go_on:
+        life.start(reader)
+        job, session = life.loading(reader, batch)
+        port = int(str(session["port"]))
+        assert report(reader, job.node, session, port) == 204
+        assert report(reader, job.node, session, port + 1 if port < 65535 else port - 1) == 403
+        go_on()
+    wait_until(reader.ready, timeout=life.START, what="the session, where it said first")
+    assert reader.open().ok
+    life.over(reader, batch)
+    assert report(reader, job.node, session, port) == 403
+    # a whole job that comes when nobody waits for it any more
+    again = compose.command(
+        settings, "exec", "-T", job.node, "setpriv", "--reuid", reader.person, "--regid", "people",
+        "--init-groups", "--", "python3", "-c", AGAIN,
+    )  # fmt: skip
+    done = subprocess.run(
+        again, input=json.dumps(session["env"]), capture_output=True, text=True, timeout=60, check=False,
+        cwd=settings.root, env=compose.environment(settings),
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "the hub does not take this session, so it ends: 403" in done.stdout + done.stderr
+
+
+AGAIN = """
+import json, os, sys
+python = "/opt/lab/bin/python"
+os.chdir("/tmp")
+os.execve(python, [python, "-I", "-m", "benchtop_lab.session"], json.load(sys.stdin))
+"""
+
+
+def report(own: Hub, node: str, session: dict[str, object], port: int) -> int:
+    """Say a port to the hub as a process of that session would; the status of its answer."""
+    token = dict(session["env"])["JUPYTERHUB_API_TOKEN"]  # type: ignore[call-overload]
+    said = json.dumps([f"{own.gateway}/session/port", token, json.dumps({"port": port})]).encode()
+    answer = compose.run(own.settings, "exec", "-T", node, "python3", "-c", life.REPORT, input=said)
+    return int(answer.stdout)
+
+
+# ---- what becomes of a job ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("cluster", "how"), [("hpc", "killed"), ("htc", "killed"), ("htc", "cancelled")])
+def test_a_job_that_dies_before_jupyterlab_answers_is_told_within_seconds(
+    own: life.Own, settings: Settings, cluster: str, how: str
+):
+    reader, batch = own("erin", cluster), Batch(settings, cluster)
+    with life.slow(reader, batch):
+        life.start(reader)
+        job, session = life.loading(reader, batch)
+        if how == "killed":
+            batch.run(reader.person, "kill", "-KILL", str(session["pid"]), on=job.node)
+        else:
+            batch.cancel(reader.person, job.number)
+        wait_until(lambda: reader.server() is None, timeout=TOLD, what="the start to have failed")
+    sentence = reader.failure()
+    assert f"Job {job.number} " in sentence
+    words = {"killed": "was killed", "cancelled": "was cancelled|somebody ended it"}[how]
+    assert re.search(words, sentence), sentence
+
+
+def test_a_session_that_is_put_on_hold_waits_says_so_and_is_never_started_anew(
+    own: life.Own, settings: Settings
+):
+    """Slurm: held while it waits, and requeued while it runs."""
+    reader, batch = own("carol", "hpc"), Batch(settings, "hpc")
+    with life.full(batch, "dave") as make_room:
+        life.start(reader, partition="harvester")
+        job = wait_until(lambda: batch.job(reader.person), timeout=life.START, what="the job")
+        batch.run(reader.person, "scontrol", "hold", job.number)
+        wait_until(lambda: "you put it on hold" in reader.stage(), timeout=TOLD, what="the hold on the page")
+        batch.run(batch.operator, "scontrol", "hold", job.number)
+        by = "an administrator put it on hold"
+        wait_until(lambda: by in reader.stage(), timeout=TOLD, what="the administrator's hold on the page")
+        batch.run(batch.operator, "scontrol", "release", job.number)
+        make_room()
+    wait_until(reader.ready, timeout=life.START, what="the session to run after all")
+    assert batch.run(batch.operator, "scontrol", "requeue", job.number, check=False).returncode != 0
+    stays(reader.ready, lasting=LOOK + 2, what="the session that was not to be requeued")
+    assert [one.number for one in batch.jobs(reader.person)] == [job.number]
+
+
+def test_a_session_whose_job_is_put_on_hold_ends_and_its_owner_is_told_why_once(
+    own: life.Own, settings: Settings
+):
+    """HTCondor: what is on hold does not run any more."""
+    reader, batch = own("erin", "htc"), Batch(settings, "htc")
+    life.begin(reader)
+    job = batch.job(reader.person)
+    assert job
+    batch.run(batch.operator, "condor_hold", "-reason", "the operator looks at it", job.number)
+    assert "the operator looks at it" in life.told_once(reader)
+    wait_until(lambda: not batch.jobs(reader.person), timeout=life.END, what="the job to be gone")
+
+
+def test_a_session_that_makes_room_ends_and_its_owner_is_told_why_once(own: life.Own, settings: Settings):
+    reader, batch = own("erin", "hpc"), Batch(settings, "hpc")
+    life.begin(reader, partition="scavenger", qos="scavenger", cpus=8, gpu="pascal:1")
+    options = ["--partition=debug", "--qos=interactive", "--nodelist=gpu-1", "--cpus-per-task=4", "--time=5"]
+    try:
+        batch.run("dave", "sbatch", *options, "--chdir=/tmp", "--output=/dev/null", "--wrap=sleep 300")
+        assert life.told_once(reader) == "a job with a higher right took its place."
+        assert not batch.jobs(reader.person)
+        wait_until(
+            lambda: [job.state for job in batch.jobs("dave")] == ["RUNNING"],
+            timeout=life.FULL,
+            what="the job that it made room for",
+        )
+    finally:
+        batch.clear("dave")
+
+
+@pytest.mark.usefixtures("orphans")
+def test_a_session_ends_with_its_time_keeps_its_files_and_says_why_once(own: life.Own, settings: Settings):
+    sessions = [(own("erin", cluster), Batch(settings, cluster)) for cluster in CLUSTERS]
+    file = {"type": "file", "format": "text", "content": "kept"}
+    for reader, _ in sessions:
+        life.start(reader, runtime=1)
+    for reader, _ in sessions:
+        wait_until(reader.ready, timeout=life.START, what=f"the session on {reader.cluster}")
+        assert reader.open().ok
+        assert reader.jupyter("PUT", f"contents/life-{reader.cluster}", file).ok
+    for reader, batch in sessions:
+        wait_until(lambda own=reader: own.server() is None, timeout=MINUTE, what="the end", every=1)  # type: ignore[misc]
+        assert life.told_once(reader) == "its time was over."
+        node = {"hpc": "cpu-1", "htc": "condor-ep-1"}[reader.cluster]
+        path = f"/home/{reader.person}/life-{reader.cluster}"
+        assert batch.said(reader.person, "cat", path, on=node) == "kept"
+        batch.run(reader.person, "rm", path, on=node)
+
+
+# ---- what nobody owns --------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def orphans(settings: Settings, signed_in: SignedIn) -> Iterator[dict[str, int]]:
+    """Jobs with the mark of a session of alice, on both clusters: one of theirs, one of dave.
+
+    By cluster, how many jobs the hub had ended before. Together with the sessions that end with their time,
+    because both take a minute.
+    """
+    batches = [Batch(settings, cluster) for cluster in CLUSTERS]
+    with life.owners(settings, signed_in) as own:
+        before = {}
+        try:
+            for batch in batches:
+                session = own("alice", batch.cluster)
+                life.start(session)
+                found = wait_until(lambda b=batch: mark(b, "alice"), timeout=life.START, what="the mark")  # type: ignore[misc]
+                life.over(session, batch)
+                before[batch.cluster] = life.reaped(session)
+                for person in ("alice", "dave"):
+                    plain(batch, person, found)
+            yield before
+        finally:
+            for batch in batches:
+                batch.clear("dave")
+
+
+def test_a_session_that_no_server_knows_ends_and_a_copied_mark_ends_nobody_elses_job(
+    orphans: dict[str, int], settings: Settings, signed_in: SignedIn
+):
+    batches = [Batch(settings, cluster) for cluster in CLUSTERS]
+    for batch in batches:
+        wait_until(
+            lambda b=batch: not b.jobs("alice"), timeout=life.REAPED, what="the orphan to end", every=1
+        )  # type: ignore[misc]
+    for batch in batches:
+        assert [job.state for job in batch.jobs("dave")] == ["RUNNING"], batch.cluster
+        hub = Hub(settings, signed_in("alice"), "alice", batch.cluster)
+        assert life.reaped(hub) == orphans[batch.cluster] + 1
+
+
+def mark(batch: Batch, person: str) -> str:
+    """What the job of a session of theirs carries, for everybody to read; "" while there is none."""
+    if batch.cluster == "hpc":
+        return batch.said(batch.operator, "squeue", "--noheader", f"--user={person}", "--format=%k").strip()
+    queue = ["condor_q", "-allusers", "-constraint", f'Owner == "{person}" && JobStatus < 3']
+    return batch.said(batch.operator, *queue, "-autoformat", "BenchtopMark").strip()
+
+
+def plain(batch: Batch, person: str, found: str) -> None:
+    """A job that is no session, with a mark on it."""
+    if batch.cluster == "hpc":
+        options = ["--partition=harvester", "--mem=64M", "--time=10", f"--comment={found}"]
+        batch.run(person, "sbatch", *options, "--chdir=/tmp", "--output=/dev/null", "--wrap=sleep 500")
+        return
+    cell = found.partition(":")[0]
+    wants = ["executable=/bin/sleep", "arguments=500", "transfer_executable=false", "initialdir=/tmp"]
+    wants += ["request_memory=16M", "request_disk=1M", "should_transfer_files=NO", "My.IsJupyter=true"]
+    wants += [f'My.BenchtopMark="{found}"', f'My.BenchtopCell="{cell}"', "queue"]
+    command = 'printf %s "$1" | condor_submit -terse /dev/stdin'
+    batch.run(person, "sh", "-c", command, "sh", "\n".join(wants) + "\n")
