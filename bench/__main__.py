@@ -6,20 +6,23 @@ Prints a table; `--write` puts it into docs/benchmarks.md. Each module here is o
 import argparse
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import cell_in_browser
 import footprint
+import form
 import hub_kill
 import logins
 import pool
 import round_trip
 import starts
+import starts_at_once
 from benchtop import enrol
 from benchtop.hubs import Hub
 from benchtop.settings import Settings
-from figures import Figure, until
+from figures import Figure, Table, until
 
 ROOT = Path(__file__).parents[1]
 HEAD = """\
@@ -43,30 +46,38 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="also write docs/benchmarks.md")
     options = parser.parse_args()
     settings = Settings.load(Path(os.environ.get("BENCHTOP_ROOT", ROOT)))
-    figures = []
-    for figure in measurements(settings, options.rounds):
-        print(figure.line(), flush=True)
-        figures.append(figure)
+    figures: list[Figure] = []
+    tables: list[Table] = []
+    for one in measurements(settings, options.rounds):
+        if isinstance(one, Figure):
+            figures.append(one)
+            print(one.line(), flush=True)
+        else:
+            tables.append(one)
+            print(one.text(), flush=True)
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     head = HEAD.format(commit=commit.stdout.strip(), cores=os.cpu_count(), rounds=options.rounds)
     if options.write:
         lines = "\n".join(figure.line() for figure in figures)
-        (ROOT / "docs" / "benchmarks.md").write_text(f"{head}{lines}\n")
+        page = "\n\n".join([head + lines, *(table.text() for table in tables)])
+        (ROOT / "docs" / "benchmarks.md").write_text(f"{page}\n")
 
 
-def measurements(settings: Settings, rounds: int) -> Iterator[Figure]:
+def measurements(settings: Settings, rounds: int) -> Iterator[Figure | Table]:
     """All that concern the clusters that run here; what must find nobody at work first."""
     yield from footprint.measure(settings)
-    for cluster in settings.clusters:
-        yield from starts.measure(settings, cluster, rounds)
-    in_a_session: tuple[Callable[[Settings, Hub], list[Figure]], ...] = (round_trip.measure, hub_kill.measure)
+    yield from starts.measure(settings, rounds)
+    if "hpc" in settings.clusters:
+        yield from form.measure(settings, rounds)
     with session(settings, settings.clusters[0]) as own:
-        for measure in in_a_session:
-            yield from measure(settings, own)
+        yield from round_trip.measure(settings, own)
+        yield from cell_in_browser.measure(settings, own)
+        yield from hub_kill.measure(settings, own)
     if "htc" in settings.clusters:
         yield from pool.measure(settings, rounds)
+    yield from starts_at_once.measure(settings)
     yield from logins.measure(settings)
 
 

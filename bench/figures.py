@@ -29,6 +29,20 @@ class Figure:
         return f"| {' | '.join(cells)} |"
 
 
+@dataclass(frozen=True)
+class Table:
+    """What does not fit into a line: a table of its own."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    def text(self) -> str:
+        """The table under its title, in Markdown."""
+        lines = (self.head, ("---",) * len(self.head), *self.rows)
+        return "\n".join([f"## {self.title}", "", *(f"| {' | '.join(line)} |" for line in lines)])
+
+
 def until(condition: Callable[[], object], what: str, *, timeout: float = 120) -> None:
     """Ask closely until it is true. Raises Problem when that takes too long to be a figure."""
     try:

@@ -7,40 +7,30 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from statistics import median
 
-from benchtop import accounts, enrol, people
+from benchtop import enrol
 from benchtop.console import Problem
 from benchtop.settings import Settings
 from figures import Figure, p95
+from guests import guests
 
 CLASS, WITHIN = 30, 10.0  # people, seconds
 PATH = "/jupyterhub/hpc/hub/home"
-COUNTED = 10.0  # seconds that the front door counts an address's steps for: apache/conf/throttle.conf
 
 
 def measure(settings: Settings) -> list[Figure]:
     """They come one after the other, as evenly as can be; the last one's click is at ten seconds."""
-    everybody = people.load(settings.root / accounts.PEOPLE, settings.root / "tests/people.yaml")
-    ours = accounts.load(settings)
-    names = sorted(set(everybody.people) - set(ours.people))[: CLASS + 1]
-    accounts.apply(settings, everybody)
-    try:
-        chosen = {name: everybody.people[name] for name in names}
-        if enrol.enrol_missing(settings, everybody.model_copy(update={"people": chosen})):
-            time.sleep(COUNTED)  # an enrolment is a login too, and the class comes to a door that has rested
-        with ThreadPoolExecutor(len(names)) as pool:
-            fresh = pool.map(lambda name: enrol.fresh_code(settings, name), names)
-            codes = dict(zip(names, fresh, strict=True))
-            alone = login(settings, names[-1], codes[names[-1]], 0.0)
-            began = time.monotonic()
-            waits = [began + WITHIN * number / (CLASS - 1) for number in range(CLASS)]
-            each = [
-                pool.submit(login, settings, name, codes[name], at)
-                for name, at in zip(names, waits, strict=False)
-            ]
-            taken = [one.result() for one in each]
-            until_all = time.monotonic() - began
-    finally:
-        accounts.apply(settings, ours)
+    with guests(settings, CLASS + 1) as names, ThreadPoolExecutor(len(names)) as pool:
+        fresh = pool.map(lambda name: enrol.fresh_code(settings, name), names)
+        codes = dict(zip(names, fresh, strict=True))
+        alone = login(settings, names[-1], codes[names[-1]], 0.0)
+        began = time.monotonic()
+        waits = [began + WITHIN * number / (CLASS - 1) for number in range(CLASS)]
+        each = [
+            pool.submit(login, settings, name, codes[name], at)
+            for name, at in zip(names, waits, strict=False)
+        ]
+        taken = [one.result() for one in each]
+        until_all = time.monotonic() - began
     failed = sum(one is None for one in taken)
     good = [one for one in taken if one is not None]
     worst = f"p95 {p95(good):.1f} s, median {median(good):.1f} s" if len(good) > 1 else "none got in"

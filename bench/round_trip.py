@@ -6,6 +6,8 @@ One client on the session's node, both websockets in turn, TCP_NODELAY on both.
 """
 
 import json
+import re
+from collections.abc import Sequence
 from statistics import median
 
 import requests
@@ -15,21 +17,27 @@ from benchtop.console import Problem
 from benchtop.hubs import Hub
 from benchtop.settings import Settings
 from figures import Figure, p95
-from starts import COURSES, PERSON
+from starts import PERSON
 
-CELLS = 200
-# Runs on the node with the session's own Python: stdin says which kernel, how to get in, and what to trust.
+CELLS, WARM = 200, 20
+# Runs on the node with the session's own Python. Stdin says what to do how often on which websockets, in
+# turn, and what to trust. What can be done: a cell of a kernel, a key in a terminal, Enter there.
 CLIENT = """
 import asyncio, json, sys, time, uuid
 from tornado.httpclient import HTTPRequest
 from tornado.websocket import websocket_connect
 told = json.load(sys.stdin)
 
-async def opened(url, headers):
+async def opened(what, url, headers):
+    do = DO[what]
     request = HTTPRequest(f"{url}?session_id={uuid.uuid4()}", headers=headers, ca_certs=told["trust"])
     line = await websocket_connect(request)
     line.protocol.set_nodelay(True)
-    return line
+    if do is not cell:  # a terminal begins with what it has shown before: what is new comes after a mark
+        mark = uuid.uuid4().hex
+        await typed(line, f"\\x15echo a''{mark}\\r", f"a{mark}")
+        await typed(line, "#", "#")
+    return do, line
 
 async def cell(line):
     number = str(uuid.uuid4())
@@ -48,57 +56,84 @@ async def cell(line):
             left -= {got["msg_type"], got["content"].get("execution_state")}
     return 1000 * (time.perf_counter() - began)
 
-async def main():
-    lines = [await opened(*one) for one in (told["through"], told["straight"])]
-    taken = [[await cell(line) for line in lines] for _ in range(told["cells"] + 20)]
-    print(json.dumps(taken[20:]))  # the first ones warm up
+async def typed(line, text, until):
+    began = time.perf_counter()
+    await line.write_message(json.dumps(["stdin", text]))
+    shown = ""
+    while until not in shown:
+        kind, *said = json.loads(await line.read_message())
+        shown += said[0] if kind == "stdout" else ""
+    return 1000 * (time.perf_counter() - began)
 
+async def key(line):
+    return await typed(line, "x", "x")
+
+async def enter(line):
+    await typed(line, "\\x15#", "#")
+    return await typed(line, "\\r", "$ ")
+
+async def main():
+    lines = [await opened(*one) for one in told["lines"]]
+    taken = [[await do(line) for do, line in lines] for _ in range(told["times"] + told["warm"])]
+    print(json.dumps(taken[told["warm"]:]))
+
+DO = {"cell": cell, "key": key, "enter": enter}
 asyncio.run(main())
-"""
-# On which port of the node does this person listen? A session's kernels use no port.
-PORT = """
-import pwd, sys
-uid = str(pwd.getpwnam(sys.argv[1]).pw_uid)
-rows = [line.split() for line in open("/proc/net/tcp").readlines()[1:]]
-print(*{int(row[1].split(":")[1], 16) for row in rows if row[3] == "0A" and row[7] == uid})
 """
 
 
 def measure(settings: Settings, own: Hub) -> list[Figure]:
     """The round trip of a trivial cell; `own` has a session that runs, and was opened."""
-    node = COURSES[own.cluster].node
+    node, port = stands_at(own)
     token = own.api("POST", f"users/{PERSON}/tokens", {"expires_in": 600}).json()
     kernel = own.kernel()
-    ports = compose.run(settings, "exec", "-T", node, "python3", "-c", PORT, PERSON).stdout.decode().split()
-    if len(ports) != 1:
-        raise Problem(f"{PERSON} listens on {len(ports)} ports of {node}: one session should.")
     path = f"{own.lab.removeprefix(settings.url)}api/kernels/{kernel}/channels"
     cookies = own.browser.prepare_request(requests.Request("GET", settings.url + path)).headers["Cookie"]
-    told = {
-        "cells": CELLS,
-        "trust": "/etc/benchtop/trust/bundle.pem",
-        "through": [f"wss://{settings.name}:{settings.port}{path}", {"Cookie": cookies}],
-        "straight": [f"ws://127.0.0.1:{ports[0]}{path}", {"Authorization": f"token {token['token']}"}],
-    }
+    through = ("cell", f"wss://{settings.name}:{settings.port}{path}", {"Cookie": cookies})
+    straight = ("cell", f"ws://127.0.0.1:{port}{path}", {"Authorization": f"token {token['token']}"})
     try:
-        done = compose.run(
-            settings, "exec", "-T", node, "/opt/lab/bin/python", "-c", CLIENT, input=json.dumps(told).encode()
-        )
+        taken = in_turn(settings, node, [through, straight], CELLS)
     finally:
         own.jupyter("DELETE", f"kernels/{kernel}")
         own.api("DELETE", f"users/{PERSON}/tokens/{token['id']}")
-    through, straight = zip(*json.loads(done.stdout), strict=True)
-    above = median(through) - median(straight)
+    front, floor = zip(*taken, strict=True)
+    above = median(front) - median(floor)
     return [
         Figure(
             f"cell → reply and idle through Apache and proxy, median of {CELLS}",
-            milliseconds(through),
-            milliseconds(straight),
+            milliseconds(front),
+            milliseconds(floor),
         ),
         Figure("the same, above the floor", f"{above:.1f} ms", bar="≤ 5 ms", aim="2 ms"),
     ]
 
 
-def milliseconds(values: tuple[float, ...]) -> str:
+Line = tuple[str, str, dict[str, str]]  # what is done, on which address, with which headers
+
+
+def in_turn(
+    settings: Settings, node: str, lines: Sequence[Line], times: int, *, warm: int = WARM
+) -> list[list[float]]:
+    """Milliseconds of each on the node; `warm` turns before are not counted."""
+    told = {"times": times, "warm": warm, "trust": "/etc/benchtop/trust/bundle.pem", "lines": lines}
+    words = ("exec", "-T", node, "/opt/lab/bin/python", "-c", CLIENT)
+    taken: list[list[float]] = json.loads(
+        compose.run(settings, *words, input=json.dumps(told).encode()).stdout
+    )
+    return taken
+
+
+def stands_at(own: Hub) -> tuple[str, str]:
+    """The node and the port of the session that was started last, as the hub's log says it."""
+    since = str((own.server() or {})["started"])
+    lines = compose.log_text(own.settings, "--no-log-prefix", "--since", since, own.cell)
+    told = re.findall(rf"session started user={own.person} .* at=([^:\s]+):(\d+)", "\n".join(lines))
+    if not told:
+        raise Problem(f"The log of {own.cell} does not say where the session of {own.person} runs.")
+    node, port = told[-1]
+    return node, port
+
+
+def milliseconds(values: Sequence[float]) -> str:
     """The median and the 95th percentile."""
     return f"{median(values):.1f} ms (p95 {p95(values):.1f})"

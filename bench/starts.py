@@ -1,49 +1,98 @@
-"""How long from the click on Start until JupyterLab answers.
+"""How long from the click on Start until JupyterLab answers, and what of it each step takes.
 
 floor: a stock `jupyterhub-singleuser` of the same versions on the same node, started by hand, until its
        /api/status answers 200; no scheduler, no hub to start it, nothing trimmed
-click: POST to the hub's API as the form does, until /api/status of the person's server answers 200 through
-       Apache and the proxy
+click: the form is sent as its button does it, until /api/status of the person's server answers 200 through
+       Apache and the proxy to somebody who followed the page that waits
 
-Both in turn, so that whatever else the machine does meets both.
+All in turn, so that whatever else the machine does meets all of them. When a step is over says whoever did
+it: the hub's log line of the start, the job's first process on its node, the page that waits.
 """
 
 import json
+import re
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from statistics import median
 
 from benchtop import compose, enrol
+from benchtop.console import Problem
 from benchtop.hubs import Hub
 from benchtop.settings import Settings
-from figures import Figure, until
+from figures import Figure, Table, until
 
 PERSON, FLOOR_PORT = "alice", "18888"
 ANSWER = 30  # seconds for one question
+STEPS = {
+    "request": "the form is sent and read, the hub begins",
+    "submit": "rights are checked, the job is taken",
+    "queue": "the job's first process runs",
+    "report": "the session's port has reached the hub",
+    "answer": "JupyterLab answers the hub",
+    "route": "the proxy has the route, the page knows",
+    "page": "JupyterLab answers the browser",
+}
 
 
 @dataclass(frozen=True)
 class Course:
-    """Where on a cluster the same is measured as on the other."""
+    """Where the same is measured as elsewhere. No bar: nobody waits for a scheduler there."""
 
     name: str
+    cluster: str
     node: str
-    options: dict[str, object]
-    bar: float
-    aim: float
+    options: Mapping[str, object]
+    bar: float = 0.0
+    aim: float = 0.0
 
 
 COURSES = {
-    "hpc": Course("Slurm", "gpu-1", {"partition": "debug", "gpu": "pascal:1", "runtime": 10}, 1.5, 1.0),
-    "htc": Course("HTCondor", "condor-ep-1", {"runtime": 10}, 2.0, 1.3),
+    "hpc": Course(
+        "Slurm", "hpc", "gpu-1", {"partition": "debug", "gpu": "pascal:1", "runtime": 10}, 1.5, 1.0
+    ),
+    "htc": Course("HTCondor", "htc", "condor-ep-1", {"runtime": 10}, 2.0, 1.3),
 }
 
+
+@dataclass
+class Taken:
+    """What was measured on a course, in seconds."""
+
+    floors: list[float] = field(default_factory=list)
+    wholes: list[float] = field(default_factory=list)
+    steps: list[Mapping[str, float]] = field(default_factory=list)
+
+
+# Runs on the node: when the oldest process of a person was born that is younger than a time of the clock.
+BORN = """
+import os, pwd, sys, time
+who, since = pwd.getpwnam(sys.argv[1]).pw_uid, float(sys.argv[2])
+boot = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+born = []
+for pid in filter(str.isdigit, os.listdir("/proc")):
+    try:
+        status = open(f"/proc/{pid}/status").read().split("Uid:")[1].split()
+        stat = open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()
+    except OSError:
+        continue
+    if int(status[0]) == who:
+        born.append(boot + int(stat[19]) / os.sysconf("SC_CLK_TCK"))
+print(min((when for when in born if when > since), default=""))
+"""
 # Runs on the node, as the person: start the stock server, ask it until it answers, end it.
+# (What a session leaves out is loaded here: lab/config/jupyter/jupyter_server_config.json is overruled.)
 FLOOR = """
-import os, signal, subprocess, sys, time, urllib.request
+import json, os, pathlib, signal, subprocess, sys, tempfile, time, urllib.request
 url = f"http://127.0.0.1:{sys.argv[1]}{sys.argv[2]}api/status"
 ask = urllib.request.Request(url, headers={"Authorization": "token " + os.environ["JUPYTERHUB_API_TOKEN"]})
+folder = tempfile.TemporaryDirectory()
+on = {"jupyter_lsp": True, "notebook_shim": True, "benchtop_lab.extension": False}
+stock = json.dumps({"ServerApp": {"jpserver_extensions": on}})
+pathlib.Path(folder.name, "jupyter_server_config.json").write_text(stock)
+os.environ |= {"JUPYTER_CONFIG_DIR": folder.name, "JUPYTER_PREFER_ENV_PATH": "0"}
 began = time.monotonic()
 quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 server = subprocess.Popen(["/opt/lab/bin/jupyterhub-singleuser"], **quiet)
@@ -62,35 +111,68 @@ finally:
 """
 
 
-def measure(settings: Settings, cluster: str, rounds: int) -> list[Figure]:
-    """Starts on one cluster."""
-    course = COURSES[cluster]
-    own = Hub(settings, enrol.login(settings, PERSON), PERSON, cluster)
-    stop(own)
-    made = own.api("POST", f"users/{PERSON}/tokens", {"expires_in": 7200}).json()
-    floors, clicks = [], []
+def measure(settings: Settings, rounds: int) -> list[Figure | Table]:
+    """Starts on each cluster and on a login node."""
+    first = settings.clusters[0]
+    courses = [COURSES[cluster] for cluster in settings.clusters]
+    courses.append(Course("login node", first, f"{first}-login", {"where": "login", "runtime": 10}))
+    browser = enrol.login(settings, PERSON)
+    hubs = {cluster: Hub(settings, browser, PERSON, cluster) for cluster in settings.clusters}
+    tokens = {cluster: token(own) for cluster, own in hubs.items()}
+    taken = {course.name: Taken() for course in courses}
     try:
+        for own in hubs.values():
+            stop(own)
         for number in range(1, rounds + 1):
-            floors.append(floor(own, course, made["token"]))
-            clicks.append(click(own, course, made["token"]))
-            said = f"{course.name} {number}/{rounds}: floor {floors[-1]:.2f} s, click {clicks[-1]:.2f} s"
-            print(said, file=sys.stderr)
+            for course in courses:
+                one, own = taken[course.name], hubs[course.cluster]
+                one.floors.append(floor(own, course, tokens[course.cluster]["token"]))
+                began, ready, answered = click(own, course.options, tokens[course.cluster]["token"])
+                one.wholes.append(answered - began)
+                one.steps.append(steps(own, began, ready, answered))
+                stop(own)
+                said = f"floor {one.floors[-1]:.2f} s, click {one.wholes[-1]:.2f} s"
+                print(f"{course.name} {number}/{rounds}: {said}", file=sys.stderr)
     finally:
-        own.api("DELETE", f"users/{PERSON}/tokens/{made['id']}")
+        for cluster, own in hubs.items():
+            own.api("DELETE", f"users/{PERSON}/tokens/{tokens[cluster]['id']}")
+    return [*(line for course in courses for line in figures(course, taken[course.name])), table(taken)]
+
+
+def figures(course: Course, taken: Taken) -> list[Figure]:
+    """The whole beside its floor."""
+    what = f"{course.name}: click → JupyterLab answers, median"
+    ratio = f"{median(taken.wholes) / median(taken.floors):.2f}"
+    bar, aim = (f"≤ {course.bar}", f"{course.aim}") if course.bar else ("", "")
     return [
-        Figure(f"{course.name}: click → JupyterLab answers, median", seconds(clicks), seconds(floors)),
-        Figure(
-            f"{course.name}: the same ÷ floor",
-            f"{median(clicks) / median(floors):.2f}",
-            bar=f"≤ {course.bar}",
-            aim=f"{course.aim}",
-        ),
+        Figure(what, seconds(taken.wholes), seconds(taken.floors)),
+        Figure(f"{course.name}: the same ÷ floor", ratio, bar=bar, aim=aim),
     ]
+
+
+def table(taken: Mapping[str, Taken]) -> Table:
+    """What each step took."""
+    rows = [
+        (
+            f"until {what}",
+            *(f"{1000 * median(start[step] for start in one.steps):.0f}" for one in taken.values()),
+        )
+        for step, what in STEPS.items()
+    ]
+    rows.append(("the whole", *(f"{1000 * median(one.wholes):.0f}" for one in taken.values())))
+    rows.append(("its floor", *(f"{1000 * median(one.floors):.0f}" for one in taken.values())))
+    return Table("The steps of a start: ms that each takes, median", ("step", *taken), tuple(rows))
 
 
 def seconds(values: list[float]) -> str:
     """The median, and how far the others are from it."""
     return f"{median(values):.2f} s ({min(values):.2f} to {max(values):.2f})"
+
+
+def token(own: Hub) -> dict[str, str]:
+    """A token of the person, for questions to their session."""
+    made: dict[str, str] = own.api("POST", f"users/{own.person}/tokens", {"expires_in": 7200}).json()
+    return made
 
 
 def stop(own: Hub) -> None:
@@ -99,22 +181,50 @@ def stop(own: Hub) -> None:
     until(lambda: own.server() is None, "the end of a session")
 
 
-def click(own: Hub, course: Course, token: str) -> float:
-    """Seconds from the request to an answering JupyterLab."""
-    began = time.monotonic()
-    own.start(**course.options).raise_for_status()
+def click(own: Hub, options: Mapping[str, object], token: str) -> tuple[float, float, float]:
+    """When Start was pressed, when the page knew that it is ready, and when JupyterLab answered."""
+    own.browser.get(f"{own.base}/hub/spawn", timeout=ANSWER)  # the form that is looked at before
     headers = {"Authorization": f"token {token}"}
+    began = time.time()
+    own.press_start(**options).raise_for_status()
+    if not own.followed():
+        raise Problem(f"Cannot be measured: {own.failure() or 'the session did not start'}")
+    ready = time.time()
+    until(
+        lambda: own.browser.get(f"{own.lab}api/status", headers=headers, timeout=ANSWER).status_code == 200,
+        "JupyterLab",
+    )
+    return began, ready, time.time()
 
-    def answers() -> bool:
-        if not own.ready():
-            return False
-        status = own.browser.get(f"{own.lab}api/status", headers=headers, timeout=ANSWER)
-        return status.status_code == 200
 
-    until(answers, "JupyterLab")
-    took = time.monotonic() - began
-    stop(own)
-    return took
+def steps(own: Hub, began: float, ready: float, answered: float) -> dict[str, float]:
+    """Seconds of each step of the start that was clicked and answered at these times of the clock."""
+    ended, node, told = log_line(own, began)
+    submitted = ended - sum(told.values()) + told["submit"]
+    words = ("exec", "-T", node, "python3", "-c", BORN, own.person, str(began))
+    ran = max(submitted, float(compose.run(own.settings, *words).stdout))
+    reported = ended - told["answer"]
+    return {
+        "request": submitted - told["submit"] - began,
+        "submit": told["submit"],
+        "queue": ran - submitted,
+        "report": reported - ran,
+        "answer": told["answer"],
+        "route": ready - ended,
+        "page": answered - ready,
+    }
+
+
+def log_line(own: Hub, since: float) -> tuple[float, str, dict[str, float]]:
+    """What the hub's log says of the start: when it ended, on which node, and seconds of its steps."""
+    ago = f"{time.time() - since + 1:.0f}s"
+    lines = compose.log_text(own.settings, "--no-log-prefix", "--timestamps", "--since", ago, own.cell)
+    for line in reversed(lines):
+        found = re.match(rf"(\S+) .*session started user={own.person} .* at=([^:]+):\d+ (submit_ms=.*)", line)
+        if found:
+            told = {step: int(took) / 1000 for step, took in re.findall(r"(\w+)_ms=(\d+)", found[3])}
+            return datetime.fromisoformat(found[1]).timestamp(), found[2], told
+    raise Problem(f"The log of {own.cell} says nothing of the start of {own.person}'s session.")
 
 
 def floor(own: Hub, course: Course, token: str) -> float:
