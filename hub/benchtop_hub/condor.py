@@ -3,6 +3,7 @@
 import json
 import shlex
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -59,14 +60,16 @@ requirements = NumShadowStarts =?= undefined || NumShadowStarts == 0
 periodic_hold = (JobStatus == 1 && NumShadowStarts > 0) \
 || (JobStatus == 2 && time() - JobCurrentStartDate > {seconds})
 periodic_hold_reason = ifThenElse(JobStatus == 2, "its time was over", "it lost its place on the node")
-periodic_remove = JobStatus == 5 && HoldReasonCode != {spooling} && time() - EnteredCurrentStatus > 60
+periodic_remove = JobStatus == 5 && time() - EnteredCurrentStatus > 60
 queue
 """
 SPOOLING = 16  # the hold of a job whose files are still on their way
+SPOOLED = 20  # seconds after which they never come: condor_submit was given up before
+CUT_OFF = "HTCondor was restarted just when it took the job in; start it again"
 POLICY = 3  # … and of one that its own periodic_hold ended
 ATTRIBUTES = (
     "ClusterId,JobStatus,RemoteHost,LastRemoteHost,HoldReasonCode,HoldReason,ExitCode,ExitBySignal,"
-    "LastRejMatchReason,Owner,BenchtopMark"
+    "LastRejMatchReason,Owner,BenchtopMark,EnteredCurrentStatus"
 )
 # HTCondor's numbers. Removed and transferring jobs still hold their place.
 STATES = {1: "PENDING", 2: "RUNNING", 3: "COMPLETING", 4: "COMPLETED", 6: "COMPLETING", 7: "SUSPENDED"}
@@ -162,13 +165,7 @@ def _told(ad: Mapping[str, Any]) -> jobs.Job:
     status = int(ad["JobStatus"])
     node = str(ad.get("RemoteHost") or ad.get("LastRemoteHost") or "").partition("@")[2]
     if status == HELD:
-        if ad.get("HoldReasonCode") == SPOOLING:
-            return jobs.Job("PENDING", "", "spooling")
-        # what ran is gone, but the job stays where it is until it is removed
-        why = str(ad.get("HoldReason") or "on hold")
-        if ad.get("HoldReasonCode") == POLICY:
-            return jobs.Job("FAILED", node, "", lingers=True, told=why)
-        return jobs.Job("FAILED", node, "memory" if "memory usage exceeded" in why else why, lingers=True)
+        return _held(ad, node)
     state = STATES.get(status, "RUNNING")
     if state == "PENDING":
         rejected = str(ad.get("LastRejMatchReason") or "")
@@ -180,6 +177,19 @@ def _told(ad: Mapping[str, Any]) -> jobs.Job:
             told = "JupyterLab was killed"
         return jobs.Job("FAILED" if told else state, node, "", told=told)
     return jobs.Job(state, node, "")
+
+
+def _held(ad: Mapping[str, Any], node: str) -> jobs.Job:
+    """What ran is gone, but the job stays where it is until it is removed."""
+    code, why = ad.get("HoldReasonCode"), str(ad.get("HoldReason") or "on hold")
+    if code == SPOOLING:
+        # The schedd ends this hold itself, a second after the last file; not if it is restarted meanwhile
+        if time.time() - ad["EnteredCurrentStatus"] > SPOOLED:
+            return jobs.Job("FAILED", "", "", lingers=True, told=CUT_OFF)
+        return jobs.Job("PENDING", "", "spooling")
+    if code == POLICY:
+        return jobs.Job("FAILED", node, "", lingers=True, told=why)
+    return jobs.Job("FAILED", node, "memory" if "memory usage exceeded" in why else why, lingers=True)
 
 
 class CondorSession(BatchSession[pool.Request, pool.Granted, CondorCluster], CondorSpawner):
@@ -265,7 +275,6 @@ class CondorSession(BatchSession[pool.Request, pool.Granted, CondorCluster], Con
             cell=self.cell,
             mark=self.mark(),
             jupyter=str(granted.pool == pool.JUPYTER).lower(),
-            spooling=SPOOLING,
             seconds=granted.runtime * 60,
         )
 

@@ -32,24 +32,28 @@ def kill(settings: Settings, service: str, signal: str = "KILL") -> None:
     compose.run(settings, "exec", "-T", service, "sh", "-c", script)
 
 
-def crash(settings: Settings, service: str) -> None:
-    """Kill a service's program and wait until the engine has started it again and it does its job."""
-    before = _started(settings, service)
-    kill(settings, service)
+def crash(settings: Settings, *services: str) -> None:
+    """Kill the programs of services, and wait until the engine has started them and they do their job."""
+    before = started(settings, *services)
+    for name in services:
+        kill(settings, name)
     wait_until(
-        lambda: _started(settings, service) != before, timeout=30, what=f"{service} to be started again"
+        lambda: not before & started(settings, *services),
+        timeout=30,
+        what=f"{' and '.join(services)} to be started again",
     )
-    well(settings, service)
+    well(settings, *services)
 
 
-def _started(settings: Settings, service: str) -> str:
-    (found,) = (one.started for one in compose.containers(settings.project) if one.service == service)
-    return found
+def started(settings: Settings, *services: str) -> set[tuple[str, str]]:
+    """Which service started when."""
+    found = compose.containers(settings.project)
+    return {(one.service, one.started) for one in found if one.service in services}
 
 
-def restart(settings: Settings, service: str) -> None:
-    """Restart a service, as an admin does."""
-    compose.run(settings, "restart", service)
+def restart(settings: Settings, *services: str) -> None:
+    """Restart services, as an admin does."""
+    compose.run(settings, "restart", *services)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import pytest
 
 import life
 from benchtop.settings import Settings
-from breaking import kill
+from breaking import kill, started
 from traffic import Traffic
 from waiting import wait_until
 
@@ -19,26 +19,27 @@ Notebook = Callable[[str, str], Traffic]
 
 
 @pytest.mark.parametrize("signal", ["TERM", "KILL"])
-@pytest.mark.parametrize(("name", "cluster"), PEOPLE)
 def test_no_message_is_lost_when_a_hub_dies_and_it_knows_its_sessions_again(
-    notebook: Notebook, settings: Settings, name: str, cluster: str, signal: str
+    notebook: Notebook, settings: Settings, signal: str
 ):
-    work = notebook(name, cluster)
-    before = work.hub.server()
-    kill(settings, work.hub.cell, signal)
-    wait_until(lambda: not work.hub.answers(), timeout=10, what="the hub to be away")
-    wait_until(work.hub.answers, timeout=LOGIN_BACK, what="the hub to be back")
-    page = work.hub.browser.get(f"{work.hub.base}/hub/home", timeout=30)
-    assert page.status_code == 200
-    work.goes_on(timeout=30)
-    assert (work.failed, work.cuts) == ([], 0)
+    works = [notebook(name, cluster) for name, cluster in PEOPLE]
+    before = [work.hub.server() for work in works]
+    cells = [work.hub.cell for work in works]
+    alive = started(settings, *cells)
+    for cell in cells:
+        kill(settings, cell, signal)
+    wait_until(lambda: not alive & started(settings, *cells), timeout=30, what="the hubs to have died")
+    for work, then in zip(works, before, strict=True):
+        wait_until(work.hub.answers, timeout=LOGIN_BACK, what="the hub to be back")
+        assert work.hub.browser.get(f"{work.hub.base}/hub/home", timeout=30).status_code == 200
+        work.goes_on(timeout=30)
+        assert (work.failed, work.cuts) == ([], 0)
 
-    after = wait_until(work.hub.server, timeout=10, what="the hub to know the session")
-    assert after["ready"]
-    assert before
-    assert after["started"] == before["started"]
-    work.hub.stop()
-    wait_until(lambda: work.hub.server() is None, timeout=life.END, what="the session to end")
+        now = wait_until(work.hub.server, timeout=10, what="the hub to know the session")
+        assert then
+        assert (now["ready"], now["started"]) == (True, then["started"])
+        work.hub.stop()
+        wait_until(lambda own=work.hub: own.server() is None, timeout=life.END, what="the session to end")  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(("name", "cluster"), PEOPLE)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import requests
@@ -16,7 +17,7 @@ from batch import CONTROLLER, Batch
 from benchtop import compose
 from benchtop.hubs import Hub
 from benchtop.settings import Settings
-from breaking import kill, stopped, well
+from breaking import kill, restart, stopped, well
 from waiting import stays, wait_until
 
 BACK = 30  # seconds after which a hub that died serves its people again
@@ -24,6 +25,7 @@ LOOK = 5  # seconds between two looks of a hub at its sessions
 SLOW = 5  # seconds that a start can wait for an answer; Slurm's commands wait ten, HTCondor's fifteen
 GIVES_UP = 40  # seconds after which somebody must know that nothing starts
 SETTLED = 22  # seconds; from a younger job Slurm does not believe that it is gone
+CUT_OFF = 60  # … and that a job will never be let go: the hub gives it 20 s
 NODE_LOST = 150  # seconds after which a scheduler must know that a node was lost, and the hub too
 # Is an sbatch on this machine waiting for its answer?
 SENDING = """
@@ -36,6 +38,14 @@ for one in pathlib.Path("/proc").glob("[0-9]*"):
             print(*(row[2] for row in rows if row[3] == "01" and f"socket:[{row[9]}]" in own))
     except OSError:
         pass
+"""
+# The process of the schedd that takes a job's files in says when it has them, sleeps for a second, and ends.
+# From line $1 of the log on, stop it in its sleep, so that it is sure to meet the restart.
+LOG = "/var/log/condor/SchedLog"
+CATCH = f"""
+until line=$(tail -n +$(($1 + 1)) {LOG} | grep -m 1 'spoolJobFiles.*NAP TIME'); do sleep 0.02; done
+child=${{line#*(pid:}}
+kill -s STOP "${{child%%)*}}"
 """
 
 
@@ -225,6 +235,24 @@ def refusal(own: Hub, answer: requests.Response) -> str:
         return answer.text
     wait_until(lambda: own.server() is None, timeout=GIVES_UP, what="the start to fail")
     return own.failure()
+
+
+def test_a_start_that_a_restart_of_the_access_point_cuts_off_says_so_and_leaves_no_job(
+    own: life.Own, settings: Settings
+):
+    """The schedd holds a job for a second after it has its files; after a restart it never lets it go."""
+    reader, batch = own("bob", "htc"), Batch(settings, "htc")
+    at_the_access_point = partial(compose.run, settings, "exec", "-T", "condor-ap")
+    written = at_the_access_point("wc", "--lines", LOG).stdout.decode().split()[0]
+    with ThreadPoolExecutor(1) as pool:
+        caught = pool.submit(at_the_access_point, "sh", "-c", CATCH, "sh", written)
+        life.start(reader)
+        caught.result()
+    restart(settings, "condor-ap")
+    wait_until(lambda: reader.server() is None, timeout=CUT_OFF, what="the start to fail")
+    assert "HTCondor was restarted just when it took the job in; start it again" in reader.failure()
+    wait_until(lambda: not batch.jobs(reader.person), timeout=life.END, what="the job to be gone")
+    life.begin(reader)
 
 
 # ---- a node that is lost -----------------------------------------------------------------------

@@ -1,6 +1,10 @@
-"""A part of a batch system that is away takes no session with it: jobs go on, and hubs know that they do."""
+"""A part of a batch system that is away takes no session with it: jobs go on, and hubs know that they do.
+
+Both clusters lose a part at the same time: they share none, and each test waits for most of its time.
+"""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import pytest
 from bs4 import BeautifulSoup
@@ -16,7 +20,7 @@ Notebook = Callable[[str, str], Traffic]
 Hubs = Callable[[str, str], Hub]
 # Whose session runs, and whose start meets the outage: two people of the same cell, of one hub therefore
 PEOPLE = {"hpc": ("alice", "erin"), "htc": ("bob", "alice")}
-PARTS = [("hpc", "slurmctld"), ("hpc", "slurmdbd"), ("htc", "condor-ap"), ("htc", "condor-cm")]
+PARTS = [("slurmctld", "condor-ap"), ("slurmdbd", "condor-cm")]  # of hpc and of htc
 AGAIN = 30  # seconds after which a start is accepted; a pool takes 15 to make itself known again
 REFUSED = 40  # seconds after which somebody must know that nothing starts
 OUTAGE = 60  # seconds: a dozen looks of the hub at its sessions
@@ -25,48 +29,73 @@ OUTAGE = 60  # seconds: a dozen looks of the hub at its sessions
 WRITTEN = 7
 
 
+@dataclass(frozen=True)
+class Neighbours:
+    """Of one cluster and cell: whose session runs, since when, and who comes while a part is away."""
+
+    work: Traffic
+    newcomer: Hub
+    began: object
+
+    def still(self) -> bool:
+        """The hub has the same session and takes it for usable."""
+        server = self.work.hub.server() or {}
+        return bool(server.get("ready")) and server.get("started") == self.began
+
+
+@pytest.fixture
+def neighbours(notebook: Notebook, hub: Hubs) -> dict[str, Neighbours]:
+    """By cluster."""
+    met = {}
+    for cluster, (name, other) in PEOPLE.items():
+        newcomer = hub(other, cluster)
+        end(lambda own=newcomer: own)  # type: ignore[misc]
+        work = notebook(name, cluster)
+        met[cluster] = Neighbours(work, newcomer, (work.hub.server() or {}).get("started"))
+    return met
+
+
 @pytest.mark.parametrize("how", [restart, crash])
-@pytest.mark.parametrize(("cluster", "part"), PARTS)
+@pytest.mark.parametrize("parts", PARTS, ids="-".join)
 def test_a_session_lives_through_a_restart(
-    notebook: Notebook,
-    hub: Hubs,
+    neighbours: dict[str, Neighbours],
     settings: Settings,
-    cluster: str,
-    part: str,
-    how: Callable[[Settings, str], None],
+    parts: tuple[str, str],
+    how: Callable[..., None],
 ):
-    name, other = PEOPLE[cluster]
-    work = notebook(name, cluster)
-    began = (work.hub.server() or {}).get("started")
-    newcomer = hub(other, cluster)
-    end(lambda: newcomer)
-    if (part, how) == ("slurmctld", crash):
-        stays(lambda: still(work.hub, began), lasting=WRITTEN, what=f"the session of {name}")
-    how(settings, part)
-    well(settings, part)
-    stays(lambda: still(work.hub, began), lasting=20, what=f"the session of {name}")
-    works_again(work, newcomer)
+    if how is crash and "slurmctld" in parts:
+        live_on(neighbours, WRITTEN)
+    how(settings, *parts)
+    well(settings, *parts)
+    live_on(neighbours, 20)
+    for one in neighbours.values():
+        works_again(one)
 
 
-@pytest.mark.parametrize(("cluster", "part"), PARTS)
+@pytest.mark.parametrize("parts", PARTS, ids="-".join)
 def test_a_session_lives_while_a_part_is_away(
-    notebook: Notebook, hub: Hubs, settings: Settings, cluster: str, part: str
+    neighbours: dict[str, Neighbours], settings: Settings, parts: tuple[str, str]
 ):
-    name, other = PEOPLE[cluster]
-    work = notebook(name, cluster)
-    began = (work.hub.server() or {}).get("started")
-    newcomer = hub(other, cluster)
-    end(lambda: newcomer)
-    with stopped(settings, part):
-        stays(lambda: still(work.hub, began), lasting=OUTAGE, what=f"the session of {name}")
-        work.goes_on(timeout=30)
-        if (
-            part != "slurmdbd"
-        ):  # what it grants is remembered for a minute, and slurmctld starts jobs without it
-            assert "The scheduler does not answer." in refusal(newcomer)
-            starts_on_the_login_node(newcomer)
-    stays(lambda: still(work.hub, began), lasting=20, what=f"the session of {name}")
-    works_again(work, newcomer)
+    with stopped(settings, *parts):
+        live_on(neighbours, OUTAGE)
+        for part, one in zip(parts, neighbours.values(), strict=True):
+            one.work.goes_on(timeout=30)
+            # what slurmdbd grants is remembered for a minute, and slurmctld starts jobs without it
+            if part != "slurmdbd":
+                assert "The scheduler does not answer." in refusal(one.newcomer)
+                starts_on_the_login_node(one.newcomer)
+    live_on(neighbours, 20)
+    for one in neighbours.values():
+        works_again(one)
+
+
+def live_on(neighbours: dict[str, Neighbours], lasting: float) -> None:
+    """Fail as soon as the hub of one does not take their session for usable any more; lasting: seconds."""
+    stays(
+        lambda: all(one.still() for one in neighbours.values()),
+        lasting=lasting,
+        what=f"a session of {' or '.join(one.work.hub.person for one in neighbours.values())}",
+    )
 
 
 def refusal(newcomer: Hub) -> str:
@@ -88,14 +117,9 @@ def starts_on_the_login_node(newcomer: Hub) -> None:
     end(lambda: newcomer)
 
 
-def still(own: Hub, began: object) -> bool:
-    """The hub has the same session and takes it for usable."""
-    server = own.server() or {}
-    return bool(server.get("ready")) and server.get("started") == began
-
-
-def works_again(work: Traffic, newcomer: Hub) -> None:
+def works_again(one: Neighbours) -> None:
     """The session that ran is untouched and can be ended, and another one can be started."""
+    work, newcomer = one.work, one.newcomer
     work.goes_on(timeout=30)
     assert (work.failed, work.cuts) == ([], 0)
     try:

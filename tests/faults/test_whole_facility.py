@@ -1,9 +1,10 @@
 """The facility is taken down and brought back: what people own is there again."""
 
+import subprocess
 import time
 from collections.abc import Callable
 
-from benchtop import accounts, compose, enrol, facility, keycloak
+from benchtop import accounts, compose, enrol, keycloak
 from benchtop.hubs import Hub
 from benchtop.settings import Settings
 from breaking import begin_session, end
@@ -27,9 +28,13 @@ def test_homes_second_factors_and_accounting_outlive_the_facility(
     factors = keycloak.second_factors(settings, people)
     ((slurm,), (condor,)) = running(settings)
 
-    facility.down(settings)
-    assert not [one for one in compose.containers(settings.project) if one.state == "running"]
-    facility.up(settings)
+    make(settings, "down")
+    assert not at_work(settings)
+    make(settings, "up")
+    make(settings, "status")
+    before = at_work(settings)
+    make(settings, "up")
+    assert at_work(settings) == before, "a start that has nothing to do has done something"
 
     assert keycloak.second_factors(settings, people) == factors
     for name, node in (("alice", "cpu-1"), ("bob", "condor-ep-1")):
@@ -42,11 +47,22 @@ def test_homes_second_factors_and_accounting_outlive_the_facility(
         lambda: recorded(settings, slurm, condor), timeout=60, what="both jobs in the accounting", every=2
     )
     for work in (hub("alice", "hpc"), hub("bob", "htc")):
-        wait_until(lambda own=work: own.server() is None, timeout=FORGOTTEN, what="the hub to know", every=1)  # type: ignore[misc]
-        try:
-            begin_session(work)
-        finally:
-            end(lambda own=work: own)  # type: ignore[misc]
+        starts_anew(work)
+
+
+def make(settings: Settings, verb: str) -> None:
+    """Run a verb as a person does; it must succeed."""
+    words, environment = ["make", verb], compose.environment(settings)
+    done = subprocess.run(
+        words, cwd=settings.root, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"make {verb}:\n{done.stdout}{done.stderr}"
+
+
+def at_work(settings: Settings) -> set[tuple[str, str]]:
+    """Each container that runs, and since when."""
+    found = compose.containers(settings.project)
+    return {(one.id, one.started) for one in found if one.state == "running"}
 
 
 def starts_anew(own: Hub) -> None:

@@ -18,7 +18,7 @@ TABLE = re.compile(r"^\|(.*?)\|", re.MULTILINE)  # the first column of a table o
 ELSEWHERE = {
     "make up": ".ci/run",
     "make test": ".ci/run",
-    "make down": ".ci/run",
+    "make down": "tests/faults/test_whole_facility.py",
     "make clean": ".ci/run",
     "make clean ALL=1": ".ci/run",
     "COMPOSE_PROJECT_NAME=second BENCHTOP_PORT=9443 make up": ".ci/run",

@@ -19,6 +19,7 @@ from benchtop_hub import commands, condor, condor_waiting, endings, pool
 from benchtop_hub import session as session_module
 from benchtop_hub.jobs import Job
 
+NOW = 1_800_000_000  # seconds since the epoch
 SECRET = "token of the 'session'"
 GRANTED = pool.Granted("jupyter", 2, 1024, 512, 60)
 SHOWN = json.dumps(
@@ -199,7 +200,14 @@ def test_a_token_is_shown_by_a_private_file_of_its_person(cluster):
     [
         ({"JobStatus": 1}, Job("PENDING", "", "")),
         ({"JobStatus": 1, "LastRejMatchReason": "no match found "}, Job("PENDING", "", "no match found")),
-        ({"JobStatus": 5, "HoldReasonCode": 16, "HoldReason": "Spooling"}, Job("PENDING", "", "spooling")),
+        (
+            {"JobStatus": 5, "HoldReasonCode": 16, "EnteredCurrentStatus": NOW - condor.SPOOLED},
+            Job("PENDING", "", "spooling"),
+        ),
+        (
+            {"JobStatus": 5, "HoldReasonCode": 16, "EnteredCurrentStatus": NOW - condor.SPOOLED - 1},
+            Job("FAILED", "", "", lingers=True, told=condor.CUT_OFF),
+        ),
         ({"JobStatus": 2, "RemoteHost": "jupyter1_3@ep-2"}, Job("RUNNING", "ep-2", "")),
         ({"JobStatus": 3, "RemoteHost": "jupyter1_3@ep-2"}, Job("COMPLETING", "ep-2", "")),
         ({"JobStatus": 7, "RemoteHost": "jupyter1_3@ep-2"}, Job("SUSPENDED", "ep-2", "")),
@@ -256,7 +264,8 @@ def test_a_token_is_shown_by_a_private_file_of_its_person(cluster):
         ({"JobStatus": 99, "RemoteHost": "a@ep-1"}, Job("RUNNING", "ep-1", "")),
     ],
 )
-def test_states_are_read_as_htcondor_tells_them(cluster, ad, job):
+def test_states_are_read_as_htcondor_tells_them(cluster, monkeypatch, ad, job):
+    monkeypatch.setattr(condor, "time", SimpleNamespace(time=lambda: NOW))
     listed = cluster.parse(json.dumps([{"ClusterId": 7, "Owner": "alice", "BenchtopMark": "m", **ad}]))
     assert listed == {"7": replace(job, owner="alice", mark="m")}
 
