@@ -20,6 +20,8 @@ SUITES = ("lint", "unit", "stack", "browser", "security")
 LONG = ("faults",)
 # These look at files alone; every other suite needs the facility.
 WITHOUT_STACK = {"lint", "unit"}
+# The tests of these share nothing, and take what the machine has.
+ON_EVERY_CORE = {"unit"}
 CDP_PORT = 9222  # where the browser's debugging port is published, on loopback
 NO_TESTS = 5  # pytest's exit code when it found nothing to run
 
@@ -51,6 +53,7 @@ def run(settings: Settings, wanted: list[str], keyword: str | None = None) -> in
         start = time.monotonic()
         slow = ["--durations=10", "--durations-min=20"]  # what a run spends its minutes on
         words = [sys.executable, "-m", "pytest", "-ra", *slow, f"tests/{name}"]
+        words += ["--numprocesses=auto"] if name in ON_EVERY_CORE else []
         words += ["-k", keyword] if keyword else []
         code = subprocess.run(words, cwd=settings.root, env=environment, check=False).returncode
         nothing_matched = code == NO_TESTS and bool(keyword)

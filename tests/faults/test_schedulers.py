@@ -23,7 +23,8 @@ PEOPLE = {"hpc": ("alice", "erin"), "htc": ("bob", "alice")}
 PARTS = [("slurmctld", "condor-ap"), ("slurmdbd", "condor-cm")]  # of hpc and of htc
 AGAIN = 30  # seconds after which a start is accepted; a pool takes 15 to make itself known again
 REFUSED = 40  # seconds after which somebody must know that nothing starts
-OUTAGE = 60  # seconds: a dozen looks of the hub at its sessions
+OUTAGE = 40  # seconds: eight looks of the hub at its sessions, and longer than any command waits
+SETTLED = 12  # seconds: two looks, once the part is back
 # Seconds within which Slurm writes down that a job runs (SAVE_MAX_WAIT of its state_save.c, 5): of a younger
 # one it knows nothing after a crash, and ends it.
 WRITTEN = 7
@@ -67,7 +68,7 @@ def test_a_session_lives_through_a_restart(
         live_on(neighbours, WRITTEN)
     how(settings, *parts)
     well(settings, *parts)
-    live_on(neighbours, 20)
+    live_on(neighbours, SETTLED)
     for one in neighbours.values():
         works_again(one)
 
@@ -84,7 +85,7 @@ def test_a_session_lives_while_a_part_is_away(
             if part != "slurmdbd":
                 assert "The scheduler does not answer." in refusal(one.newcomer)
                 starts_on_the_login_node(one.newcomer)
-    live_on(neighbours, 20)
+    live_on(neighbours, SETTLED)
     for one in neighbours.values():
         works_again(one)
 
