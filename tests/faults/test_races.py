@@ -40,12 +40,14 @@ for one in pathlib.Path("/proc").glob("[0-9]*"):
         pass
 """
 # The process of the schedd that takes a job's files in says when it has them, sleeps for a second, and ends.
-# From line $1 of the log on, stop it in its sleep, so that it is sure to meet the restart.
-LOG = "/var/log/condor/SchedLog"
-CATCH = f"""
-until line=$(tail -n +$(($1 + 1)) {LOG} | grep -m 1 'spoolJobFiles.*NAP TIME'); do sleep 0.02; done
-child=${{line#*(pid:}}
-kill -s STOP "${{child%%)*}}"
+# Stop the next one in its sleep, so that it is sure to meet the restart.
+CATCH = """
+log=/var/log/condor/SchedLog
+lines=$(wc -l <$log)
+touch /run/condor/watching
+until line=$(tail -n +$((lines + 1)) $log | grep -m 1 'spoolJobFiles.*NAP TIME'); do sleep 0.02; done
+child=${line#*(pid:}
+kill -s STOP "${child%%)*}"
 """
 
 
@@ -243,9 +245,13 @@ def test_a_start_that_a_restart_of_the_access_point_cuts_off_says_so_and_leaves_
     """The schedd holds a job for a second after it has its files; after a restart it never lets it go."""
     reader, batch = own("bob", "htc"), Batch(settings, "htc")
     at_the_access_point = partial(compose.run, settings, "exec", "-T", "condor-ap")
-    written = at_the_access_point("wc", "--lines", LOG).stdout.decode().split()[0]
     with ThreadPoolExecutor(1) as pool:
-        caught = pool.submit(at_the_access_point, "sh", "-c", CATCH, "sh", written)
+        caught = pool.submit(at_the_access_point, "sh", "-c", CATCH)
+        wait_until(
+            lambda: not at_the_access_point("test", "-e", "/run/condor/watching", check=False).returncode,
+            timeout=20,
+            what="somebody to watch the schedd",
+        )
         life.start(reader)
         caught.result()
     restart(settings, "condor-ap")
