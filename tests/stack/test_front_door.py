@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
@@ -15,6 +16,14 @@ from front_door import ask, form_of
 Services = Callable[..., Host]
 SignedIn = Callable[[str], requests.Session]
 
+# What a browser sends to open a websocket
+UPGRADE = {
+    "Upgrade": "websocket",
+    "Connection": "Upgrade",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
+VISITS = 300  # of each of two windows; one in fifty met a connection that was just going away
 GATEWAY = "curl --silent --path-as-is --cacert /keys/edge-ca.pem --write-out %s %s"
 
 
@@ -96,6 +105,29 @@ def test_somebody_who_is_not_of_the_cluster_gets_a_page_that_says_so(signed_in: 
     page = signed_in("frank").get(f"{settings.url}/jupyterhub/hpc/")
     assert page.status_code == 403
     assert "has no cluster yet" in text(page)
+
+
+def test_a_websocket_that_is_refused_costs_nobody_a_request(signed_in: SignedIn, settings: Settings):
+    """The page of a session that is gone tries again and again; Apache shares its connections to a cell."""
+    base = f"{settings.url}/jupyterhub/hpc"
+    pages = {
+        f"{base}/user/carol/api/kernels/gone/channels": UPGRADE | {"Origin": settings.url},
+        f"{base}/hub/api/": {},
+    }
+
+    def visit(page: str) -> set[int]:
+        browser = enrol.session(settings)
+        browser.cookies.update(signed_in("carol").cookies)
+        return {
+            browser.get(page, headers=pages[page], timeout=30, allow_redirects=False).status_code
+            for _ in range(VISITS)
+        }
+
+    signed_in("carol").get(f"{base}/hub/home")
+    with ThreadPoolExecutor() as pool:
+        refused, met, refused_too, met_too = pool.map(visit, [*pages, *pages])
+    assert met | met_too == {200}
+    assert refused | refused_too == {302}
 
 
 def test_browsers_keep_files_that_carry_a_version_and_no_pages(signed_in: SignedIn, settings: Settings):
