@@ -47,29 +47,35 @@ class Checkout:
                 capture_output=True,
             )
 
-    def apply(self) -> tuple[int, str]:
-        """`make apply`: its exit code and all that it said."""
-        done = subprocess.run(
-            ["make", "apply"],
-            cwd=ROOT,
-            env=compose.environment(self.settings),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=400,
-            check=False,
-        )
-        return done.returncode, done.stdout
-
     def applied(self) -> str:
         """`make apply`, which works; what it said."""
-        code, said = self.apply()
-        assert code == 0, said
-        return said
+        return made(self.settings, "apply")
 
     def refused(self) -> str:
         """`make apply`, which refuses; what it said."""
-        code, said = self.apply()
+        code, said = make(self.settings, "apply")
         assert code != 0, said
         return said
+
+
+def made(settings: Settings, verb: str) -> str:
+    """Run `make VERB`, which works; what it said."""
+    code, said = make(settings, verb)
+    assert code == 0, f"make {verb}:\n{said}"
+    return said
+
+
+def make(settings: Settings, verb: str) -> tuple[int, str]:
+    """Run `make VERB` as an admin does: its exit code and all that it said."""
+    done = subprocess.run(
+        ["make", verb],
+        cwd=ROOT,
+        env=compose.environment(settings),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+    return done.returncode, done.stdout

@@ -3,7 +3,6 @@
 Apart from tests/stack/test_apply.py because a restart of Apache ends the sessions that other tests share.
 """
 
-import subprocess
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -12,7 +11,7 @@ from testinfra.host import Host
 
 from benchtop import compose, enrol, live
 from benchtop.settings import Settings
-from checkout import Checkout
+from checkout import Checkout, made
 
 Services = Callable[..., Host]
 
@@ -104,14 +103,5 @@ def test_a_line_that_takes_a_restart_of_the_pool_says_whose_jobs_end(checkout: C
 
 def test_up_brings_a_change_in_too(checkout: Checkout, settings: Settings, service: Services):
     checkout.edit("slurm/partitions.conf", "MaxTime=30 ", "MaxTime=45 ")
-    done = subprocess.run(
-        ["make", "up"],
-        cwd=settings.root,
-        env=compose.environment(settings),
-        capture_output=True,
-        text=True,
-        timeout=400,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    made(settings, "up")
     assert "MaxTime=00:45:00" in service("slurmctld").check_output("scontrol show partition debug")

@@ -1,6 +1,5 @@
 """The facility is taken down and brought back: what people own is there again."""
 
-import subprocess
 import time
 from collections.abc import Callable
 
@@ -8,6 +7,7 @@ from benchtop import accounts, compose, enrol, keycloak
 from benchtop.hubs import Hub
 from benchtop.settings import Settings
 from breaking import begin_session, end
+from checkout import made
 from waiting import wait_until
 
 FORGOTTEN = 60  # seconds after which a hub must know that a session ended with the facility
@@ -28,12 +28,12 @@ def test_homes_second_factors_and_accounting_outlive_the_facility(
     factors = keycloak.second_factors(settings, people)
     ((slurm,), (condor,)) = running(settings)
 
-    make(settings, "down")
+    made(settings, "down")
     assert not at_work(settings)
-    make(settings, "up")
-    make(settings, "status")
+    made(settings, "up")
+    made(settings, "status")
     before = at_work(settings)
-    make(settings, "up")
+    made(settings, "up")
     assert at_work(settings) == before, "a start that has nothing to do has done something"
 
     assert keycloak.second_factors(settings, people) == factors
@@ -48,15 +48,6 @@ def test_homes_second_factors_and_accounting_outlive_the_facility(
     )
     for work in (hub("alice", "hpc"), hub("bob", "htc")):
         starts_anew(work)
-
-
-def make(settings: Settings, verb: str) -> None:
-    """Run a verb as a person does; it must succeed."""
-    words, environment = ["make", verb], compose.environment(settings)
-    done = subprocess.run(
-        words, cwd=settings.root, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, f"make {verb}:\n{done.stdout}{done.stderr}"
 
 
 def at_work(settings: Settings) -> set[tuple[str, str]]:
