@@ -32,6 +32,8 @@ class Problem(Exception):  # noqa: N818 - it is a sentence for a person, not a p
     def __init__(self, message: str, details: list[str] | None = None) -> None:
         super().__init__(message)
         self.details = details or []
+        for line in self.details:
+            self.add_note(line)  # a traceback, of a test for example, shows them too
 
 
 class Step:
