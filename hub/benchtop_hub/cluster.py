@@ -4,7 +4,7 @@ import asyncio
 import time
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Self, TypeVar
@@ -70,9 +70,16 @@ class Cluster(ABC):
     def parse(self, listing: str) -> Mapping[str, jobs.Job]:
         """The jobs of a listing, by number."""
 
-    @abstractmethod
     async def is_node(self, name: str, person: str) -> bool:
-        """Is this a node of the cluster? A session is looked for nowhere else."""
+        """Is this a node of the cluster? A session is looked for nowhere else. Raises as `run` does."""
+        for age in (REMEMBER, 0.0):  # it may be new
+            if name in await self.nodes(person, age):
+                return True
+        return False
+
+    @abstractmethod
+    async def nodes(self, person: str, max_age: float) -> Set[str]:
+        """The nodes, by what was said of them at most `max_age` seconds ago. Raises as `run` does."""
 
     @abstractmethod
     async def cancel(self, number: str, person: str) -> bool:

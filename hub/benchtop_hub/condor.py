@@ -4,7 +4,7 @@ import json
 import shlex
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, cast
@@ -13,7 +13,7 @@ from batchspawner import CondorSpawner
 from traitlets import Integer, Unicode, default
 
 from benchtop_hub import commands, condor_waiting, form, job_script, jobs, pool
-from benchtop_hub.cluster import FREE_AGE, REMEMBER, Cluster
+from benchtop_hub.cluster import FREE_AGE, Cluster
 from benchtop_hub.minter import Minter
 from benchtop_hub.session import BatchSession, shared
 
@@ -139,12 +139,9 @@ class CondorCluster(Cluster):
         """What condor_q finds out about the requirements of a person's job. Raises as `run` does."""
         return await self.run(person, "condor_q", "-better-analyze", number, env=self.direct())
 
-    async def is_node(self, name: str, person: str) -> bool:
-        """By condor_status, whose last answer holds while the central manager is away."""
-        for age in (REMEMBER, 0.0):  # it may be new
-            if name in {place.node for place in await self._places(person, age)}:
-                return True
-        return False
+    async def nodes(self, person: str, max_age: float) -> Set[str]:
+        """By condor_status. Nobody is told of a node by a central manager that has just started."""
+        return {place.node for place in await self._places(person, max_age)}
 
     async def _places(self, person: str, max_age: float = FREE_AGE) -> list[pool.Place]:
         shown = await self._ask(

@@ -7,7 +7,7 @@ tells of all of them, and ends one: what a scheduler does, so a login node is a 
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -108,9 +108,9 @@ class LoginNode(Cluster):
             found[number] = job if job.alive else replace(job, told=reason, lingers=True)
         return found
 
-    async def is_node(self, name: str, person: str) -> bool:
+    async def nodes(self, person: str, max_age: float) -> Set[str]:
         """There is one."""
-        return name == self.host
+        return {self.host}
 
     async def cancel(self, number: str, person: str) -> bool:
         """Have it ended; False when there is no such session.

@@ -132,11 +132,13 @@ def read(sent: Mapping[str, Any]) -> Request:
 def check(request: Request, offered: Sequence[Place], rules: Rules) -> Granted:
     """The request with its open parts filled, if the pool could ever serve it.
 
+    A pool of which no node is seen is off, or its central manager has just started: what it has, nobody can
+    say, and a job can wait for it.
     Raises form.Refused with the first field that is too large: such a job would wait for ever.
     """
     here = of_kind(request.pool, offered)
     name = POOLS[request.pool]
-    if not here:
+    if offered and not here:
         sentence = f"Pool: no node offers {name} at the moment. Choose the other one, or ask {rules.support}."
         raise form.Refused(form.Problem("pool", request.pool, "pool", sentence))
     wanted = Granted(
@@ -146,7 +148,7 @@ def check(request: Request, offered: Sequence[Place], rules: Rules) -> Granted:
             for field in ("cpus", "memory", "disk", "runtime")
         ),
     )
-    if short := lacking(wanted, here):
+    if here and (short := lacking(wanted, here)):
         field, most = short
         value, unit = getattr(wanted, field), form.UNITS[field]
         sentence = (
@@ -165,6 +167,8 @@ def check(request: Request, offered: Sequence[Place], rules: Rules) -> Granted:
 
 def expected(granted: Granted, offered: Sequence[Place]) -> str:
     """When such a session would start, as far as the pool knows: HTCondor plans nothing ahead."""
+    if not offered:
+        return "It would wait: no node of the pool can be seen at the moment."
     here = of_kind(granted.pool, offered)
     if here and not lacking(granted, here, "free_"):
         return "It would start at once."
@@ -175,47 +179,42 @@ def _filled(
     asked: Mapping[str, Any], offered: Sequence[Place], rules: Rules, pools: Sequence[str]
 ) -> Granted:
     """What the form starts with: the last request as far as the pool still has it, else the usual."""
-    here = asked if asked.get("pool", JUPYTER) in pools else {**asked, "pool": next(iter(pools), JUPYTER)}
+    here = asked if asked.get("pool", JUPYTER) in pools else {**asked, "pool": next(iter(pools))}
     try:
         return form.still_granted(here, lambda some: check(read(some), offered, rules))[1]
-    except form.Refused:  # nothing is there at the moment: who presses Start is told so
+    except form.Refused:  # not even the usual fits what is there: who presses Start is told so
         return rules.usual
 
 
 def render(templates: Path, offered: Sequence[Place], rules: Rules, before: form.Before) -> str:
     """The form's fields as HTML."""
-    offers = {}
-    for kind, name in POOLS.items():
-        here = of_kind(kind, offered)
-        if here:
-            free = sum(place.free_cpus for place in here)
-            total = sum(place.cpus for place in here)
-            offers[kind] = {"name": name, "free": free, "total": total}
-    most = {
-        field: max((getattr(place, field) for place in offered), default=None)
-        for field in ("cpus", "memory", "disk")
-    }
+    sizes = ("cpus", "memory", "disk")
+    most = {field: max((getattr(place, field) for place in offered), default=None) for field in sizes}
     most["runtime"] = rules.longest
-    usual = _filled(before.asked, offered, rules, list(offers))
+    # each place, by its kind, with the most of it; of a pool that is not seen: each kind, without a limit
+    limits = [(place.pool, {field: getattr(place, field) for field in sizes}) for place in offered]
+    limits = limits or [(kind, dict.fromkeys(sizes)) for kind in POOLS]
+    pools = {
+        kind: {
+            "free": sum(place.free_cpus for place in of_kind(kind, offered)),
+            "total": sum(place.cpus for place in of_kind(kind, offered)),
+        }
+        for kind in POOLS
+        if kind in dict(limits)
+    }
+    usual = _filled(before.asked, offered, rules, list(pools))
     asked = {"where": before.asked.get("where", "batch")}
     values = {name: str(getattr(usual, name, "")) for name in FIELDS} | asked | dict(before.sent)
     by_place = [
-        {
-            "fits": {"pool": list(POOLS).index(place.pool)},
-            "most": {
-                "cpus": place.cpus,
-                "memory": place.memory,
-                "disk": place.disk,
-                "runtime": rules.longest,
-            },
-        }
-        for place in offered
+        {"fits": {"pool": list(POOLS).index(kind)}, "most": {**limit, "runtime": rules.longest}}
+        for kind, limit in limits
     ]
     return (
         form.pages(templates)
         .get_template("pool-form.html")
         .render(
-            pools=offers,
+            pools=pools,
+            seen=bool(offered),
             most=most,
             values=values,
             problem=before.problem,

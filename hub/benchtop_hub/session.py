@@ -60,6 +60,7 @@ apihandlers.default_handlers.extend(
 STARTING_AGE = 1.0  # seconds: how old an answer of the queue may be while a session starts or stops
 RUNNING_AGE = 5.0  # … and while it runs
 ANSWER_PATIENCE = 120.0  # seconds from the job's report until JupyterLab must answer; it takes two
+NODE_PATIENCE = 30.0  # … until its node must be known; a central manager that restarts takes eight
 LEAD = 10  # seconds before upstream's time-out, whose message says nothing of the queue
 RETURN = 60.0  # seconds that a start has left at least when it goes on after a restart of the hub
 WORDS_PATIENCE = 2.0  # seconds after a job's end until its last words, which are on another way, are here
@@ -183,6 +184,7 @@ class BatchSession(local.OnLoginNode, BatchSpawnerBase, Generic[RequestT, Grante
     _submitted_at = float("-inf")
     _since = 0.0  # when the start began
     _gives_up = float("inf")  # … and until when its job may report, by the monotonic clock
+    _node_by = 0.0  # … and until when its node must be known, once it was not
     _place = ""
     _port = 0  # what the job reported
     _refused: tuple[dict[str, str], form.Problem] | None = None
@@ -357,6 +359,7 @@ class BatchSession(local.OnLoginNode, BatchSpawnerBase, Generic[RequestT, Grante
         self._reported = asyncio.get_running_loop().create_future()
         self._stage = (5, "Asking the scheduler for a job.")
         self._gives_up = time.monotonic() + self.start_timeout - LEAD
+        self._node_by = 0.0
         # A task of its own, which a cancelled start does not cancel: nobody would know of the job.
         self._submission = asyncio.create_task(
             self._submit(granted, request.model_dump(exclude_defaults=True))
@@ -461,7 +464,8 @@ class BatchSession(local.OnLoginNode, BatchSpawnerBase, Generic[RequestT, Grante
                 continue
             if not job.waiting and job.node:
                 self._steps.ended("queue")
-                await self._at(job.node)
+                if not await self._at(job.node):
+                    continue
                 self._stage = (50, f"The job runs on {self.node}. JupyterLab is starting.")
                 if done:
                     self._steps.ended("report")
@@ -479,13 +483,25 @@ class BatchSession(local.OnLoginNode, BatchSpawnerBase, Generic[RequestT, Grante
             "queue",
         )
 
-    async def _at(self, node: str) -> None:
+    async def _at(self, node: str) -> bool:
+        """Take note of where it runs, if the cluster knows that node by now; a restarted one may not yet."""
         if node == self.node:
-            return
-        if not await self.backend.is_node(node, self.user.name):
-            raise self._sorry("The session runs on a node that the cluster does not know.", "node")
-        self.node = node
-        self._save()
+            return True
+        try:
+            if await self.backend.is_node(node, self.user.name):
+                self.node = node
+                self._save()
+                return True
+            self._node_by = self._node_by or time.monotonic() + NODE_PATIENCE
+            if time.monotonic() > self._node_by:
+                sentence = f"Job {self.job_id} runs on {node}, which is no node that the cluster knows."
+                raise self._sorry(sentence, "node")
+        except TROUBLES as trouble:
+            self.log.warning(
+                "node unknown user=%s job=%s node=%s: %s", self.user.name, self.job_id, node, trouble
+            )
+        await asyncio.sleep(STARTING_AGE)
+        return False
 
     async def _until_answering(self, url: str) -> None:
         # The session listens before it has loaded anything, so that one request waits for it there.

@@ -99,9 +99,10 @@ class SlurmCluster(Cluster):
         reserved = rights.reservations(shown[5], person, groups, now)
         return form.Offer(self._choices[person][1], reserved, nodes)
 
-    async def is_node(self, name: str, person: str) -> bool:
+    async def nodes(self, person: str, max_age: float) -> Set[str]:
         """By sinfo."""
-        return any(node.name == name for node in rights.nodes(await self._ask("nodes", person, *_SINFO)))
+        shown = await self._ask("nodes", person, *_SINFO, max_age=max_age)
+        return {node.name for node in rights.nodes(shown)}
 
 
 class SlurmSession(BatchSession[form.Request, form.Granted, SlurmCluster], SlurmSpawner):

@@ -21,7 +21,7 @@ Hubs = Callable[[str, str], Hub]
 # Whose session runs, and whose start meets the outage: two people of the same cell, of one hub therefore
 PEOPLE = {"hpc": ("alice", "erin"), "htc": ("bob", "alice")}
 PARTS = [("slurmctld", "condor-ap"), ("slurmdbd", "condor-cm")]  # of hpc and of htc
-AGAIN = 30  # seconds after which a start is accepted; a pool takes 15 to make itself known again
+AGAIN = 30  # seconds after which a start is accepted
 REFUSED = 40  # seconds after which somebody must know that nothing starts
 OUTAGE = 40  # seconds: eight looks of the hub at its sessions, and longer than any command waits
 SETTLED = 12  # seconds: two looks, once the part is back
@@ -88,6 +88,22 @@ def test_a_session_lives_while_a_part_is_away(
     live_on(neighbours, SETTLED)
     for one in neighbours.values():
         works_again(one)
+
+
+def test_a_start_waits_for_a_pool_of_which_no_node_is_seen(hub: Hubs, settings: Settings):
+    """The hub and the central manager have just started, and neither has heard of a node."""
+    own = hub("bob", "htc")
+    end(lambda: own)
+    with stopped(settings, "condor-ep-1", "condor-ep-2"):
+        restart(settings, "condor-cm", own.cell)
+        well(settings, "condor-cm", own.cell)
+        own = hub("bob", "htc")
+        life.start(own)
+        wait_until(
+            lambda: "no machine offers the Jupyter slots" in own.stage(), timeout=SETTLED, what="the reason"
+        )
+    wait_until(own.ready, timeout=life.START, what="bob's session")
+    end(lambda: own)
 
 
 def live_on(neighbours: dict[str, Neighbours], lasting: float) -> None:

@@ -399,10 +399,22 @@ def test_an_access_point_that_does_not_answer_is_told_as_that(session, cluster, 
     assert caught.value.message.startswith("The scheduler does not answer.")
 
 
-def test_a_node_that_the_pool_does_not_know_is_not_connected_to(session, cluster):
+def test_a_node_that_the_pool_does_not_know_is_not_connected_to(session, cluster, monkeypatch):
+    monkeypatch.setattr(session_module, "NODE_PATIENCE", 0.05)
     cluster.job = {"JobStatus": 2, "RemoteHost": "slot1@evil.example.org"}
-    with pytest.raises(SpawnException):
+    with pytest.raises(SpawnException, match="no node that the cluster knows"):
         start(session, reported)
+
+
+def test_a_central_manager_that_has_just_started_costs_no_start(session, cluster):
+    cluster.shown = "[]"
+
+    async def told(session):
+        while not session.job_id or cluster.ran[-1][0] != "condor_status":
+            await asyncio.sleep(0)
+        cluster.shown = SHOWN
+
+    assert start(session, told, reported) == "http://ep-1:45678"
 
 
 def test_cancelling_a_job_that_is_gone_is_no_error(cluster, monkeypatch):

@@ -112,8 +112,21 @@ def test_the_form_starts_with_what_the_last_start_asked_for():
     assert 'max="2048" value="1024"' in html, "more than there is now: the usual"
 
 
-def test_a_pool_that_cannot_be_seen_has_a_form_that_says_so():
-    assert "No node of the pool can be seen" in page(offered=[])
+def test_a_pool_that_cannot_be_seen_has_a_form_that_says_so_and_starts_what_waits():
+    html = " ".join(page(offered=[], pool="standard", cpus=3).split())
+    assert "No node of the pool can be seen" in html
+    assert "CPUs free" not in html
+    assert '<option value="standard" selected>' in html
+    assert '<option value="jupyter">' in html
+    assert 'min="1" value="3"' in html, "what there is most of, nobody knows"
+    assert html.count('"most":{"cpus":null,"memory":null,"disk":null,"runtime":1440}') == 2
+
+
+def test_a_job_can_wait_for_a_pool_that_cannot_be_seen():
+    assert pool.check(pool.read({"pool": "standard", "cpus": 7}), [], RULES).cpus == 7
+    with pytest.raises(form.Refused, match="more than a session may run"):
+        pool.check(pool.read({"runtime": 1441}), [], RULES)
+    assert "no node of the pool can be seen" in pool.expected(RULES.usual, [])
 
 
 def test_a_pool_of_which_one_kind_is_gone_offers_the_other():

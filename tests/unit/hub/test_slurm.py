@@ -310,10 +310,26 @@ def test_a_start_that_failed_is_not_told_a_second_time_as_a_session_that_ended(s
     assert session.ended == ""
 
 
-def test_a_node_that_the_cluster_does_not_know_is_not_connected_to(session, cluster):
+def test_a_node_that_the_cluster_does_not_know_is_not_connected_to(session, cluster, monkeypatch):
+    monkeypatch.setattr(session_module, "NODE_PATIENCE", 0.05)
     cluster.said = jobs.Job("RUNNING", "evil.example.org", "")
-    with pytest.raises(SpawnException):
+    with pytest.raises(SpawnException, match="no node that the cluster knows"):
         start(session, reported)
+
+
+@pytest.mark.parametrize("said", [commands.Failed("Unable to contact slurm controller"), False])
+def test_a_cluster_that_does_not_know_its_node_for_a_moment_costs_no_start(session, cluster, said):
+    answers = [said, said]
+
+    async def is_node(name, person):
+        answer = answers.pop() if answers else name == "gpu-1"
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    cluster.is_node = is_node
+    assert start(session, reported) == "http://gpu-1:45678"
+    assert not answers
 
 
 def test_a_scheduler_that_is_away_for_a_moment_costs_no_start(session, cluster):
