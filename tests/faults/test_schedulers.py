@@ -22,6 +22,7 @@ Hubs = Callable[[str, str], Hub]
 PEOPLE = {"hpc": ("alice", "erin"), "htc": ("bob", "alice")}
 PARTS = [("slurmctld", "condor-ap"), ("slurmdbd", "condor-cm")]  # of hpc and of htc
 AGAIN = 30  # seconds after which a start is accepted
+TOLD = 30  # seconds after which the page says why a start waits
 REFUSED = 40  # seconds after which somebody must know that nothing starts
 OUTAGE = 40  # seconds: eight looks of the hub at its sessions, and longer than any command waits
 SETTLED = 12  # seconds: two looks, once the part is back
@@ -100,7 +101,7 @@ def test_a_start_waits_for_a_pool_of_which_no_node_is_seen(hub: Hubs, settings: 
         own = hub("bob", "htc")
         life.start(own)
         wait_until(
-            lambda: "no machine offers the Jupyter slots" in own.stage(), timeout=SETTLED, what="the reason"
+            lambda: "no machine offers the Jupyter slots" in own.stage(), timeout=TOLD, what="the reason"
         )
     wait_until(own.ready, timeout=life.START, what="bob's session")
     end(lambda: own)
