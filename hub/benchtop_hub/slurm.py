@@ -80,13 +80,14 @@ class SlurmCluster(Cluster):
         async def ask(what: str, *command: str, age: float = max_age) -> str:
             return await self._ask(what, person, *command, max_age=min(age, max_age))
 
-        associations = (*_SACCTMGR, "assoc", f"format={rights.ASSOCIATIONS}", "woplimits", "where")
+        associations = (*_SACCTMGR, "assoc", f"format={rights.ASSOCIATIONS}", "woplimits")
         shown = await asyncio.gather(
             ask("partitions", "scontrol", "--oneliner", "--all", "show", "partition"),
             ask("nodes", *_SINFO, age=FREE_AGE),
             ask("qos", *_SACCTMGR, "qos", f"format={rights.QOS}"),
-            ask("accounts", *associations, "user=", age=own_age),
-            ask(f"assoc {person}", *associations, f"user={person}", age=own_age),
+            ask("accounts", *associations, "where", "user=", age=own_age),
+            # Of a person's, slurmdbd would ask its database for each account's parent: 70 ms for 200 of them
+            ask(f"assoc {person}", *associations, "wopinfo", "where", f"user={person}", age=own_age),
             ask("reservations", "scontrol", "--oneliner", "show", "reservation", age=own_age),
         )
         nodes = rights.nodes(shown[1])
