@@ -191,17 +191,15 @@ def render(templates: Path, offered: Sequence[Place], rules: Rules, before: form
     sizes = ("cpus", "memory", "disk")
     most = {field: max((getattr(place, field) for place in offered), default=None) for field in sizes}
     most["runtime"] = rules.longest
+    by_kind = {kind: of_kind(kind, offered) for kind in POOLS}
+    pools = {
+        kind: {"free": sum(place.free_cpus for place in here), "total": sum(place.cpus for place in here)}
+        for kind, here in by_kind.items()
+        if here or not offered
+    }
     # each place, by its kind, with the most of it; of a pool that is not seen: each kind, without a limit
     limits = [(place.pool, {field: getattr(place, field) for field in sizes}) for place in offered]
-    limits = limits or [(kind, dict.fromkeys(sizes)) for kind in POOLS]
-    pools = {
-        kind: {
-            "free": sum(place.free_cpus for place in of_kind(kind, offered)),
-            "total": sum(place.cpus for place in of_kind(kind, offered)),
-        }
-        for kind in POOLS
-        if kind in dict(limits)
-    }
+    limits = limits or [(kind, dict.fromkeys(sizes)) for kind in pools]
     usual = _filled(before.asked, offered, rules, list(pools))
     asked = {"where": before.asked.get("where", "batch")}
     values = {name: str(getattr(usual, name, "")) for name in FIELDS} | asked | dict(before.sent)

@@ -98,7 +98,6 @@ def test_a_start_waits_for_a_pool_of_which_no_node_is_seen(hub: Hubs, settings: 
     with stopped(settings, "condor-ep-1", "condor-ep-2"):
         restart(settings, "condor-cm", own.cell)
         well(settings, "condor-cm", own.cell)
-        own = hub("bob", "htc")
         life.start(own)
         wait_until(
             lambda: "no machine offers the Jupyter slots" in own.stage(), timeout=TOLD, what="the reason"
