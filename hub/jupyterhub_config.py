@@ -69,6 +69,9 @@ c.JupyterHub.token_expires_in_max_seconds = 86400  # a lost token is worth a day
 c.ConfigurableHTTPProxy.should_start = False
 c.ConfigurableHTTPProxy.api_url = "http://proxy:8001"
 c.ConfigurableHTTPProxy.auth_token = key("proxy.token")
+# It closes an idle connection after five seconds, the hub's client after fifteen; one that is used as it is
+# being closed delays a start. A new one for each request costs a fraction of a millisecond.
+c.JupyterHubHTTPClient.connector_options = {"force_close": True}
 c.JupyterHub.cleanup_servers = False  # sessions go on while the hub is away
 c.JupyterHub.init_spawners_timeout = (
     2  # seconds until the pages are served while sessions are still looked at
