@@ -61,3 +61,39 @@ def test_the_list_of_all_sessions(
     expect(page.get_by_role("status").filter(has_text=announced)).to_be_visible()
     page.screenshot(path=pictures / "sessions.png", full_page=True)
     steps.nothing_serious(page, pictures / "sessions-phone.png")
+
+
+OPEN = """at => new Promise(done => {
+    const opened = window.open(at)
+    const look = () => {
+        let read = ""
+        try { read = opened.closed ? "gone" : opened.document.body?.innerText ?? "" }
+        catch (error) { read = "gone" }
+        if (read == "gone" || read.includes("essions")) done(read)
+        else setTimeout(look, 50)
+    }
+    look()
+})"""
+FETCH = "at => fetch(at).then(answer => answer.status)"
+FRAME = """at => new Promise(done => {
+    const frame = document.createElement("iframe")
+    frame.onload = () => { try { done(frame.contentDocument.body.innerText) } catch (error) { done("") } }
+    frame.src = at
+    document.body.append(frame)
+})"""
+
+
+def test_no_script_of_the_same_origin_gets_hold_of_a_page_for_administrators(
+    page: Page, settings: Settings, arrive: Callable[[Page, str], None]
+):
+    """The start page stands for a notebook of theirs: it is of the same kind to a browser."""
+    arrive(page, "erin")
+    assert "All sessions of cluster hpc" in page.evaluate(OPEN, "/"), "the control: it may read its own kind"
+    for at in ("/sessions/hpc", "/jupyterhub/hpc/hub/admin"):
+        assert page.evaluate(FETCH, at) in {403, 405}
+        assert "hpc-1" not in page.evaluate(FRAME, at)
+        assert page.evaluate(OPEN, at) == "gone"
+    page.goto(f"{settings.url}/jupyterhub/hpc/hub/admin")
+    expect(page.get_by_role("heading", name=re.compile("People of cell hpc-"))).to_be_visible()
+    assert "_xsrf" not in page.evaluate("document.cookie"), "what the forms of the hub carry"
+    assert any(cookie["name"] == "_xsrf" for cookie in page.context.cookies(page.url)), "the control"
