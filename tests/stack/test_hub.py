@@ -421,10 +421,10 @@ def test_the_hub_is_ready_when_its_database_and_its_proxy_are(browser):
 
 
 def test_a_hub_keeps_no_connection_to_its_proxy_that_the_proxy_may_close_any_moment(service):
-    hub, door = service("hpc-1"), r" [0-9A-F]{8}:1F41 (\w\w) "  # port 8001, and the state of the connection
+    def open_to(port: int) -> int:
+        """How many connections the hub holds."""
+        known = service("hpc-1").file("/proc/net/tcp").content_string
+        return len(re.findall(rf" [0-9A-F]{{8}}:{port:04X} 01 ", known))
 
-    def states() -> set[str]:
-        return set(re.findall(door, hub.file("/proc/net/tcp").content_string))
-
-    assert "06" in states(), "the control: it has just asked, and closed the connection itself"
-    wait_until(lambda: "01" not in states(), timeout=10, what="no connection to be open", every=0.05)
+    assert open_to(5432), "the control: to its database it keeps one"
+    wait_until(lambda: not open_to(8001), timeout=4, what="none to be open", every=0.05)
