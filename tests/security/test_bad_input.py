@@ -3,7 +3,7 @@
 import base64
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
 from urllib.parse import quote
 
@@ -11,7 +11,7 @@ import pytest
 import requests
 from bs4 import BeautifulSoup
 
-from benchtop import compose, enrol, keycloak
+from benchtop import compose, enrol, topology
 from benchtop.settings import Settings
 from front_door import Answer, ask, form_of
 from waiting import wait_until
@@ -19,8 +19,14 @@ from waiting import wait_until
 SignedIn = Callable[[str], requests.Session]
 
 HPC = "/jupyterhub/hpc"
-SKEW = 61  # seconds: mellon allows for a minute between two clocks
-LIFE = "saml.assertion.lifespan"  # seconds; Keycloak's setting of one client
+UPGRADE = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
+MINUTE = 60  # seconds: how old an answer of the login may be
+SKEW = 60  # seconds that mellon allows for between two clocks
 
 
 def told(settings: Settings, page: Answer | requests.Response, status: int, *words: str) -> None:
@@ -78,6 +84,65 @@ def test_an_address_that_leads_elsewhere_is_refused(target: str, signed_in: Sign
         told(settings, answer, 400, "is not part of this facility")
 
 
+UNREADABLE = ["%00", "%zz", "%", "%01", "%09", "%0a", "%1f", "%7F"]
+
+
+@pytest.mark.parametrize("odd", UNREADABLE)
+def test_what_cannot_be_read_hides_no_address(odd: str, signed_in: SignedIn, settings: Settings):
+    """The check of where an address leads refuses by itself what it cannot read, wherever that is.
+
+    Also where it leads nowhere else: the program behind has a check of its own, which must not be what holds.
+    """
+    carol = signed_in("carol")
+    for target in ("//elsewhere.example", "/", ""):
+        for query in (
+            f"{{}}={odd}{target}",
+            f"{{}}={target}{odd}",
+            f"x={odd}&{{}}={target}",
+            f"{{}}={target}&{odd}",
+        ):
+            for way in ("login", "logout"):
+                page = ask(settings, f"/mellon/{way}?{query.format('ReturnTo')}")
+                assert (page.status, page.heading) == (400, "We could not read this request")
+            page = ask(settings, f"{HPC}/hub/login?{query.format('next')}", session=carol)
+            assert (page.status, page.heading) == (400, "We could not read this request")
+
+
+NO_UTF8 = ["%C0%AE", "%C0%AE%C0%AE/", "x%FFx", "%E0%80%AF", "%ED%A0%80", "%F4%90%80%80", "%C3"]
+
+
+@pytest.mark.parametrize("path", NO_UTF8)
+def test_an_address_that_is_no_utf8_is_refused_before_anybody_reads_it(
+    path: str, signed_in: SignedIn, settings: Settings
+):
+    """By people, strangers and programs; the control is the next test."""
+    token = {"Authorization": "token whatever"}
+    for place in (HPC, f"{HPC}/hub", f"{HPC}/user/carol", f"{HPC}/hub/api/users", "/sessions/hpc", ""):
+        for headers in ({}, token, UPGRADE):
+            page = ask(settings, f"{place}/{path}", headers=headers)
+            assert (page.status, page.heading) == (400, "We could not read this request")
+    told(settings, ask(settings, f"{HPC}/{path}", session=signed_in("carol")), 400, "not in a form")
+    assert ask(settings, f"/_cell/hpc-1{HPC}/hub/api/{path}", headers=token).status == 400
+    assert ask(settings, f"/resources/{path}", host=settings.login_name).status == 400
+
+
+@pytest.mark.parametrize("name", ["é", "日本", "😀.ipynb", "a b", "100%", "\u07ff\uffff\U0010ffff"])
+def test_every_other_address_gets_there(name: str, signed_in: SignedIn, settings: Settings):
+    page = ask(settings, f"{HPC}/hub/{quote(name)}", session=signed_in("carol"))
+    assert page.status == 404
+    assert "jhdata" in page.text  # a page of the hub's
+
+
+def test_no_proxy_of_a_cell_throws(signed_in: SignedIn, settings: Settings):
+    """The control is that they log at all. (After the tests above, which ask for what made them throw.)"""
+    for path in NO_UTF8:
+        ask(settings, f"{HPC}/{path}", session=signed_in("carol"))
+    proxies = [f"{cell}-proxy" for cell in topology.cells(settings)]
+    log = compose.run(settings, "logs", "--no-color", "--since", "2m", *proxies).stdout.decode()
+    assert "[ConfigProxy]" in log
+    assert not re.search(r"^.*(URIError|Error:|    at ).*$", log, re.MULTILINE)
+
+
 def test_an_address_that_leads_back_here_is_followed(signed_in: SignedIn, settings: Settings):
     for target in (f"{settings.url}/signed-out", "/signed-out"):
         for encoded in (target, quote(target, safe="")):
@@ -103,30 +168,19 @@ def new_response(browser: requests.Session, settings: Settings) -> tuple[str, di
     return form_of(browser.get(f"{settings.url}/"), "SAMLResponse")
 
 
-@pytest.fixture
-def brief(settings: Settings) -> Iterator[None]:
-    """Keycloak's answers are valid for a second."""
-    token = keycloak.token_of(settings)
-    find = keycloak.Call(
-        f"{keycloak.ADMIN}/clients?clientId={quote(settings.url + '/mellon/metadata', safe='')}"
-    )
-    (client,) = keycloak.expect(keycloak.ask(settings, token, [find])[0], 200)
-
-    def put(attributes: dict[str, str]) -> None:
-        document = client | {"attributes": attributes}
-        call = keycloak.Call(f"{keycloak.ADMIN}/clients/{client['id']}", "PUT", document=document)
-        keycloak.expect(keycloak.ask(settings, keycloak.token_of(settings), [call])[0], 204)
-
-    put(client["attributes"] | {LIFE: "1"})
-    yield
-    put(client["attributes"] | {LIFE: ""})
-
-
-def test_an_answer_that_is_too_old_is_refused(brief: None, erin: requests.Session, settings: Settings):
+def test_an_answer_of_the_login_is_good_for_a_minute(erin: requests.Session, settings: Settings):
+    """The control is the next test. (Two ends count: of the assertion, and of what confirms its subject.)"""
     action, answer = new_response(erin, settings)
-    ends = re.findall(rb'(?<!Session)NotOnOrAfter="([^"]+)"', base64.b64decode(answer["SAMLResponse"]))
-    end = max(datetime.fromisoformat(each.decode()).timestamp() for each in ends)
-    wait_until(lambda: time.time() > end + SKEW, timeout=90, what="the end of its life", every=1)
+    written = base64.b64decode(answer["SAMLResponse"])
+    made, *ends = (
+        [datetime.fromisoformat(each.decode()).timestamp() for each in re.findall(pattern, written)]
+        for pattern in (
+            rb'<samlp:Response [^>]*IssueInstant="([^"]+)"',
+            rb'(?<!Session)NotOnOrAfter="([^"]+)"',
+        )
+    )
+    assert [end + SKEW - made[0] for end in ends[0]] == pytest.approx([MINUTE, MINUTE], abs=1)
+    wait_until(lambda: time.time() > made[0] + MINUTE + 1, timeout=90, what="the end of its life", every=1)
     told(settings, erin.post(action, data=answer, allow_redirects=False), 400, "older than a minute")
     assert erin.get(f"{settings.url}/", allow_redirects=False).status_code == 303
 
