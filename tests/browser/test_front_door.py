@@ -164,14 +164,14 @@ def test_no_other_page_signs_anybody_in_or_out(
 def test_no_other_page_signs_a_browser_in_as_somebody_else(
     page: Page, arrive: Callable[[Page, str], None], settings: Settings
 ):
-    """With an answer of the login that its sender got as themselves; the control: the login's own form does."""
+    """With an answer of the login that is its sender's own; the control: the login's own form does."""
     attacker = enrol.login(settings, "frank")
     attacker.cookies.clear(domain=settings.name)
     action, fields = form_of(attacker.get(f"{settings.url}/"), "SAMLResponse")
     inputs = "".join(f'<input name="{html.escape(k)}" value="{html.escape(v)}">' for k, v in fields.items())
-    form = f'<form method="post" action="{action}">{inputs}</form><script>document.forms[0].submit()</script>'
+    form = f'<form method="post" action="{action}">{inputs}</form>'
     page.goto(settings.url)  # mellon now expects an answer in this browser
-    show_elsewhere(page, form)
+    show_elsewhere(page, f"{form}<script>document.forms[0].submit()</script>")
     expect(page.get_by_role("heading", name="This was not you")).to_be_visible()
     page.goto(settings.url)
     expect(page.locator("#password")).to_be_visible()
