@@ -1,13 +1,17 @@
 """What a real browser makes of the front door: the end of a session, and what a page may load."""
 
+import html
 import re
 from collections.abc import Callable, Iterator
+from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Page, expect
 
 import steps
+from benchtop import enrol
 from benchtop.settings import Settings
+from front_door import form_of
 
 POLICY = r"^CSP |Content.Security.Policy"
 HUB = "/jupyterhub/hpc/hub"
@@ -102,3 +106,74 @@ def test_jupyterlab_lives_with_its_content_security_policy(carol: Page, settings
             "src => document.head.append(Object.assign(document.createElement('script'), {src}))", forbidden
         )
     assert complaints
+
+
+# ---- what another page makes a browser do -------------------------------------------------
+
+ELSEWHERE = "https://elsewhere.example/"
+LOAD = """addresses => Promise.all(addresses.flatMap(address => [
+  ["img", "src"], ["script", "src"], ["iframe", "src"], ["object", "data"]].map(([kind, where]) =>
+    new Promise(done => {
+      const node = Object.assign(document.createElement(kind), {[where]: address})
+      node.onload = node.onerror = () => done(kind)
+      document.body.append(node)
+    })).concat(fetch(address, {mode: "no-cors", credentials: "include"}).catch(() => null))))"""
+
+
+def show_elsewhere(page: Page, body: str) -> None:
+    """Open a page of another site, which exists in this browser alone."""
+    page.route(f"{ELSEWHERE}**", lambda route: route.fulfill(body=body, content_type="text/html"))
+    page.goto(ELSEWHERE)
+
+
+def mellons_cookie(page: Page, settings: Settings) -> list[str]:
+    return [
+        cookie["value"] for cookie in page.context.cookies(settings.url) if cookie["name"] == "mellon-hub"
+    ]  # type: ignore[typeddict-item]
+
+
+def test_no_other_page_signs_anybody_in_or_out(
+    page: Page, arrive: Callable[[Page, str], None], settings: Settings
+):
+    """Neither one of another site nor a notebook, which has our origin; the control: a click does."""
+    arrive(page, "carol")
+    before = mellons_cookie(page, settings)
+    back = quote(f"{settings.url}/signed-out", safe="")
+    ends = f"{settings.url}/mellon/logout?ReturnTo={back}"
+    addresses = [f"{settings.url}/mellon/login?ReturnTo={back}", ends, f"{settings.url}{HUB}/logout"]
+    for place in (ELSEWHERE, f"{settings.url}{HUB}/home"):
+        if place == ELSEWHERE:
+            show_elsewhere(page, "<title>elsewhere</title>")
+        else:
+            page.goto(place)
+        page.evaluate(LOAD, [*addresses, f"{settings.url}/signed-out"])
+        assert mellons_cookie(page, settings) == before
+    show_elsewhere(page, f"<script>location = '{ends}'</script>")
+    expect(page.get_by_role("heading", name="This was not you")).to_be_visible()
+    page.goto(f"{settings.url}{HUB}/home")
+    assert page.evaluate("window.jhdata.user") == "carol"
+    assert mellons_cookie(page, settings) == before
+    page.goto(settings.url)
+    page.get_by_role("link", name="Sign out").click()
+    page.wait_for_url(f"{settings.url}/signed-out")
+    assert not page.context.cookies(settings.url)
+    page.goto(settings.url)
+    expect(page.locator("#password")).to_be_visible()
+
+
+def test_no_other_page_signs_a_browser_in_as_somebody_else(
+    page: Page, arrive: Callable[[Page, str], None], settings: Settings
+):
+    """With an answer of the login that is its sender's own; the control: the login's own form does."""
+    attacker = enrol.login(settings, "frank")
+    attacker.cookies.clear(domain=settings.name)
+    action, fields = form_of(attacker.get(f"{settings.url}/"), "SAMLResponse")
+    inputs = "".join(f'<input name="{html.escape(k)}" value="{html.escape(v)}">' for k, v in fields.items())
+    form = f'<form method="post" action="{action}">{inputs}</form>'
+    page.goto(settings.url)  # mellon now expects an answer in this browser
+    show_elsewhere(page, f"{form}<script>document.forms[0].submit()</script>")
+    expect(page.get_by_role("heading", name="This was not you")).to_be_visible()
+    page.goto(settings.url)
+    expect(page.locator("#password")).to_be_visible()
+    arrive(page, "erin")
+    expect(page.get_by_text("(erin)").first).to_be_visible()

@@ -3,7 +3,7 @@
 import base64
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
 from urllib.parse import quote
 
@@ -11,7 +11,7 @@ import pytest
 import requests
 from bs4 import BeautifulSoup
 
-from benchtop import compose, enrol, keycloak
+from benchtop import compose, enrol, topology
 from benchtop.settings import Settings
 from front_door import Answer, ask, form_of
 from waiting import wait_until
@@ -19,8 +19,14 @@ from waiting import wait_until
 SignedIn = Callable[[str], requests.Session]
 
 HPC = "/jupyterhub/hpc"
-SKEW = 61  # seconds: mellon allows for a minute between two clocks
-LIFE = "saml.assertion.lifespan"  # seconds; Keycloak's setting of one client
+UPGRADE = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
+MINUTE = 60  # seconds: how old an answer of the login may be
+SKEW = 60  # seconds that mellon allows for between two clocks
 
 
 def told(settings: Settings, page: Answer | requests.Response, status: int, *words: str) -> None:
@@ -73,9 +79,68 @@ def test_an_address_that_leads_elsewhere_is_refused(target: str, signed_in: Sign
     for way in ("login", "logout"):
         told(settings, ask(settings, f"/mellon/{way}?ReturnTo={target}"), 400, "return to is not part")
         told(settings, ask(settings, f"/mellon/{way}?a=b&ReturnTo={target}"), 400, "return to is not part")
-    for page in ("login", "spawn", "home", "logout"):
-        answer = ask(settings, f"{HPC}/hub/{page}?next={target}", session=signed_in("carol"))
+    for page in ("/login", "/spawn", "/home", "/logout", "/", ""):
+        answer = ask(settings, f"{HPC}/hub{page}?next={target}", session=signed_in("carol"))
         told(settings, answer, 400, "is not part of this facility")
+
+
+UNREADABLE = ["%00", "%zz", "%", "%01", "%09", "%0a", "%1f", "%7F"]
+
+
+@pytest.mark.parametrize("odd", UNREADABLE)
+def test_what_cannot_be_read_hides_no_address(odd: str, signed_in: SignedIn, settings: Settings):
+    """The check of where an address leads refuses by itself what it cannot read, wherever that is.
+
+    Also where it leads nowhere else: the program behind has a check of its own, which must not be what holds.
+    """
+    carol = signed_in("carol")
+    for target in ("//elsewhere.example", "/", ""):
+        for query in (
+            f"{{}}={odd}{target}",
+            f"{{}}={target}{odd}",
+            f"x={odd}&{{}}={target}",
+            f"{{}}={target}&{odd}",
+        ):
+            for way in ("login", "logout"):
+                page = ask(settings, f"/mellon/{way}?{query.format('ReturnTo')}")
+                assert (page.status, page.heading) == (400, "We could not read this request")
+            page = ask(settings, f"{HPC}/hub/login?{query.format('next')}", session=carol)
+            assert (page.status, page.heading) == (400, "We could not read this request")
+
+
+NO_UTF8 = ["%C0%AE", "%C0%AE%C0%AE/", "x%FFx", "%E0%80%AF", "%ED%A0%80", "%F4%90%80%80", "%C3"]
+
+
+@pytest.mark.parametrize("path", NO_UTF8)
+def test_an_address_that_is_no_utf8_is_refused_before_anybody_reads_it(
+    path: str, signed_in: SignedIn, settings: Settings
+):
+    """By people, strangers and programs; the control is the next test."""
+    token = {"Authorization": "token whatever"}
+    for place in (HPC, f"{HPC}/hub", f"{HPC}/user/carol", f"{HPC}/hub/api/users", "/sessions/hpc", ""):
+        for headers in ({}, token, UPGRADE):
+            page = ask(settings, f"{place}/{path}", headers=headers)
+            assert (page.status, page.heading) == (400, "We could not read this request")
+    told(settings, ask(settings, f"{HPC}/{path}", session=signed_in("carol")), 400, "not in a form")
+    assert ask(settings, f"/_cell/hpc-1{HPC}/hub/api/{path}", headers=token).status == 400
+    assert ask(settings, f"/resources/{path}", host=settings.login_name).status == 400
+
+
+@pytest.mark.parametrize("name", ["é", "日本", "😀.ipynb", "a b", "100%", "\u07ff\uffff\U0010ffff"])
+def test_every_other_address_gets_there(name: str, signed_in: SignedIn, settings: Settings):
+    page = ask(settings, f"{HPC}/hub/{quote(name)}", session=signed_in("carol"))
+    assert page.status == 404
+    assert "jhdata" in page.text  # a page of the hub's
+
+
+def test_no_proxy_of_a_cell_throws(signed_in: SignedIn, settings: Settings):
+    """The control is that they log at all. (After the tests above, which ask for what made them throw.)"""
+    for path in NO_UTF8:
+        ask(settings, f"{HPC}/{path}", session=signed_in("carol"))
+    proxies = [f"{cell}-proxy" for cell in topology.cells(settings)]
+    log = compose.run(settings, "logs", "--no-color", "--since", "2m", *proxies).stdout.decode()
+    assert "[ConfigProxy]" in log
+    assert "URIError" not in log
 
 
 def test_an_address_that_leads_back_here_is_followed(signed_in: SignedIn, settings: Settings):
@@ -97,38 +162,16 @@ def erin(settings: Settings) -> requests.Session:
     return enrol.login(settings, "erin")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def aging(erin: requests.Session, settings: Settings) -> tuple[str, dict[str, str]]:
+    """An answer of the login that nobody uses, got before the first test: the last need not wait long."""
+    return new_response(erin, settings)
+
+
 def new_response(browser: requests.Session, settings: Settings) -> tuple[str, dict[str, str]]:
     """What Keycloak gives a browser that is logged in there, to hand to Apache."""
     browser.cookies.clear(domain=settings.name)
     return form_of(browser.get(f"{settings.url}/"), "SAMLResponse")
-
-
-@pytest.fixture
-def brief(settings: Settings) -> Iterator[None]:
-    """Keycloak's answers are valid for a second."""
-    token = keycloak.token_of(settings)
-    find = keycloak.Call(
-        f"{keycloak.ADMIN}/clients?clientId={quote(settings.url + '/mellon/metadata', safe='')}"
-    )
-    (client,) = keycloak.expect(keycloak.ask(settings, token, [find])[0], 200)
-
-    def put(attributes: dict[str, str]) -> None:
-        document = client | {"attributes": attributes}
-        call = keycloak.Call(f"{keycloak.ADMIN}/clients/{client['id']}", "PUT", document=document)
-        keycloak.expect(keycloak.ask(settings, keycloak.token_of(settings), [call])[0], 204)
-
-    put(client["attributes"] | {LIFE: "1"})
-    yield
-    put(client["attributes"] | {LIFE: ""})
-
-
-def test_an_answer_that_is_too_old_is_refused(brief: None, erin: requests.Session, settings: Settings):
-    action, answer = new_response(erin, settings)
-    ends = re.findall(rb'(?<!Session)NotOnOrAfter="([^"]+)"', base64.b64decode(answer["SAMLResponse"]))
-    end = max(datetime.fromisoformat(each.decode()).timestamp() for each in ends)
-    wait_until(lambda: time.time() > end + SKEW, timeout=90, what="the end of its life", every=1)
-    told(settings, erin.post(action, data=answer, allow_redirects=False), 400, "older than a minute")
-    assert erin.get(f"{settings.url}/", allow_redirects=False).status_code == 303
 
 
 def test_an_answer_that_was_used_is_refused(erin: requests.Session, settings: Settings):
@@ -158,3 +201,22 @@ def test_keycloak_says_so_too_when_nothing_was_asked(query: str, settings: Setti
     assert page.heading
     assert "org.keycloak" not in page.text
     assert "org.jboss" not in page.text
+
+
+def test_an_answer_of_the_login_is_good_for_a_minute(
+    aging: tuple[str, dict[str, str]], erin: requests.Session, settings: Settings
+):
+    """The control: one that is used at once."""
+    action, answer = aging
+    written = base64.b64decode(answer["SAMLResponse"]).decode()
+    made = datetime.fromisoformat(re.findall(r'<samlp:Response [^>]*IssueInstant="([^"]+)"', written)[0])
+    # of the assertion, and of what confirms its subject
+    ends = [datetime.fromisoformat(end) for end in re.findall(r'(?<!Session)NotOnOrAfter="([^"]+)"', written)]
+    assert [(end - made).total_seconds() + SKEW for end in ends] == pytest.approx([MINUTE, MINUTE], abs=1)
+    wait_until(
+        lambda: time.time() > made.timestamp() + MINUTE + 1, timeout=90, what="the end of its life", every=1
+    )
+    erin.cookies.clear(domain=settings.name)
+    erin.get(f"{settings.url}/mellon/login?ReturnTo=/", allow_redirects=False)  # mellon asks for its cookie
+    told(settings, erin.post(action, data=answer, allow_redirects=False), 400, "older than a minute")
+    assert erin.get(f"{settings.url}/", allow_redirects=False).status_code == 303

@@ -1,21 +1,26 @@
 """What the front door refuses; beside each "no" its "yes"."""
 
 import json
+import posixpath
 import re
 import socket
 import ssl
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import product
+from urllib.parse import unquote
 
 import pytest
 import requests
+from testinfra.host import Host
 
 from benchtop import compose, enrol, topology
 from benchtop.settings import Settings
 from front_door import ask, form_of
 
 SignedIn = Callable[[str], requests.Session]
+Service = Callable[..., Host]
 
 HPC = "/jupyterhub/hpc"
 CLAIMS = [
@@ -202,6 +207,94 @@ def test_a_websocket_opens_for_its_owner_alone(
     assert ask(settings, path, session=signed_in(name), headers=UPGRADE).status == 403
 
 
+# ---- what is open at all ------------------------------------------------------------------
+
+# What may follow an address, so that a guard on it no longer fits while what it guards still does
+BEHIND = ["", "/", "/x", ";x", "%2f", "%2fx", "x", ".", "/.", "/%2e", "//", "%20", "?x"]
+OPEN = r"/(announcement\.json|favicon\.ico|notices/announcement\.json|assets/[a-z]+\.[a-z]+)"
+
+
+@pytest.fixture(scope="module")
+def addresses(settings: Settings) -> list[str]:
+    """Every address that Apache's configuration names (of a pattern: how it begins), with what may follow it.
+
+    Also every file that it could show.
+    """
+    named: set[str] = set()
+    for file in (settings.root / "apache").rglob("*.conf"):
+        for line in file.read_text().splitlines():
+            path = re.match(r'\s*(?:<Location|Alias|ProxyPass|Redirect \d+) "?(/[^">\s]*)', line)
+            begins = re.match(
+                r'\s*(?:<LocationMatch|AliasMatch|RedirectMatch \d+) "\^(/(?:\$?[\w/-])*)', line
+            )
+            named |= {found[1].rstrip("/") for found in (path, begins) if found} - {""}
+    named = {
+        one.replace("$cluster", cluster).replace("$cell", f"{cluster}-1")
+        for one, cluster in product(named, settings.clusters)
+    }
+    assert {"/balancer-manager", "/server-status", "/signed-out", f"{HPC}/hub"} <= named
+    pages = settings.root / "apache" / "www"
+    files = [f"/{file.relative_to(pages)}" for file in pages.rglob("*.*")]
+    twice = [f"/{one}{end}" for one, end in product(sorted(named), ("", "/"))]
+    return [f"{one}{end}" for one, end in product(sorted(named), BEHIND)] + files + twice
+
+
+@pytest.mark.parametrize(
+    ("name", "trust", "meant"),
+    [
+        ("jupyter", "ca", rf"{OPEN}|/signed-out"),
+        ("login", "ca", OPEN),  # (what is open of Keycloak's: below)
+        ("gateway", "edge-ca", rf"{OPEN}|/_cell/[a-z]+-1/jupyterhub/[a-z]+/hub/api"),
+    ],
+    ids=["jupyter", "login", "gateway"],
+)
+def test_a_stranger_gets_nothing_but_what_is_meant_to_be_open(
+    name: str, trust: str, meant: str, addresses: list[str], settings: Settings
+):
+    """However an address goes on; the control is that something is. (Asked beside Apache, as from outside)"""
+    at = {"jupyter": settings.url, "login": settings.login_url, "gateway": "https://apache:8444"}[name]
+    paths = [path for path in addresses if "/realms/" not in path]
+    asked = "".join(f'url = "{at}{path}"\noutput = /dev/null\n' for path in paths)
+    words = f"exec -T apache curl --silent --path-as-is --cacert /keys/{trust}.pem --config - --connect-to"
+    shown = "%{http_code} %{redirect_url}\\n"
+    done = compose.run(
+        settings, *words.split(), "::apache:", "--write-out", shown, input=asked.encode(), timeout=120
+    )
+    answers = [
+        (path, *line.split(" ")) for path, line in zip(paths, done.stdout.decode().splitlines(), strict=True)
+    ]
+    given = {
+        posixpath.normpath("/" + unquote(path.partition("?")[0]).lstrip("/"))
+        for path, status, _ in answers
+        if status < "300"
+    }
+    assert {one for one in given if not re.fullmatch(meant, one)} == set()
+    assert given
+    here = (f"{settings.url}/", f"{settings.login_url}/")
+    assert [one for one in answers if "300" <= one[1] < "400" and not one[2].startswith(here)] == []
+    away = [path for path, status, _ in answers if not "200" <= status < "500"]
+    assert [path for path in away if not path.strip("/").startswith("sign-in-is-away")] == []
+
+
+@pytest.mark.parametrize("page", ["balancer-manager", "server-status"])
+def test_apaches_own_pages_are_for_the_admin_inside_its_container(
+    page: str, service: Service, settings: Settings
+):
+    for end in ("", "/", "/x"):
+        address = f"{settings.url}/{page}{end}"
+        assert "<title>" in service("apache").check_output("curl --silent --cacert /keys/ca.pem %s", address)
+        refused = ask(settings, f"/{page}{end}")
+        assert (refused.status, refused.heading) == (403, "You may not open this")
+
+
+@pytest.mark.parametrize(
+    "way", ["/pages/sessions.shtml", "/sessions/hpc/../../pages/sessions.shtml", "/sessions.shtml"]
+)
+def test_the_list_of_sessions_has_one_address(way: str, signed_in: SignedIn, settings: Settings):
+    """For an administrator, too: at another one no guard would stand. The control: test_sessions_page.py."""
+    assert ask(settings, way, session=signed_in("erin")).status in {403, 404}
+
+
 # ---- mellon -------------------------------------------------------------------------------
 
 
@@ -227,6 +320,38 @@ def test_nobody_is_sent_elsewhere(verb: str, target: str, settings: Settings):
 @pytest.mark.parametrize("verb", ["login", "logout"])
 def test_people_are_sent_back_here(verb: str, settings: Settings):
     assert ask(settings, f"/mellon/{verb}?ReturnTo={settings.url}/signed-out").status == 303
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "artifactResponse",
+        "paosResponse",
+        "auth",
+        "repost",
+        "invalidate",
+        "probeDisco",
+        "logoutRequest",
+        "",
+        "login/x",
+    ],
+)
+def test_mellon_answers_only_where_a_login_and_a_logout_need_it(endpoint: str, settings: Settings):
+    """The control is each login: test_people_are_sent_back_here."""
+    for method in ("GET", "POST"):
+        page = ask(settings, f"/mellon/{endpoint}?ReturnTo=/", method=method, headers={"Content-Length": "0"})
+        assert page.status == 404
+        assert "set-cookie" not in page.headers
+
+
+def test_no_header_makes_mellon_let_somebody_pass(settings: Settings):
+    """To a client that says it speaks ECP it would answer itself, but only where a page would be made."""
+    claims = {
+        "Accept": "text/html, application/vnd.paos+xml",
+        "PAOS": 'ver="urn:liberty:paos:2003-08";"urn:oasis:names:tc:SAML:2.0:profiles:SSO:ecp"',
+    }
+    for path in ("/", f"{HPC}/hub/home", "/sessions/hpc"):
+        assert ask(settings, path, headers=claims).status == 400  # mellon's word for half of such a claim
 
 
 def new_response(browser: requests.Session, settings: Settings) -> tuple[str, dict[str, str]]:
