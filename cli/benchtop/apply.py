@@ -23,8 +23,8 @@ _NODES = ("gpu-1", "gpu-2", "cpu-1")
 # slurm.conf(5): these are read once, at the start of a daemon
 _SLURM_RESTART = {
     "authtype", "credtype", "authalttypes", "authaltparameters", "slurmctldport", "slurmdport", "slurmuser",
-    "slurmctldhost", "statesavelocation", "slurmdspooldir", "slurmctldpidfile", "slurmdpidfile", "selecttype",
-    "clustername", "port", "accountingstoragetype", "accountingstoragehost",
+    "slurmdparameters", "slurmctldhost", "statesavelocation", "slurmdspooldir", "slurmctldpidfile",
+    "slurmdpidfile", "selecttype", "clustername", "port", "accountingstoragetype", "accountingstoragehost",
 }  # fmt: skip
 # Of HTCondor's settings, those that a daemon reads when it starts: names, and how names begin
 _CONDOR_RESTART = {

@@ -13,6 +13,7 @@ from benchtop.console import Problem, log
 from benchtop.settings import Settings
 
 PROJECT_LABEL = "com.docker.compose.project"
+NETWORK_LABEL = "com.docker.compose.network"
 SERVICE_LABEL = "com.docker.compose.service"
 FOLDER_LABEL = "com.docker.compose.project.working_dir"
 ONEOFF_LABEL = "com.docker.compose.oneoff"

@@ -54,6 +54,15 @@ def up(settings: Settings) -> None:
     accounts.prepare(settings, everybody)
     notices.prepare(settings)
     images.build(settings)
+    if stale := services.stale_networks(settings):
+        say(f"Networks are made anew, for which everything stops: {', '.join(stale)}")
+        down(settings)
+        if stuck := services.stale_networks(settings):
+            raise Problem(
+                f"Containers that are not the facility's hold its network {stuck[0]}: "
+                f"`docker network inspect {settings.project}_{stuck[0]}` names them. Stop them, "
+                "then run `make up` again."
+            )
     running = {one.service for one in compose.containers(settings.project) if one.state == "running"}
     cells.leave_out(settings)
     # people before everything else: no node or minter is well as long as it knows nobody

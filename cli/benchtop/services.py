@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from benchtop import compose
 from benchtop.compose import Container
@@ -109,6 +111,32 @@ def renew_failed(settings: Settings) -> None:
     if sick:
         log.info("renewing %s", ", ".join(sick))
         compose.run(settings, "--profile", "*", "rm", "--stop", "--force", *sick)
+
+
+def stale_networks(settings: Settings) -> list[str]:
+    """Networks that an earlier version of compose.yaml made otherwise than it is now, by the stack's names.
+
+    Compose knows a network by its name alone (until 2.32) and would keep it: containers would run on one that
+    lets them reach what they should not.
+    """
+    label = f"label={compose.PROJECT_LABEL}={settings.project}"
+    ids = compose.docker("network", "ls", "--quiet", "--filter", label).stdout.decode().split()
+    seen = json.loads(compose.docker("network", "inspect", *ids).stdout) if ids else []
+    return differing(compose.config(settings, "*")["networks"], seen)
+
+
+def differing(wanted: Mapping[str, Any], seen: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Which of the networks seen by the engine are not as wanted; an engine may add options of its own."""
+    found = []
+    for one in seen:
+        name = one["Labels"].get(compose.NETWORK_LABEL, "")
+        ours = wanted.get(name)
+        if ours is None:
+            continue
+        options = (ours.get("driver_opts") or {}).items()
+        if one["Internal"] != bool(ours.get("internal")) or not options <= (one["Options"] or {}).items():
+            found.append(name)
+    return sorted(found)
 
 
 def trouble(settings: Settings, one: Container) -> Problem:

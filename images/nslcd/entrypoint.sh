@@ -10,6 +10,6 @@ ulimit -n 4096 # the engine's limit is a million, and nslcd closes each one at s
   printf 'bindpw %s\n' "$(</keys/bind.password)"
 } >/run/nslcd-config/nslcd.conf
 
-# The socket is for every user of every node.
+# The socket is for every user of every service.
 umask 022
 exec nslcd --nofork

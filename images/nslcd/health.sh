@@ -1,3 +1,3 @@
 #!/bin/sh
-# Healthy when a lookup gets through to the directory and back, as on a node.
+# Healthy when a lookup gets through to the directory and back, as in a service.
 exec getent -s ldap group people

@@ -9,29 +9,36 @@ The certificate that the hub shows is good for this program alone, with one of t
 Each session is looked after by a process of its own, which outlives the hub's connection. All that a
 session starts is that process's offspring, also what cuts itself loose (a subreaper inherits orphans): so it
 knows how much memory the session takes, and leaves nothing behind. What became of a session stands in a
-record that everybody on the node may read and only its owner can change, as a queue would tell it.
+record that everybody on the node may read and only its owner can change, as a queue would tell it: a file in
+a folder of that person's own, which root makes when they first come (login-principals). So nobody can put
+anything in the way of somebody else's records, and of each person a bounded number is looked at.
 
 Nothing but the standard library: it runs for each question of the hub.
 """
 
 import contextlib
 import ctypes
+import errno
 import grp
 import json
 import os
 import pwd
 import re
 import resource
+import secrets
 import signal
 import socket
+import stat
 import sys
 import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
-RECORDS = Path("/run/sessions")  # sticky, like /tmp: nobody removes another's
+RECORDS = Path("/run/sessions")  # root's; a folder a person, by uid
+LOOKED_AT = 20  # files of one person, whatever they are: nobody makes the list long for all
 LEAVERS = Path("/run/leavers")  # a file for each person whose login is disabled
 PROGRAM = (sys.executable, "-I", "-m", "benchtop_lab.session")
 LOWEST_UID = 1500  # below: root and the services; never touched, whoever calls this
@@ -41,7 +48,7 @@ EVERY = 1.0  # seconds between looks at the memory
 PRESENCE = 10.0  # seconds between looks at whether the person may still be here
 GRACE = 10.0  # seconds to save work in, when told to end
 STATES = ("RUNNING", "COMPLETED", "FAILED", "TIMEOUT", "OUT_OF_MEMORY", "CANCELLED")
-_NAME = re.compile(r"(\d{1,10})-(\d{1,12})")
+_SECOND = re.compile(r"\d{1,12}")  # the name of a record in its owner's folder
 _MARK = re.compile(r"[a-z0-9:_-]{0,150}")  # by which a hub knows its own sessions
 _SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER of prctl(2)
 
@@ -118,7 +125,7 @@ def kill(pids: list[int], number: signal.Signals = signal.SIGKILL) -> None:
 
 @dataclass(frozen=True)
 class Record:
-    """What is known of one session. The name of its file holds the uid of its owner, and is held to that."""
+    """What is known of one session. Its name is UID-SECOND: its owner's folder, and its file there."""
 
     name: str
     pid: int = 0
@@ -143,58 +150,106 @@ class Record:
         found = process(self.pid)
         return bool(found and found.born == self.born and found.uid == self.uid)
 
+    @property
+    def second(self) -> str:
+        """The name of its file."""
+        return self.name.partition("-")[2]
+
     def write(self) -> None:
         """Keep it; a reader sees the old one or the new one."""
-        new = RECORDS / f".{self.name}"
-        new.write_text(json.dumps({name: getattr(self, name) for name in KEPT}))
-        new.chmod(0o644)
-        new.replace(RECORDS / self.name)
+        content = json.dumps({name: getattr(self, name) for name in KEPT}).encode()
+        with folder_of(self.uid) as folder:
+            new = f".{secrets.token_hex(8)}"
+            with _made(new, folder) as file:
+                file.write(content)
+            os.replace(new, self.second, src_dir_fd=folder, dst_dir_fd=folder)
 
     def remove(self) -> None:
         """Forget it."""
-        (RECORDS / self.name).unlink(missing_ok=True)
+        with folder_of(self.uid) as folder, contextlib.suppress(FileNotFoundError):
+            os.unlink(self.second, dir_fd=folder)
 
 
-def records() -> Iterator[Record]:
+@contextlib.contextmanager
+def folder_of(uid: int) -> Iterator[int]:
+    """A handle of a person's folder, which is no link and theirs. Raises OSError."""
+    handle = os.open(RECORDS / str(uid), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        if os.fstat(handle).st_uid != uid:
+            raise PermissionError(errno.EPERM, "somebody else's", str(RECORDS / str(uid)))
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _made(name: str, folder: int) -> BinaryIO:
+    """A file that was not there before, for everybody to read."""
+    flags = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY
+    handle = os.open(name, flags, 0o600, dir_fd=folder)
+    os.fchmod(handle, 0o644)
+    return os.fdopen(handle, "wb")
+
+
+def records() -> list[Record]:
     """Every record that is in its owner's hand, the oldest first; what somebody made up is left out."""
-    found = [path for path in RECORDS.iterdir() if _NAME.fullmatch(path.name)]
-    for path in sorted(found, key=lambda path: int(path.name.partition("-")[2])):
-        with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
-            yield _read(path)
+    uids = [int(entry.name) for entry in RECORDS.iterdir() if entry.name.isdecimal()]
+    return sorted((record for uid in uids for record in records_of(uid, LOOKED_AT)), key=_age)
 
 
-def _read(path: Path) -> Record:
+def own_records() -> list[Record]:
+    """All of whoever runs this."""
+    return sorted(records_of(os.getuid()), key=_age)
+
+
+def clear_folder(kept: Collection[str]) -> None:
+    """Remove from the folder of whoever runs this what is no record, and records that nobody came for."""
+    with folder_of(os.getuid()) as folder, os.scandir(folder) as entries:
+        for name in [entry.name for entry in entries if entry.name not in kept]:
+            if not name.startswith("."):  # that is being written
+                with contextlib.suppress(OSError):
+                    os.unlink(name, dir_fd=folder)
+
+
+def records_of(uid: int, most: int | None = None) -> list[Record]:
+    """A person's records, of which `most` files are looked at, in no order."""
+    found = []
+    with contextlib.suppress(OSError), folder_of(uid) as folder, os.scandir(folder) as entries:
+        for entry in islice(entries, most):
+            with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
+                found.append(_read(folder, uid, entry.name))
+    return found
+
+
+def _read(folder: int, uid: int, name: str) -> Record:
+    if not _SECOND.fullmatch(name):
+        raise ValueError("no record")
     # no link, and no pipe that nobody writes into: others make these files
-    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
     with os.fdopen(handle, "rb") as file:
-        if os.fstat(handle).st_uid != int(path.name.partition("-")[0]):
-            raise ValueError("somebody else's")
+        about = os.fstat(handle)
+        if about.st_uid != uid or not stat.S_ISREG(about.st_mode):
+            raise ValueError("somebody else's, or no file")
         said = json.loads(file.read(LONGEST_RECORD))
     state = STATES[STATES.index(said["state"])]
     mark = str(said.get("mark", ""))
     if not _MARK.fullmatch(mark):
         raise ValueError("no mark")
-    return Record(path.name, int(said["pid"]), int(said["born"]), state, str(said["reason"]), mark)
-
-
-def own_records() -> list[Record]:
-    """Those of whoever runs this."""
-    return [record for record in records() if record.uid == os.getuid()]
+    return Record(f"{uid}-{name}", int(said["pid"]), int(said["born"]), state, str(said["reason"]), mark)
 
 
 def new_record(mark: str) -> Record:
-    """A record of a name that nobody has had, held by this process."""
+    """A record of a name that none of this person's has had, held by this process. Raises OSError."""
     here = process(os.getpid())
     assert here  # noqa: S101 it is the one that asks
     second = int(time.time())
-    while True:
-        name = f"{os.getuid()}-{second}"
-        try:
-            os.close(os.open(RECORDS / name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
-            break
-        except FileExistsError:
-            second += 1
-    record = Record(name, here.pid, here.born, mark=mark)
+    with folder_of(os.getuid()) as folder:
+        while True:
+            try:
+                _made(str(second), folder).close()
+                break
+            except FileExistsError:
+                second += 1
+    record = Record(f"{os.getuid()}-{second}", here.pid, here.born, mark=mark)
     record.write()
     return record
 
@@ -361,15 +416,17 @@ def look_after(asked: Asked, answer: int) -> None:
     if ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0):
         raise OSError("this kernel lets nobody inherit orphans")
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD, signal.SIGTERM})
-    record = new_record(asked.mark)
+    try:
+        record = new_record(asked.mark)
+    except OSError as error:
+        os.write(answer, f"no Your session cannot be noted on the login node: {error}.".encode())
+        return
     earlier = [one for one in own_records() if one.name != record.name and one.alive]
     if any(_age(one) < _age(record) for one in earlier):
         record.remove()
         os.write(answer, b"no You have a session on the login node already: stop it first.")
         return
-    for one in own_records():  # nobody came for them
-        if one.name != record.name and not one.alive:
-            one.remove()
+    clear_folder({record.second} | {one.second for one in own_records() if one.alive})
     os.write(answer, record.number.encode())
     os.close(answer)
     session = Session(asked, record)
@@ -392,7 +449,7 @@ def _tell(asked: Asked) -> None:
 
 
 def _age(record: Record) -> int:
-    return int(record.name.partition("-")[2])
+    return int(record.second)
 
 
 # ---- what the hub asks for ----------------------------------------------------------------------

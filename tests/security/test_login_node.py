@@ -1,7 +1,8 @@
 """Who gets into a login node: whom the minter vouches for, for a minute, as themselves, for one program."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from testinfra.backend.base import CommandResult
@@ -117,3 +118,119 @@ def test_one_person_sees_and_ends_nothing_of_another(come: Come, cluster: str):
     answer = come(CLUSTERS[cluster][1], "stop", "local-2001-1")
     assert answer.rc != 0
     assert "no such session" in answer.stdout + answer.stderr
+
+
+# ---- what people share there ------------------------------------------------------------------
+
+AS = "setpriv --reuid %s --regid people --init-groups --no-new-privs "
+SHARED = {"/tmp", "/var/tmp", "/dev/shm", "/dev/mqueue"}  # noqa: S108 sticky: nobody removes another's
+WRITABLE = r"""
+find / \( -path /proc -o -path /sys -o -path /home \) -prune -o \
+  -type d -writable -printf '%m %U %p\n' 2>/dev/null
+"""
+FLOOD = """
+import os, sys
+record = b'{"pid": 1, "born": 1, "state": "FAILED", "reason": "", "mark": ""}'
+for name in range(int(sys.argv[2])):
+    with open(f"{sys.argv[1]}/{name}", "wb") as file:
+        file.write(record)
+"""
+MANY = 5_000  # records: 130,000 made each look take longer than a hub waits
+AT_MOST = 20  # of one person's are looked at (benchtop_lab/local.py)
+
+
+@pytest.fixture
+def folders(come: Come, cluster: str, service: Callable[[str], Host]) -> Iterator[tuple[str, str]]:
+    """The folders of two people's records, made because they came."""
+    node = service(f"{cluster}-login")
+    made = []
+    for person in CLUSTERS[cluster]:
+        made.append("/run/sessions/" + node.check_output("id -u %s", person))
+        if not node.file(made[-1]).exists:
+            assert come(person, "list").rc == 0
+    yield made[0], made[1]
+    for person, folder in zip(CLUSTERS[cluster], made, strict=True):
+        node.check_output((AS + "find %s -mindepth 1 -delete") % (person, folder))
+
+
+def test_nobody_puts_anything_where_somebody_elses_records_are(
+    cluster: str, folders: tuple[str, str], service: Callable[[str], Host]
+):
+    node = service(f"{cluster}-login")
+    second = CLUSTERS[cluster][1]
+    theirs, own = folders
+    for folder, person in zip(folders, CLUSTERS[cluster], strict=True):
+        assert node.check_output("stat -c '%%U %%a' %s", folder) == f"{person} 755"
+    come_later = "/run/sessions/2999"
+    for command in (
+        f"mkdir {come_later}",
+        f"ln -s /home/{second} {come_later}",
+        f"touch {theirs}/1795968869",
+        f"ln -s /home/{second} {theirs}/1795968869",
+        f"mv {theirs} {theirs}.away",
+        f"rmdir {theirs}",
+    ):
+        assert node.run((AS % second) + command).rc != 0, command
+    node.check_output((AS % second) + f"touch {own}/1795968869")  # the control
+
+
+def test_one_persons_records_by_the_thousand_leave_room_for_everybodys(
+    come: Come, cluster: str, folders: tuple[str, str], service: Callable[[str], Host]
+):
+    node = service(f"{cluster}-login")
+    first, second = CLUSTERS[cluster]
+    theirs, own = folders
+    for person, folder, count in ((first, theirs, 1), (second, own, MANY)):
+        node.check_output((AS % person) + "/opt/lab/bin/python -c %s %s %s", FLOOD, folder, str(count))
+    answer = come(first, "list")
+    assert answer.rc == 0, answer.stderr
+    of_each = [line.split("-")[1] for line in answer.stdout.splitlines()]
+    assert of_each.count(theirs.rpartition("/")[2]) == 1
+    assert 0 < of_each.count(own.rpartition("/")[2]) <= AT_MOST
+
+
+def test_what_people_share_on_the_node_is_sticky_and_nothing_more(
+    cluster: str, folders: tuple[str, str], service: Callable[[str], Host]
+):
+    """A place where anybody may write is one where somebody can be waited for."""
+    found = service(f"{cluster}-login").run((AS % CLUSTERS[cluster][0]) + WRITABLE.strip()).stdout
+    places = {path: (mode, uid) for mode, uid, path in (line.split(" ", 2) for line in found.splitlines())}
+    assert set(places) == SHARED | {folders[0]}
+    assert {places[path] for path in SHARED} == {("1777", "0")}
+
+
+# Connects to the SSH server many times over and says nothing. Prints how many it was let hold.
+SILENT = """
+import select, socket, sys, time
+held = []
+for _ in range(int(sys.argv[2])):
+    one = socket.create_connection((sys.argv[1], 22), timeout=5)
+    held.append(one)
+end = time.monotonic() + 3
+while time.monotonic() < end:
+    time.sleep(0.2)
+cut = 0
+for one in held:
+    one.setblocking(False)
+    try:
+        if not one.recv(4).startswith(b"SSH-"):
+            cut += 1
+    except BlockingIOError:
+        pass
+print(len(held) - cut)
+"""
+
+
+def test_whoever_says_nothing_at_the_door_keeps_no_hub_out(
+    come: Come, cluster: str, service: Callable[[str], Host]
+):
+    job = service({"hpc": "gpu-1", "htc": "condor-ep-1"}[cluster])
+    words = [SILENT, f"{cluster}-login"]
+    as_alice = (AS % "alice") + "/opt/lab/bin/python -c %s %s %s"
+    with ThreadPoolExecutor(1) as pool:
+        attack = pool.submit(job.check_output, as_alice, *words, "300")
+        answers = [come(CLUSTERS[cluster][0], "list")]
+        while not attack.done():
+            answers.append(come(CLUSTERS[cluster][0], "list"))
+    assert {answer.rc for answer in answers} == {0}, [answer.stderr for answer in answers]
+    assert 0 < int(attack.result()) < 300

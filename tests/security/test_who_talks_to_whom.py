@@ -1,8 +1,12 @@
-"""Every port on which anything listens, tried from every container, against the documentation's table."""
+"""Every port on which anything listens, tried from every container, against the documentation's table.
+
+And what is no container's: the laptop itself, on every address that it has.
+"""
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+import socket
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from ipaddress import IPv4Address, ip_address
@@ -12,6 +16,7 @@ from typing import Any
 
 import pytest
 
+import laptop
 from benchtop import compose, topology
 from benchtop.settings import Settings
 
@@ -20,6 +25,8 @@ ROW = re.compile(r"^\| ([\w-]+) \| (\d+|any) \| ([\w, -]+) \|", re.MULTILINE)
 USUAL_PORT = "8443"  # BENCHTOP_PORT, where nobody has set it
 TESTS_ONLY = {"browser"}
 EVERYWHERE = str(IPv4Address(0))
+WAY_OUT = "front"  # the network of the published port: whoever is on it reaches the laptop
+METADATA = "169.254.169.254"  # where a cloud's machines learn their own secrets, without a login
 IPV6_LOOPBACK = "0" * 24 + "01000000"
 
 # Reads lines "ADDRESS PORT", prints those that take a connection.
@@ -93,15 +100,21 @@ def containers(settings: Settings) -> dict[str, Seen]:
 @pytest.fixture(scope="module")
 def reached(containers: dict[str, Seen]) -> dict[str, set[tuple[str, int]]]:
     """What each service could connect to."""
-    doors = sorted({door for one in containers.values() for door in one.listening})
-    lines = "".join(f"{address} {port}\n" for address, port in doors).encode()
+    return try_all(containers, {door for one in containers.values() for door in one.listening})
+
+
+def try_all(
+    containers: Mapping[str, Seen], doors: Iterable[tuple[str, int]], at_once: int = 4
+) -> dict[str, set[tuple[str, int]]]:
+    """What each service can connect to, of these (address, port); so many services try at once."""
+    lines = "".join(f"{address} {port}\n" for address, port in sorted(doors)).encode()
 
     def attempt(one: Seen) -> set[tuple[str, int]]:
         words = ["docker", "exec", "--interactive", one.id, "bash", "-c", TRY]
         opened = run(words, input=lines, capture_output=True, check=True).stdout.decode().splitlines()
         return {(address, int(port)) for address, port in map(str.split, opened)}
 
-    with ThreadPoolExecutor(4) as pool:
+    with ThreadPoolExecutor(at_once) as pool:
         return dict(zip(containers, pool.map(attempt, containers.values()), strict=True))
 
 
@@ -161,3 +174,45 @@ def test_no_hub_can_be_reached_from_where_jobs_run(
     for node in nodes:
         assert not {(address, port) for address, port in reached[node] if address in hubs}, node
         assert any(port == 8444 for _, port in reached[node]), node
+
+
+# ---- the laptop itself -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def laptops_port() -> Iterator[int]:
+    """A port on which this machine listens on all of its addresses, as a person's database might."""
+    with laptop.listening() as port:
+        yield port
+
+
+def test_no_container_reaches_what_the_laptop_listens_on(
+    containers: dict[str, Seen], laptops_port: int, settings: Settings
+):
+    """By the address of any network, by the laptop's own, or by IPv6. Who is on `front` does: the control."""
+    by_network = laptop.gateways(settings)
+    addresses = laptop.own_addresses().union(*by_network.values()) | {METADATA}
+    with socket.create_connection(("127.0.0.1", laptops_port), timeout=3):
+        pass  # it listens
+    # most of them wait three seconds for an address that nobody has
+    reaches = try_all(containers, {(address, laptops_port) for address in addresses}, at_once=16)
+    outside = {name for name, one in containers.items() if WAY_OUT in one.addresses}
+    assert {name: found for name, found in reaches.items() if found and name not in outside} == {}
+    for name in outside:
+        assert {address for address, _ in reaches[name]} >= {
+            address for address in by_network[WAY_OUT] if "." in address
+        }, name
+
+
+def test_no_container_has_a_way_to_anything_but_its_networks(containers: dict[str, Seen]):
+    """No default route, none to link-local addresses, and no IPv6: what listens there cannot matter."""
+    for name, one in containers.items():
+        routes, addresses = (
+            compose.docker("exec", one.id, "cat", f"/proc/net/{file}", check=False).stdout.decode()
+            for file in ("route", "if_inet6")
+        )
+        assert {line.split()[-1] for line in addresses.splitlines()} <= {"lo"}, name
+        lines = routes.splitlines()[1:]
+        ways_on = [words for words in map(str.split, lines) if int(words[2], 16)]
+        assert bool(ways_on) == (WAY_OUT in one.addresses), name
+        assert len(lines) - len(ways_on) == len(one.addresses), name

@@ -19,7 +19,8 @@ SIGN_IN, LOOK_UP = "ldap://127.0.0.1:390/", "ldap://127.0.0.1:389/"
 REALM = "http://127.0.0.1:8080/realms/benchtop"
 SERVICES = ("ldap", "nslcd", "postgres", "keycloak")
 
-# nslcd's protocol, as anybody on a node could speak it: version, action, then strings with their length.
+# nslcd's protocol, as anybody in a service could speak it (on a node there is nobody to speak to):
+# version, action, then strings with their length.
 ASK_NSLCD = """
 import socket, struct, sys
 def string(s): return struct.pack(">i", len(s)) + s.encode()
@@ -224,19 +225,19 @@ def test_nodes_and_scheduler_know_the_same_person(where: str, service: Services)
 
 
 def ask_nslcd(service: Services, *request: str) -> tuple[int, int]:
-    begin, first = service("gpu-1").check_output(
-        "/opt/lab/bin/python -c %s " + " ".join(["%s"] * len(request)), ASK_NSLCD, *request
+    begin, first = service("hpc-minter").check_output(
+        "python3 -c %s " + " ".join(["%s"] * len(request)), ASK_NSLCD, *request
     ).split()  # fmt: skip
     return int(begin), int(first)
 
 
-def test_nobody_on_a_node_can_try_passwords(service: Services, alice: Person):
+def test_nobody_in_a_service_can_try_passwords(service: Services, alice: Person):
     """Past Keycloak, guesses would be neither counted nor followed by a second factor."""
     begin, verdict = ask_nslcd(service, PAM_AUTHC, alice.name, "sshd", "", "", "", alice.password)
     assert begin != FOUND or verdict != PAM_SUCCESS
 
 
-def test_somebody_on_a_node_can_look_a_name_up(service: Services, alice: Person):
+def test_somebody_in_a_service_can_look_a_name_up(service: Services, alice: Person):
     begin, _ = ask_nslcd(service, PASSWD_BYNAME, alice.name)
     assert begin == FOUND
 

@@ -115,3 +115,18 @@ def test_a_container_without_a_health_check_has_no_health():
     one = read(entry)
     assert one.health == ""
     assert one.well
+
+
+def network(name: str, *, internal: bool = True, **options: str) -> dict[str, object]:
+    """A network as `docker network inspect` tells it."""
+    return {"Labels": {"com.docker.compose.network": name}, "Internal": internal, "Options": options}
+
+
+def test_a_network_that_is_not_as_it_should_be_is_made_anew():
+    wanted = {"hpc": {"internal": True, "driver_opts": {"inhibit": "true"}}, "front": {}}
+    right = [network("hpc", inhibit="true", of_the_engines_own="1"), network("front", internal=False)]
+    assert services.differing(wanted, [*right, network("of-before")]) == []
+    assert services.differing(wanted, [network("hpc"), *right[1:]]) == ["hpc"]
+    assert services.differing(wanted, [network("hpc", inhibit="false"), *right[1:]]) == ["hpc"]
+    assert services.differing(wanted, [right[0], network("front")]) == ["front"]
+    assert services.differing(wanted, [network("hpc", internal=False, inhibit="true")]) == ["hpc"]

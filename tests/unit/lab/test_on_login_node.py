@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -31,10 +32,15 @@ time.sleep(600)
 Start = Callable[..., str]
 
 
+def records_in(node: Path, uid: int | None = None) -> Path:
+    """The folder of a person's records, by default of one's own; root makes it when they first come."""
+    return node / "sessions" / str(os.getuid() if uid is None else uid)
+
+
 @pytest.fixture
 def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A login node of one's own: its records and homes in a folder."""
-    (tmp_path / "sessions").mkdir()
+    records_in(tmp_path).mkdir(parents=True)
     monkeypatch.setattr(local, "RECORDS", tmp_path / "sessions")
     monkeypatch.setattr(local, "LEAVERS", tmp_path / "leavers")
     monkeypatch.setattr(local, "EVERY", 0.1)
@@ -103,7 +109,7 @@ def test_a_session_knows_when_its_runtime_is_over(start: Start, node: Path):
 def test_what_is_told_of_a_session_holds_no_secret(start: Start, node: Path):
     number = start(SLEEP)
     assert state(number)[0] == "RUNNING", "the control: it is told of"
-    assert "told" not in "".join(path.read_text() for path in (node / "sessions").iterdir())
+    assert "told" not in "".join(path.read_text() for path in records_in(node).iterdir())
 
 
 def test_stopping_ends_it_and_forgets_it(start: Start):
@@ -253,9 +259,11 @@ def test_one_whose_keeper_was_killed_is_known_as_lost(start: Start, node: Path):
 
 def test_a_record_in_somebody_elses_name_is_not_believed(node: Path):
     record = {"pid": os.getpid(), "born": 1, "state": "RUNNING", "reason": ""}
-    (node / "sessions" / f"{os.getuid() + 1}-7").write_text(json.dumps(record))
+    other = records_in(node, os.getuid() + 1)
+    other.mkdir()
+    (other / "7").write_text(json.dumps(record))
     assert local.listing() == ""
-    (node / "sessions" / f"{os.getuid()}-7").write_text(json.dumps(record))
+    (records_in(node) / "7").write_text(json.dumps(record))
     assert local.listing().startswith(f"local-{os.getuid()}-7|"), "the control: one's own is"
 
 
@@ -263,22 +271,62 @@ def test_a_record_in_somebody_elses_name_is_not_believed(node: Path):
     "text", ["", "[]", '{"pid": 1}', '{"pid": 1, "born": 1, "state": "x", "reason": ""}']
 )
 def test_a_record_that_says_nothing_is_left_out(node: Path, text: str):
-    (node / "sessions" / f"{os.getuid()}-7").write_text(text)
+    (records_in(node) / "7").write_text(text)
     assert local.listing() == ""
 
 
 def test_a_reason_cannot_make_up_a_line_of_the_list(node: Path):
     record = {"pid": 1, "born": 1, "state": "FAILED", "reason": "x\nlocal-0-1|RUNNING||" + "y" * 600}
-    (node / "sessions" / f"{os.getuid()}-7").write_text(json.dumps(record))
+    (records_in(node) / "7").write_text(json.dumps(record))
     (line,) = local.listing().splitlines()
     assert line.count("|") == 4
+
+
+def test_no_record_is_read_or_written_through_a_link(
+    start: Start, node: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Neither a record nor the folder is followed elsewhere, whoever put it there."""
+    own = records_in(node)
+    elsewhere = node / "elsewhere"
+    elsewhere.mkdir()
+    record = {"pid": os.getpid(), "born": 1, "state": "RUNNING", "reason": ""}
+    (elsewhere / "7").write_text(json.dumps(record))
+    (own / "7").symlink_to(elsewhere / "7")
+    os.mkfifo(own / "8")
+    assert local.listing() == ""
+    secret = node / "secret"
+    secret.touch(mode=0o600)
+    now = int(time.time())
+    for second in range(now, now + GONE):
+        (own / str(second)).symlink_to(secret)
+    number = start("")
+    becomes(number, "COMPLETED")
+    assert secret.stat().st_mode & 0o077 == 0
+    assert secret.read_text() == ""
+    shutil.rmtree(own)
+    own.symlink_to(elsewhere)
+    assert local.listing() == ""
+    with pytest.raises(local.Refused, match="cannot be noted"):
+        start("")
+    own.unlink()
+    elsewhere.rename(own)
+    assert local.listing().startswith(f"local-{os.getuid()}-7|"), "the control: the same record in its place"
+
+
+def test_one_persons_thousand_records_do_not_make_the_list_long(start: Start, node: Path):
+    record = {"pid": 1, "born": 1, "state": "FAILED", "reason": ""}
+    for second in range(1000):
+        (records_in(node) / str(second)).write_text(json.dumps(record))
+    assert 0 < len(local.listing().splitlines()) <= local.LOOKED_AT
+    assert len(local.own_records()) == 1000, "the control: they are there"
+    assert state(start(SLEEP))[0] == "RUNNING", "the next session is seen all the same"
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"env": {}}', "null"])
 def test_what_is_not_understood_starts_nothing(node: Path, text: str):
     with pytest.raises(local.Refused):
         local.start(text)
-    assert list((node / "sessions").iterdir()) == []
+    assert list(records_in(node).iterdir()) == []
 
 
 def test_nobody_stops_what_is_not_theirs(node: Path):
