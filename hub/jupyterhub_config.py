@@ -15,6 +15,7 @@ from traitlets.config import get_config
 from benchtop_hub import (
     activity,
     announcement,
+    bodies,
     database,
     farewell,
     health,
@@ -40,6 +41,7 @@ def key(name: str) -> str:
 
 
 names.ask_the_system()
+bodies.bound()
 database.tell_when_away()
 
 # ---- who may come in -------------------------------------------------------------------------------

@@ -45,10 +45,8 @@ def ask(
     session: whose cookies of that name to send
     """
     name = host or settings.name
-    tls = ssl.create_default_context(cafile=str(settings.state / "ca" / "ca.pem"))
-    connection = http.client.HTTPSConnection(name, settings.port, timeout=30, context=tls)
-    raw = socket.create_connection((settings.bind, settings.port), timeout=30)
-    connection.sock = tls.wrap_socket(raw, server_hostname=name)
+    connection = http.client.HTTPSConnection(name, settings.port, timeout=30)
+    connection.sock = dial(settings, name)
     given = dict(headers or {})
     if session is not None:
         own = [f"{c.name}={c.value}" for c in session.cookies if c.domain == name and path.startswith(c.path)]
@@ -63,6 +61,13 @@ def ask(
         return Answer(reply.status, {k.lower(): v for k, v in reply.getheaders()}, body)
     finally:
         connection.close()
+
+
+def dial(settings: Settings, name: str) -> ssl.SSLSocket:
+    """A connection to one of the public names, on which nothing has been said yet."""
+    tls = ssl.create_default_context(cafile=str(settings.state / "ca" / "ca.pem"))
+    raw = socket.create_connection((settings.bind, settings.port), timeout=30)
+    return tls.wrap_socket(raw, server_hostname=name)
 
 
 def form_of(page: requests.Response, field_name: str) -> tuple[str, dict[str, str]]:
