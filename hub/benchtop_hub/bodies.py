@@ -1,7 +1,7 @@
 """A hub takes forms and small documents: what is larger, or does not arrive, is refused unread.
 
-Upstream leaves tornado's 100 MB, all of it kept in memory before anybody is asked who sends it. Apache refuses
-the same size (apache/conf/limits.conf), but a person's address leads here when nothing of theirs runs.
+Upstream leaves tornado's 100 MB, kept in memory before anybody is asked who sends it. Apache refuses the same
+size (apache/conf/limits.conf), but a person's address leads here when nothing of theirs runs.
 """
 
 from tornado.httpserver import HTTPServer
