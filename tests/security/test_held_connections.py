@@ -5,7 +5,7 @@ import socket
 import ssl
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 import requests
@@ -20,9 +20,10 @@ SignedIn = Callable[[str], requests.Session]
 Services = Callable[..., Host]
 
 # As in apache/conf/limits.conf
-HELD = 80  # requests by one person, or by the strangers of one address
+HELD = 160  # requests by one person, or by the strangers of one address
 CONNECTIONS = 700  # of one address
 HPC = "/jupyterhub/hpc"
+HALF = 200_000  # bytes of a body: at 4 kB/s Apache then waits for a minute for more
 UPGRADE = {
     "Connection": "Upgrade",
     "Upgrade": "websocket",
@@ -38,6 +39,9 @@ def begin(settings: Settings, method: str, path: str, *, host: str = "", **heade
     lines += [f"{key.replace('_', '-')}: {value}" for key, value in headers.items()]
     line = dial(settings, name)
     line.sendall("\r\n".join([*lines, "", ""]).encode())
+    if method == "POST":
+        with suppress(OSError):  # refused already
+            line.sendall(bytes(min(HALF, int(headers.get("Content_Length", 0)) // 2)))
     line.settimeout(0.002)
     return line
 
@@ -54,10 +58,10 @@ def answered(line: ssl.SSLSocket) -> str:
 
 @contextmanager
 def slow_bodies(settings: Settings, count: int, path: str, **headers: str) -> Iterator[list[str]]:
-    """So many requests whose bodies do not come on; the answers of those that are refused."""
+    """So many requests whose bodies stop half-way; the answers of those that are refused."""
     with ExitStack() as ends:
         lines = [
-            ends.enter_context(begin(settings, "POST", path, Content_Length="100000", **headers))
+            ends.enter_context(begin(settings, "POST", path, Content_Length="1000000", **headers))
             for _ in range(count)
         ]
         refused: list[str] = []
@@ -88,7 +92,7 @@ def served(carol: requests.Session, settings: Settings) -> None:
         (f"{HPC}/user/erin/", {"Cookie": "mellon-hub=invented"}),
         (f"{HPC}/user/erin/", {"Cookie": f"mellon-person=erin.{'0' * 40}"}),
         ("/nowhere", {}),
-        ("login-actions/authenticate", {}),
+        ("protocol/saml", {}),
     ],
     ids=["token", "session", "account", "page", "login"],
 )
@@ -97,7 +101,7 @@ def test_slow_bodies_of_strangers_hold_little(
 ):
     carol = signed_in("carol")
     carol.get(f"{settings.url}{HPC}/hub/home")
-    if where.startswith("login"):
+    if where.startswith("protocol"):
         where, headers = f"/realms/benchtop/{where}", {"host": settings.login_name}
     with slow_bodies(settings, HELD + 20, where, **headers) as refused:
         assert "429" in refused  # the control: they arrive, and are counted
@@ -193,7 +197,7 @@ def test_of_websockets_one_person_holds_a_part_and_a_class_all_that_it_needs(
             held += 1
         assert status == "429"
         assert HELD - 3 <= held <= HELD  # what else of hers is under way counts as well
-        assert [websocket("erin") for _ in range(HELD // 2)] == ["101"] * (HELD // 2)
+        assert [websocket("erin") for _ in range(HELD // 4)] == ["101"] * (HELD // 4)
         served(signed_in("erin"), settings)
 
 
@@ -333,10 +337,7 @@ def test_a_hub_keeps_no_large_body(service: Services, signed_in: SignedIn, setti
 
     before = memory()
     for _ in range(3):
-        try:
-            answer = carol.post(f"{settings.url}{HPC}/user/carol/x", data=bytes(50 << 20), timeout=60)
-            assert answer.status_code >= 400
-        except requests.ConnectionError:
-            pass  # the hub hung up, which is an answer too
+        answer = carol.post(f"{settings.url}{HPC}/user/carol/x", data=bytes(50 << 20), timeout=60)
+        assert answer.status_code == 413
     assert memory() < before + 30
     assert carol.get(f"{settings.url}{HPC}/hub/home").status_code == 200
