@@ -1,10 +1,11 @@
 """A hub takes forms and small documents: of what is larger, it keeps nothing.
 
-Upstream leaves the 100 MB of tornado, kept in memory before anybody is asked who sends it. Apache refuses what
-is too large for a hub (apache/conf/limits.conf), but a person's address leads here when nothing of theirs runs.
+Upstream leaves the 100 MB of tornado, kept in memory before anybody is asked who sends it. Apache refuses
+what is too large for a hub (apache/conf/limits.conf), but a person's address leads here when nothing of
+theirs runs.
 
-Not by tornado's `max_body_size`: it hangs up on who is still sending, and the proxy between then now and then
-waits for a minute, and its client with it.
+Not by tornado's `max_body_size`: it hangs up on who is still sending, and the proxy between them sometimes
+waits for a minute then, and its client with it.
 """
 
 from collections.abc import Awaitable
