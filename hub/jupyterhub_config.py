@@ -16,6 +16,7 @@ from benchtop_hub import (
     activity,
     administrators,
     announcement,
+    bodies,
     database,
     farewell,
     health,
@@ -42,6 +43,7 @@ def key(name: str) -> str:
 
 
 names.ask_the_system()
+bodies.bound()
 database.tell_when_away()
 
 # ---- who may come in -------------------------------------------------------------------------------

@@ -45,14 +45,12 @@ def ask(
     session: whose cookies of that name to send
     """
     name = host or settings.name
-    tls = ssl.create_default_context(cafile=str(settings.state / "ca" / "ca.pem"))
-    connection = http.client.HTTPSConnection(name, settings.port, timeout=30, context=tls)
-    raw = socket.create_connection((settings.bind, settings.port), timeout=30)
-    connection.sock = tls.wrap_socket(raw, server_hostname=name)
+    connection = http.client.HTTPSConnection(name, settings.port, timeout=30)
+    connection.sock = dial(settings, name)
     given = dict(headers or {})
     if session is not None:
-        own = [f"{c.name}={c.value}" for c in session.cookies if c.domain == name and path.startswith(c.path)]
-        given["Cookie"] = "; ".join([*own, *filter(None, [given.get("Cookie")])])
+        own = cookies_for(settings, session, path, name)
+        given["Cookie"] = "; ".join(filter(None, [own, given.get("Cookie")]))
     try:
         connection.putrequest(method, path, skip_host="Host" in given, skip_accept_encoding=True)
         for key, value in given.items():
@@ -63,6 +61,21 @@ def ask(
         return Answer(reply.status, {k.lower(): v for k, v in reply.getheaders()}, body)
     finally:
         connection.close()
+
+
+def dial(settings: Settings, name: str) -> ssl.SSLSocket:
+    """A connection to one of the public names, on which nothing has been said yet."""
+    tls = ssl.create_default_context(cafile=str(settings.state / "ca" / "ca.pem"))
+    raw = socket.create_connection((settings.bind, settings.port), timeout=30)
+    return tls.wrap_socket(raw, server_hostname=name)
+
+
+def cookies_for(settings: Settings, session: requests.Session, path: str, name: str = "") -> str:
+    """The cookies of a session that a browser would send to a path of one of the public names."""
+    host = name or settings.name
+    return "; ".join(
+        f"{c.name}={c.value}" for c in session.cookies if c.domain == host and path.startswith(c.path)
+    )
 
 
 def form_of(page: requests.Response, field_name: str) -> tuple[str, dict[str, str]]:
