@@ -97,10 +97,12 @@ class Qos(_Strict):
 
 
 class Account(_Strict):
-    """A Slurm account, and the QOS that it opens to its members."""
+    """A Slurm account, the QOS that it opens to its members, and how many jobs each of them may have."""
 
     description: _Line
     qos: Annotated[list[str], Field(min_length=1)]
+    max_jobs_per_user: _Count | None = None
+    max_submit_jobs_per_user: _Count | None = None
 
 
 class Slurm(_Strict):

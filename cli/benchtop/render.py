@@ -182,7 +182,10 @@ def accounting(people: People) -> bytes:
     ]
     return _json(
         {
-            "accounts": [{"name": name, **entry.model_dump()} for name, entry in slurm.accounts.items()],
+            "accounts": [
+                {"name": name, **entry.model_dump(exclude_none=True)}
+                for name, entry in slurm.accounts.items()
+            ],
             "qos": [
                 {"name": name, **entry.model_dump(exclude_none=True)} for name, entry in slurm.qos.items()
             ],

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, cast
 from batchspawner import CondorSpawner
 from traitlets import Integer, Unicode, default
 
-from benchtop_hub import commands, condor_waiting, form, job_script, jobs, pool
+from benchtop_hub import commands, condor_waiting, form, job_script, jobs, marks, pool
 from benchtop_hub.cluster import FREE_AGE, Cluster
 from benchtop_hub.minter import Minter
 from benchtop_hub.session import BatchSession, shared
@@ -71,6 +71,12 @@ ATTRIBUTES = (
     "ClusterId,JobStatus,RemoteHost,LastRemoteHost,HoldReasonCode,HoldReason,ExitCode,ExitBySignal,"
     "LastRejMatchReason,Owner,BenchtopMark,EnteredCurrentStatus"
 )
+# Any of these may be whatever the job's owner wrote, and as long as they like: one such ad costs its owner,
+# and nobody else, the hub's view of the session. Its kind is judged here (_job); its length, already there.
+LARGEST = 2000  # characters of one of them, as it is written down
+BEARABLE = " && ".join(
+    ["isString(BenchtopMark)", *(f"size(unparse({name})) < {LARGEST}" for name in ATTRIBUTES.split(","))]
+)
 # HTCondor's numbers. Removed and transferring jobs still hold their place.
 STATES = {1: "PENDING", 2: "RUNNING", 3: "COMPLETING", 4: "COMPLETED", 6: "COMPLETING", 7: "SUSPENDED"}
 HELD = 5
@@ -81,6 +87,7 @@ class CondorCluster(Cluster):
 
     access_point = ""
     cell = ""
+    secret = b""  # by which the cell signs its marks
     folder: tempfile.TemporaryDirectory[str] | None = None
 
     def __init__(self, minter: Minter) -> None:
@@ -101,19 +108,28 @@ class CondorCluster(Cluster):
         return {"_CONDOR_SEC_TOKEN_DIRECTORY": str(own)}
 
     async def listing(self, person: str) -> str:
-        """The sessions of this cell."""
+        """The sessions of this cell, and whatever else says that it is one."""
+        marked = ["-constraint", f'BenchtopCell =?= "{self.cell}"', "-constraint", BEARABLE]  # both
         return await self.run(
-            person, "condor_q", "-allusers", "-constraint", f'BenchtopCell =?= "{self.cell}"',
-            "-json", "-attributes", ATTRIBUTES, env=self.direct(),
-        )  # fmt: skip
+            person, "condor_q", "-allusers", *marked, "-json", "-attributes", ATTRIBUTES, env=self.direct()
+        )
 
     def direct(self) -> dict[str, str]:
         """Go straight to the access point: the central manager, which knows where it is, may be away."""
         return {"_CONDOR_SCHEDD_HOST": self.access_point}
 
     def parse(self, listing: str) -> Mapping[str, jobs.Job]:
-        """By condor_q's JSON, which for no job at all may be nothing at all."""
-        return {str(ad["ClusterId"]): _job(ad) for ad in json.loads(listing.strip() or "[]")}
+        """By condor_q's JSON, which for no job at all may be nothing at all.
+
+        Each ad by itself, and only those that this cell has marked for their owner: HTCondor itself lets
+        nobody write the owner or the number.
+        """
+        found = {}
+        for ad in json.loads(listing.strip() or "[]", strict=False):
+            number, owner, mark = _number(ad, "ClusterId"), _text(ad, "Owner"), _text(ad, "BenchtopMark")
+            if number is not None and marks.is_ours(mark, self.secret, self.cell, owner):
+                found[str(number)] = replace(_job(ad), owner=owner, mark=mark)
+        return found
 
     async def cancel(self, number: str, person: str) -> bool:
         """condor_rm; False when there is no such job."""
@@ -151,26 +167,37 @@ class CondorCluster(Cluster):
         return pool.places(shown)
 
 
+def _number(ad: Mapping[str, Any], name: str) -> int | None:
+    value = ad.get(name)
+    return value if type(value) is int else None  # True and 2.0 are none of HTCondor's
+
+
+def _text(ad: Mapping[str, Any], name: str) -> str:
+    value = ad.get(name)
+    return value if isinstance(value, str) else ""
+
+
 def _job(ad: Mapping[str, Any]) -> jobs.Job:
-    job = replace(_told(ad), owner=str(ad["Owner"]), mark=str(ad.get("BenchtopMark", "")))
+    """What an ad tells, whatever is in it. One whose state is none lives: unknown is never gone."""
+    job = _told(ad)
     if job.lingers and not job.told and job.reason != "memory":
         return replace(job, told=condor_waiting.held(job.reason))
     return job
 
 
 def _told(ad: Mapping[str, Any]) -> jobs.Job:
-    status = int(ad["JobStatus"])
-    node = str(ad.get("RemoteHost") or ad.get("LastRemoteHost") or "").partition("@")[2]
+    status = _number(ad, "JobStatus")
+    node = (_text(ad, "RemoteHost") or _text(ad, "LastRemoteHost")).partition("@")[2]
     if status == HELD:
         return _held(ad, node)
-    state = STATES.get(status, "RUNNING")
+    state = STATES.get(status or 0, "RUNNING")
     if state == "PENDING":
-        rejected = str(ad.get("LastRejMatchReason") or "")
+        rejected = _text(ad, "LastRejMatchReason")
         return jobs.Job(state, "", rejected.partition("|")[0].strip())  # behind it: which jobs are alike
     if state == "COMPLETED":
-        code = ad.get("ExitCode")
+        code = _number(ad, "ExitCode")
         told = f"JupyterLab stopped by itself (exit code {code})" if code else ""
-        if ad.get("ExitBySignal"):
+        if ad.get("ExitBySignal") is True:
             told = "JupyterLab was killed"
         return jobs.Job("FAILED" if told else state, node, "", told=told)
     return jobs.Job(state, node, "")
@@ -178,14 +205,15 @@ def _told(ad: Mapping[str, Any]) -> jobs.Job:
 
 def _held(ad: Mapping[str, Any], node: str) -> jobs.Job:
     """What ran is gone, but the job stays where it is until it is removed."""
-    code, why = ad.get("HoldReasonCode"), str(ad.get("HoldReason") or "on hold")
+    code, why = _number(ad, "HoldReasonCode"), _text(ad, "HoldReason") or "on hold"
     if code == SPOOLING:
         # The schedd ends this hold itself, a second after the last file; not if it is restarted meanwhile
-        if time.time() - ad["EnteredCurrentStatus"] > SPOOLED:
+        since = _number(ad, "EnteredCurrentStatus")
+        if since is not None and time.time() - since > SPOOLED:
             return jobs.Job("FAILED", "", "", lingers=True, told=CUT_OFF)
         return jobs.Job("PENDING", "", "spooling")
     if code == POLICY:
-        return jobs.Job("FAILED", node, "", lingers=True, told=why)
+        return jobs.Job("FAILED", node, "", lingers=True, told=form.shown(why, condor_waiting.SHOWN_OF_HOLD))
     return jobs.Job("FAILED", node, "memory" if "memory usage exceeded" in why else why, lingers=True)
 
 
@@ -216,6 +244,7 @@ class CondorSession(BatchSession[pool.Request, pool.Granted, CondorCluster], Con
     def _cluster(self) -> CondorCluster:
         cluster: CondorCluster = shared(CondorCluster, self.minter, self.keys)
         cluster.access_point, cluster.cell = self.access_point, self.cell
+        cluster.secret = self.user.settings["cookie_secret"]
         return cluster
 
     def read(self, sent: Mapping[str, object]) -> pool.Request:
@@ -289,6 +318,11 @@ class CondorSession(BatchSession[pool.Request, pool.Granted, CondorCluster], Con
 
     def plain(self, complaint: str) -> str:
         """condor_submit's complaint without its prefix."""
+        if "MAX_JOBS_PER_OWNER" in complaint:
+            return (
+                "You have as many jobs in the queue as you may have. "
+                "Remove some (condor_rm), or wait until some have ended."
+            )
         lines = [line.removeprefix("ERROR: ").strip() for line in complaint.splitlines() if line.strip()]
         text = " ".join(lines) or "it does not say why"
         return text if text.endswith(".") else f"{text}."

@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from benchtop_hub import marks
 
 # Of squeue. The comment last: it is whatever the job's owner wrote. No %u: where the hub runs, nobody's name
-# is known, and squeue says a number.
-FORMAT = "%i|%T|%B|%P|%Q|%S|%r|%k"
+# is known, and squeue says a number. No more of a comment than a mark can have.
+FORMAT = "%i|%T|%B|%P|%Q|%S|%r|%.150k"
 FIELDS = FORMAT.count("|") + 1
 NUMBER = re.compile(r"(local-[0-9]+-)?[0-9]+")  # a job's, or a session's on the login node
 # States are Slurm's; what another scheduler says is translated.

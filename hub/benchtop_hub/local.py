@@ -95,15 +95,18 @@ class LoginNode(Cluster):
     def parse(self, listing: str) -> Mapping[str, jobs.Job]:
         """One a line: number|state|node|mark|reason.
 
-        One that ended stays until the hub has taken note of how, which is in plain words. Raises ValueError
-        for an answer that is cut off.
+        One that ended stays until the hub has taken note of how, which is in plain words. A line that is none
+        of these is nobody's session. Raises ValueError for an answer that is cut off.
         """
         found = {}
         *lines, rest = listing.split("\n")
         if rest:
             raise ValueError(f"half a line of the login node: {rest!r}")
         for line in lines:
-            number, state, node, mark, reason = line.split("|")
+            fields = line.split("|")
+            if len(fields) != 5 or not jobs.NUMBER.fullmatch(fields[0]):
+                continue
+            number, state, node, mark, reason = fields
             job = jobs.Job(state, node, reason, owner=marks.owner_of(mark), mark=mark)
             found[number] = job if job.alive else replace(job, told=reason, lingers=True)
         return found

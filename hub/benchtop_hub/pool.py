@@ -5,6 +5,7 @@ What one session may have is what the largest place of its kind has.
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,8 @@ FIELDS = {
 }
 JUPYTER, STANDARD = "jupyter", "standard"
 POOLS = {JUPYTER: "the Jupyter slots", STANDARD: "the Standard pool"}
-ATTRIBUTES = "Machine,IsJupyterSlot,Cpus,Memory,Disk,TotalSlotCpus,TotalSlotMemory,TotalSlotDisk"
+SIZES = ("Cpus", "Memory", "Disk", "TotalSlotCpus", "TotalSlotMemory", "TotalSlotDisk")
+ATTRIBUTES = ",".join(("Machine", "IsJupyterSlot", *SIZES))
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,10 @@ class Request(BaseModel):
 
 
 def places(shown: str) -> list[Place]:
-    """From `condor_status -json` with ATTRIBUTES of the partitionable slots."""
+    """From `condor_status -json` with ATTRIBUTES of the partitionable slots.
+
+    One that does not say what it has, or not in numbers, is none that anybody could be promised.
+    """
     return [
         Place(
             node=str(slot["Machine"]),
@@ -98,8 +103,13 @@ def places(shown: str) -> list[Place]:
             free_memory=int(slot["Memory"]),
             free_disk=int(slot["Disk"]) // 1024,
         )
-        for slot in json.loads(shown or "[]")
+        for slot in json.loads(shown or "[]", strict=False)
+        if isinstance(slot.get("Machine"), str) and all(_is_size(slot.get(name)) for name in SIZES)
     ]
+
+
+def _is_size(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def of_kind(kind: str, offered: Sequence[Place]) -> list[Place]:

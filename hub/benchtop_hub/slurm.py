@@ -209,6 +209,11 @@ class SlurmSession(BatchSession[form.Request, form.Granted, SlurmCluster], Slurm
 
     def plain(self, complaint: str) -> str:
         """Sbatch's complaint without its own name and prefixes."""
+        if "MaxSubmitJob" in complaint:  # AssocMaxSubmitJobLimit, QOSMaxSubmitJobPerUserLimit
+            return (
+                "You have as many jobs in the queue as you may have. "
+                "Cancel some (scancel), or wait until some have ended."
+            )
         lines = [
             line.removeprefix("sbatch: ").removeprefix("error: ")
             for line in complaint.splitlines()

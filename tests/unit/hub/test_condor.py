@@ -15,12 +15,14 @@ from types import SimpleNamespace
 import pytest
 from jupyterhub.spawner import SpawnException
 
-from benchtop_hub import commands, condor, condor_waiting, endings, pool
+from benchtop_hub import commands, condor, condor_waiting, endings, marks, pool
 from benchtop_hub import session as session_module
 from benchtop_hub.jobs import Job
 
 NOW = 1_800_000_000  # seconds since the epoch
 SECRET = "token of the 'session'"
+COOKIE_SECRET = b"0" * 32
+MARK = marks.mark(COOKIE_SECRET, "htc-1", "alice")
 GRANTED = pool.Granted("jupyter", 2, 1024, 512, 60)
 SHOWN = json.dumps(
     [
@@ -43,7 +45,7 @@ class Minter:
 class Pool(condor.CondorCluster):
     """A pool of one job, told by the test what to say."""
 
-    access_point, cell = "condor-ap:9618", "htc-1"
+    access_point, cell, secret = "condor-ap:9618", "htc-1", COOKIE_SECRET
 
     def __init__(self):
         super().__init__(Minter())
@@ -66,7 +68,8 @@ class Pool(condor.CondorCluster):
         if command[0] == "condor_status":
             return self.shown
         if command[0] == "condor_q":
-            return json.dumps([{"ClusterId": 42, "Owner": "alice", **self.job}]) if self.job else ""
+            ad = {"ClusterId": 42, "Owner": "alice", "BenchtopMark": MARK}
+            return json.dumps([ad | self.job]) if self.job else ""
         if command[0] == "condor_rm":
             self.job = None
         return ""
@@ -101,7 +104,7 @@ def session(cluster, monkeypatch):
     monkeypatch.setattr(session_module, "STARTING_AGE", 0.01)
     monkeypatch.setattr(session_module.adoption, "keep", lambda spawner: None)
     return Session(
-        user=SimpleNamespace(name="alice", settings={"cookie_secret": b"0" * 32}),
+        user=SimpleNamespace(name="alice", settings={"cookie_secret": COOKIE_SECRET}),
         orm_spawner=SimpleNamespace(server=None, name=""), cluster=cluster, cell="htc-1", user_options={},
         log=logging.getLogger("test"),
     )  # fmt: skip
@@ -266,12 +269,37 @@ def test_a_token_is_shown_by_a_private_file_of_its_person(cluster):
 )
 def test_states_are_read_as_htcondor_tells_them(cluster, monkeypatch, ad, job):
     monkeypatch.setattr(condor, "time", SimpleNamespace(time=lambda: NOW))
-    listed = cluster.parse(json.dumps([{"ClusterId": 7, "Owner": "alice", "BenchtopMark": "m", **ad}]))
-    assert listed == {"7": replace(job, owner="alice", mark="m")}
+    listed = cluster.parse(json.dumps([{"ClusterId": 7, "Owner": "alice", "BenchtopMark": MARK, **ad}]))
+    assert listed == {"7": replace(job, owner="alice", mark=MARK)}
+
+
+TWO = {"ClusterId": 8, "Owner": "alice", "BenchtopMark": MARK, "JobStatus": 2, "RemoteHost": "a@ep-2"}
+NASTY = ("x", "", None, True, 1.5, -1, [], [[1]], {"a": 1}, "a\nb|c", 1e999, "/Expr(error)/", 10**30)
+
+
+@pytest.mark.parametrize("name", condor.ATTRIBUTES.split(","))
+def test_whatever_is_in_an_ad_costs_its_owner_alone(cluster, name):
+    for status in (1, 2, 4, 5):
+        for value in (*NASTY, ...):
+            ad = {**TWO, "ClusterId": 7, "JobStatus": status, "HoldReasonCode": 16, "EnteredCurrentStatus": 1}
+            ad = {key: content for key, content in (ad | {name: value}).items() if content is not ...}
+            listed = cluster.parse(json.dumps([ad, TWO]))
+            assert listed["8"] == Job("RUNNING", "ep-2", "", owner="alice", mark=MARK), (name, value)
+            assert all(isinstance(job.state, str) and isinstance(job.reason, str) for job in listed.values())
+
+
+@pytest.mark.parametrize("status", ["two", None, 2.0, True])
+def test_a_job_that_does_not_say_its_state_is_not_gone(cluster, status):
+    assert cluster.parse(json.dumps([TWO | {"JobStatus": status}]))["8"].alive
+
+
+@pytest.mark.parametrize("wrong", [{"Owner": "bob"}, {"BenchtopMark": MARK[:-1]}, {"BenchtopMark": None}])
+def test_a_job_without_the_cells_mark_for_its_owner_is_none_of_its(cluster, wrong):
+    assert cluster.parse(json.dumps([TWO, {**TWO, "ClusterId": 7, **wrong}])).keys() == {"8"}
 
 
 def test_an_answer_that_is_cut_off_is_no_answer(cluster):
-    whole = json.dumps([{"ClusterId": number, "Owner": "alice", "JobStatus": 2} for number in (7, 8)])
+    whole = json.dumps([{**TWO, "ClusterId": number} for number in (7, 8)])
     assert set(cluster.parse(whole)) == {"7", "8"}
     for length in range(1, len(whole)):
         with pytest.raises(json.JSONDecodeError):
@@ -382,6 +410,13 @@ def test_htcondors_own_refusal_reaches_the_person(session, cluster):
         start(session)
     refused = "HTCondor does not accept the session: Number of submitted jobs would exceed the limit."
     assert caught.value.message == refused
+
+
+def test_whose_queue_is_full_is_told_what_to_do(session, cluster):
+    cluster.refuse = commands.Failed("\nERROR: Number of submitted jobs would exceed MAX_JOBS_PER_OWNER\n")
+    with pytest.raises(SpawnException) as caught:
+        start(session)
+    assert "You have as many jobs in the queue as you may have. Remove some" in caught.value.message
 
 
 @pytest.mark.parametrize(

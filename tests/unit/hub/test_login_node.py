@@ -98,6 +98,14 @@ def test_an_answer_that_is_cut_off_is_no_answer(node, cut):
         node.parse(cut)
 
 
+@pytest.mark.parametrize(
+    "odd", ["", "|", "||||", "x|RUNNING|hpc-login||", f"{NUMBER}|RUNNING|a|b|c|d", f"{NUMBER}|RUNNING"]
+)
+def test_an_odd_line_costs_nobody_else_their_session(node, odd):
+    found = node.parse(f"local-2002-7|RUNNING|hpc-login||\n{odd}\nlocal-2002-8|RUNNING|hpc-login||\n")
+    assert found.keys() == {"local-2002-7", "local-2002-8"}
+
+
 def test_a_session_that_is_not_there_is_not_cancelled(ssh, node):
     ssh.fails = "You have no such session on the login node."
     assert asyncio.run(node.cancel(NUMBER, "alice")) is False

@@ -38,6 +38,13 @@ def test_a_pool_without_nodes_has_no_places(nothing: str):
     assert pool.places(nothing) == []
 
 
+@pytest.mark.parametrize("name", ["Machine", *pool.SIZES])
+@pytest.mark.parametrize("value", [None, True, [], ["6"], {}, float("inf"), float("nan")])
+def test_a_slot_that_does_not_say_what_it_has_hides_no_other(name: str, value: object):
+    slots = json.loads(SHOWN)
+    assert pool.places(json.dumps([slots[0], slots[1] | {name: value}, slots[2]])) == [OFFERED[0], OFFERED[2]]
+
+
 def test_who_says_nothing_gets_the_usual():
     assert pool.check(pool.read({}), OFFERED, RULES) == RULES.usual
 

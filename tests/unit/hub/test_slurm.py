@@ -225,6 +225,16 @@ def test_slurms_own_refusal_reaches_the_person(session, cluster):
     assert not cluster.remembers, "the next form would offer the same again"
 
 
+def test_whose_queue_is_full_is_told_what_to_do(session, cluster):
+    cluster.refuse = commands.Failed(
+        "sbatch: error: AssocMaxSubmitJobLimit\nsbatch: error: Batch job submission failed: Job violates "
+        "accounting/QOS policy (job submit limit, user's size and/or time limits)"
+    )
+    with pytest.raises(SpawnException) as caught:
+        start(session)
+    assert "You have as many jobs in the queue as you may have. Cancel some" in caught.value.message
+
+
 @pytest.mark.parametrize(
     "said",
     [
