@@ -322,4 +322,7 @@ def test_a_broken_ad_hides_nobody_elses_session(
             batch.run(ATTACKER, "sh", "-c", " && ".join(edits))
             life.ready(own)
         finally:
+            # HTCondor itself removes no job whose state is a text
+            batch.run(ATTACKER, "condor_qedit", f"{number}.0", "JobStatus", "5", check=False)
+            batch.run(ATTACKER, "condor_rm", ATTACKER, check=False)
             batch.run(ATTACKER, "condor_rm", "-forcex", ATTACKER, check=False)
