@@ -44,6 +44,8 @@ PROGRAM = (sys.executable, "-I", "-m", "benchtop_lab.session")
 LOWEST_UID = 1500  # below: root and the services; never touched, whoever calls this
 KEPT = ("pid", "born", "state", "reason", "mark")  # of a record, in its file
 LONGEST_RECORD = 1000  # bytes; it is somebody else's text
+# What reading such a text may raise: a number without an end and a list in a list in a list, too
+_NO_RECORD = (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError)
 EVERY = 1.0  # seconds between looks at the memory
 PRESENCE = 10.0  # seconds between looks at whether the person may still be here
 GRACE = 10.0  # seconds to save work in, when told to end
@@ -215,7 +217,7 @@ def records_of(uid: int, most: int | None = None) -> list[Record]:
     found = []
     with contextlib.suppress(OSError), folder_of(uid) as folder, os.scandir(folder) as entries:
         for entry in islice(entries, most):
-            with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
+            with contextlib.suppress(OSError, *_NO_RECORD):
                 found.append(_read(folder, uid, entry.name))
     return found
 

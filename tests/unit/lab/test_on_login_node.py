@@ -268,7 +268,15 @@ def test_a_record_in_somebody_elses_name_is_not_believed(node: Path):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", '{"pid": 1}', '{"pid": 1, "born": 1, "state": "x", "reason": ""}']
+    "text",
+    [
+        "",
+        "[]",
+        "[" * 1000,
+        '{"pid": 1}',
+        '{"pid": 1, "born": 1, "state": "x", "reason": ""}',
+        '{"pid": 1e999, "born": 1, "state": "RUNNING", "reason": ""}',
+    ],
 )
 def test_a_record_that_says_nothing_is_left_out(node: Path, text: str):
     (records_in(node) / "7").write_text(text)
