@@ -15,6 +15,7 @@ from traitlets.config import get_config
 from benchtop_hub import (
     activity,
     announcement,
+    certificates,
     database,
     farewell,
     health,
@@ -41,6 +42,7 @@ def key(name: str) -> str:
 
 names.ask_the_system()
 database.tell_when_away()
+certificates.ask_sessions_who_they_are(KEYS)
 
 # ---- who may come in -------------------------------------------------------------------------------
 c.JupyterHub.authenticator_class = identity.SignedHeaderAuthenticator
