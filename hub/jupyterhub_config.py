@@ -14,6 +14,7 @@ from traitlets.config import get_config
 
 from benchtop_hub import (
     activity,
+    administrators,
     announcement,
     certificates,
     database,
@@ -32,6 +33,7 @@ PUBLIC = f"https://{os.environ['BENCHTOP_NAME']}:{os.environ['BENCHTOP_PORT']}"
 BASE = f"/jupyterhub/{CLUSTER}/"
 HERE, KEYS = Path(__file__).parent, Path("/keys")
 FACILITY = "Benchtop"
+ADMINISTRATORS = "facility-admins"
 SUPPORT = f"{CLUSTER}-support@example.org"
 
 
@@ -48,7 +50,7 @@ certificates.ask_sessions_who_they_are(KEYS)
 c.JupyterHub.authenticator_class = identity.SignedHeaderAuthenticator
 c.SignedHeaderAuthenticator.cell = CELL
 c.SignedHeaderAuthenticator.required_group = f"cluster-{CLUSTER}"
-c.SignedHeaderAuthenticator.admin_group = "facility-admins"
+c.SignedHeaderAuthenticator.admin_group = ADMINISTRATORS
 c.SignedHeaderAuthenticator.logout_address = (
     f"/mellon/logout?ReturnTo={quote(PUBLIC + '/signed-out', safe='')}"
 )
@@ -63,7 +65,8 @@ c.JupyterHub.cookie_secret = bytes.fromhex(key("cookie.secret"))  # the same aft
 c.JupyterHub.cookie_max_age_days = 1
 c.JupyterHub.tornado_settings = {
     "cookie_options": {"samesite": "Lax"},
-    "xsrf_cookie_kwargs": {"secure": True, "samesite": "Lax"},
+    # httponly: our pages carry it themselves; a notebook, which has our origin, cannot read it anywhere
+    "xsrf_cookie_kwargs": {"secure": True, "samesite": "Lax", "httponly": True},
 }
 c.JupyterHub.token_expires_in_max_seconds = 86400  # a lost token is worth a day
 
@@ -71,6 +74,9 @@ c.JupyterHub.token_expires_in_max_seconds = 86400  # a lost token is worth a day
 c.ConfigurableHTTPProxy.should_start = False
 c.ConfigurableHTTPProxy.api_url = "http://proxy:8001"
 c.ConfigurableHTTPProxy.auth_token = key("proxy.token")
+# It closes an idle connection after five seconds, the hub's client after fifteen; one that is used as it is
+# being closed delays a start. A new one for each request costs a fraction of a millisecond.
+c.JupyterHubHTTPClient.connector_options = {"force_close": True}
 c.JupyterHub.cleanup_servers = False  # sessions go on while the hub is away
 c.JupyterHub.init_spawners_timeout = (
     2  # seconds until the pages are served while sessions are still looked at
@@ -116,6 +122,7 @@ c.JupyterHub.template_paths = [str(HERE / "templates")]
 c.JupyterHub.template_vars = {"facility": FACILITY, "cluster": CLUSTER, "cell": CELL, "support": SUPPORT}
 c.JupyterHub.template_vars["announcement"] = announcement.current  # asked for each page
 c.JupyterHub.template_vars["farewells"] = farewell.for_page
+c.JupyterHub.template_vars["administers"] = administrators.among(ADMINISTRATORS)
 
 handlers.default_handlers[:0] = sessions.default_handlers
 
@@ -130,6 +137,9 @@ c.JupyterHub.services = [
     {"name": activity.CULLER, "command": activity.culler(IDLE_AFTER, LOOK_EVERY, OLDEST, REPORT_EVERY)},
 ]
 c.JupyterHub.load_roles = [
+    # Nobody, whatever an older database says: an administrator's token is a person's token, and what they
+    # may do beyond is on pages of their own (benchtop_hub/administrators.py)
+    {"name": "admin", "users": [], "services": []},
     {"name": "metrics", "scopes": ["read:metrics"], "services": ["metrics"]},
     # a proxy that has just started asks for its routes: images/proxy/announce.js
     {"name": "proxy", "scopes": ["proxy"], "services": ["proxy"]},

@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, PrefixLoader, StrictUndefined,
 from jinja2.loaders import ChoiceLoader
 from jupyterhub import app as jupyterhub
 from jupyterhub._data import DATA_FILES_PATH
+from jupyterhub.httpclient import JupyterHubHTTPClient
 from traitlets import HasTraits, TraitError
 from traitlets.config import Config, Configurable
 
@@ -45,7 +46,8 @@ def configuration() -> Iterator[str]:
         reason = re.sub(r" of <[^>]*> instance", "", str(wrong))
         yield f"{place('JupyterHub', said=reason)}: {reason}"
         return
-    classes = {base.__name__: base for kind in (type(hub), *chosen) for base in kind.__mro__}
+    kinds = (type(hub), JupyterHubHTTPClient, *chosen)
+    classes = {base.__name__: base for kind in kinds for base in kind.__mro__}
     known = {name: base for name, base in classes.items() if issubclass(base, Configurable)}
     for section, options in hub.config.items():
         if section not in known:

@@ -146,7 +146,9 @@ class SignedHeaderAuthenticator(Authenticator):
     secret_file = Unicode("/keys/sso.secret", help="Where it is read from.").tag(config=True)
     cell = Unicode(help="This hub's name, for the log.").tag(config=True)
     required_group = Unicode(help="Who may use this cluster at all.").tag(config=True)
-    admin_group = Unicode("facility-admins", help="Who administers the hub.").tag(config=True)
+    admin_group = Unicode("facility-admins", help="For whom the pages for administrators are.").tag(
+        config=True
+    )
     logout_address = Unicode("/mellon/logout?ReturnTo=/", help="Where logging out goes on.").tag(config=True)
     support = Unicode(help="Whom a person who is refused may ask.").tag(config=True)
 
@@ -217,7 +219,7 @@ class SignedHeaderAuthenticator(Authenticator):
     def _model(self, identity: Identity) -> dict[str, Any]:
         return {
             "name": identity.name,
-            "admin": self.admin_group in identity.groups,
+            "admin": False,  # of nobody: what administrators may do is in administrators.py
             "groups": sorted(identity.groups),
         }
 

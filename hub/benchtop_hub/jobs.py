@@ -34,7 +34,11 @@ WAITING = frozenset({
 
 
 class Unknown(Exception):  # noqa: N818  # what it is, not that it is an error
-    """The scheduler did not say; the message is why."""
+    """The scheduler did not say; the message is why, and `trouble` what was met, if anybody was asked."""
+
+    def __init__(self, why: str, trouble: Exception | None = None) -> None:
+        super().__init__(why)
+        self.trouble = trouble
 
 
 @dataclass(frozen=True)
@@ -148,7 +152,7 @@ class Queue:
                 if self._asked_at < needed:
                     await self._refresh(person)
         if isinstance(self._jobs, Unknown):
-            raise Unknown(str(self._jobs))
+            raise Unknown(str(self._jobs), self._jobs.trouble)
         return self._jobs
 
     async def _refresh(self, person: str) -> None:
@@ -156,5 +160,5 @@ class Queue:
         try:
             self._jobs = self._parse(await self._ask(person))
         except Exception as error:
-            self._jobs = Unknown(f"{type(error).__name__}: {error}")
+            self._jobs = Unknown(f"{type(error).__name__}: {error}", error)
         self._asked_at = asked_at

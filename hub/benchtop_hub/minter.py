@@ -9,7 +9,10 @@ import ssl
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from functools import cached_property
+from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 
@@ -17,6 +20,9 @@ LIFETIME = 600  # seconds: the most that the minter grants
 SSH_LIFETIME = 60  # … for a certificate
 SPARE = 120  # a token with less than this left is not handed out: it could expire under way
 TIMEOUT = aiohttp.ClientTimeout(total=5)
+KEEP = (
+    5.0  # seconds that an idle connection is kept: less than the minter does, else one is used that just goes
+)
 
 
 class Refused(Exception):  # noqa: N818  # what it is, not that it is an error
@@ -24,7 +30,11 @@ class Refused(Exception):  # noqa: N818  # what it is, not that it is an error
 
 
 class Unavailable(Exception):  # noqa: N818  # what it is, not that it is an error
-    """The minter gave no answer that can be understood."""
+    """The minter gave no answer that can be understood; `who`, as a person reads it, did not answer."""
+
+    def __init__(self, why: str, who: str = "The service that grants access to the cluster") -> None:
+        super().__init__(why)
+        self.who = who
 
 
 class Minter:
@@ -36,7 +46,6 @@ class Minter:
         self._clock = clock
         self._known: dict[str, tuple[str, float]] = {}
         self._asking: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._http: aiohttp.ClientSession | None = None
 
     async def token(self, person: str) -> str:
         """A token with at least SPARE seconds left.
@@ -76,20 +85,41 @@ class Minter:
         return await self._post("/token", {"person": person, "lifetime": LIFETIME})
 
     async def _post(self, path: str, wanted: Mapping[str, object]) -> tuple[str, float]:
+        """Ask; at once a second time, on a new connection, when the minter puts the first one down.
+
+        It may do so with one that was idle in the very moment in which that is used again. aiohttp repeats
+        a GET then and never a POST, but whatever is asked here may be asked any number of times.
+        """
         try:
-            if self._http is None:
-                context = ssl.create_default_context(cafile=self._keys / "minter-ca.pem")
-                context.load_cert_chain(self._keys / "minter.pem")
-                self._http = aiohttp.ClientSession(
-                    connector=aiohttp.TCPConnector(ssl=context), timeout=TIMEOUT
-                )
-            async with self._http.post(f"{self._url}{path}", json=wanted) as answer:
-                said = await answer.json()
-                if answer.status == 200:
-                    return str(said["token"]), float(said["expires"])
-                sentence = str(said["error"])
+            try:
+                return await self._once(self._kept, path, wanted)
+            except aiohttp.ClientConnectorError:
+                raise  # this one was new
+            except aiohttp.ClientConnectionError:
+                async with self._client(force_close=True) as new:
+                    return await self._once(new, path, wanted)
         except (OSError, TimeoutError, aiohttp.ClientError, ValueError, KeyError, TypeError) as error:
             raise Unavailable(f"{type(error).__name__}: {error}") from error
-        if answer.status == 403:
+
+    async def _once(
+        self, client: aiohttp.ClientSession, path: str, wanted: Mapping[str, object]
+    ) -> tuple[str, float]:
+        async with client.post(f"{self._url}{path}", json=wanted) as answer:
+            said = await answer.json()
+            if answer.status == HTTPStatus.OK:
+                return str(said["token"]), float(said["expires"])
+            sentence = str(said["error"])
+        if answer.status == HTTPStatus.FORBIDDEN:
             raise Refused(sentence)
+        if answer.status == HTTPStatus.SERVICE_UNAVAILABLE:
+            raise Unavailable(sentence, "The list of the facility's people")
         raise Unavailable(sentence)
+
+    def _client(self, **how: Any) -> aiohttp.ClientSession:  # noqa: ANN401 as a connector takes it
+        context = ssl.create_default_context(cafile=self._keys / "minter-ca.pem")
+        context.load_cert_chain(self._keys / "minter.pem")
+        return aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context, **how), timeout=TIMEOUT)
+
+    @cached_property
+    def _kept(self) -> aiohttp.ClientSession:
+        return self._client(keepalive_timeout=KEEP)

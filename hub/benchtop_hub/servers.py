@@ -10,7 +10,7 @@ from jupyterhub import orm
 from jupyterhub.apihandlers.users import UserServerAPIHandler
 from jupyterhub.handlers import BaseHandler
 from jupyterhub.handlers.pages import HomeHandler, SpawnHandler, SpawnPendingHandler
-from jupyterhub.scopes import needs_scope
+from jupyterhub.scopes import needs_scope, parse_scopes
 from jupyterhub.slugs import is_valid_safe_slug
 from jupyterhub.spawner import Spawner
 from jupyterhub.user import User
@@ -18,7 +18,7 @@ from jupyterhub.utils import maybe_future, url_path_join, utcnow
 from tornado import web
 from tornado.httputil import url_concat
 
-from benchtop_hub import activity, farewell
+from benchtop_hub import activity, administrators, farewell
 from benchtop_hub.identity import ForPerson
 
 LONGEST = 30  # characters of a name, as JupyterHub has it
@@ -244,6 +244,12 @@ def _cut_off() -> BaseException:
 
 class SpawnPending(SpawnPendingHandler):
     """The page of a start. Upstream's shows nothing without JavaScript, and stops the usual server only."""
+
+    async def prepare(self) -> None:
+        """Let an administrator look on, who has no power over anybody's server."""
+        await super().prepare()
+        if self.current_user and administrators.looks_on(self):
+            self.parsed_scopes = parse_scopes({*self.expanded_scopes, "servers"})
 
     @property
     def template_namespace(self) -> dict[str, Any]:

@@ -67,6 +67,7 @@ LEAD = 10  # seconds before upstream's time-out, whose message says nothing of t
 RETURN = 60.0  # seconds that a start has left at least when it goes on after a restart of the hub
 WORDS_PATIENCE = 2.0  # seconds after a job's end until its last words, which are on another way, are here
 STOP_PATIENCE = 30.0  # seconds until stopping goes on in the background; a job has 10 to save its work
+SCHEDULER, LOGIN_NODE = "The scheduler", "The login node"  # who did not answer, in sentences
 RELOADED = 1.0  # seconds: how old an answer about rights may be for somebody who reloads the form
 
 RequestT = TypeVar("RequestT", bound=BaseModel)  # what somebody asks for
@@ -74,6 +75,11 @@ GrantedT = TypeVar(
     "GrantedT", bound="DataclassInstance"
 )  # a request that was checked, with nothing left open
 ClusterT = TypeVar("ClusterT", bound=Cluster)
+
+
+def silent(trouble: Exception | None, by: str) -> str:
+    """Who did not answer, as the beginning of a sentence; by: who was asked, if they could be."""
+    return trouble.who if isinstance(trouble, Unavailable) else by
 
 
 def reloaded(handler: RequestHandler | None) -> bool:
@@ -246,7 +252,8 @@ class BatchSession(local.OnLoginNode, BatchSpawnerBase, Generic[RequestT, Grante
             return await self.draw(form.Before(self._asked, sent, problem))
         except TROUBLES as trouble:
             told = self._trouble("form", trouble)
-            login = bool(self.login_node) and not isinstance(trouble, Refused)
+            # which the minter lets nobody on to either
+            login = bool(self.login_node) and not isinstance(trouble, Refused | Unavailable)
             return form.unavailable(Path(self.templates), told, form.Before({}, sent, problem), login=login)
 
     async def options_from_form(self, form_data: Mapping[str, list[str]]) -> dict[str, Any]:
@@ -304,15 +311,16 @@ class BatchSession(local.OnLoginNode, BatchSpawnerBase, Generic[RequestT, Grante
         )  # fmt: skip
         return ForPerson(400, f"{problem.field} refused by {problem.rule}", problem.sentence)
 
-    def _trouble(self, what: str, trouble: Exception) -> str:
+    def _trouble(self, what: str, trouble: Exception, by: str = SCHEDULER) -> str:
+        """What a person reads of it; by: whose command it was, as the beginning of a sentence."""
         self.log.error(
-            "scheduler trouble user=%s cell=%s during=%s: %s", self.user.name, self.cell, what, trouble
-        )
+            "cluster trouble user=%s cell=%s during=%s: %s: %s",
+            self.user.name, self.cell, what, type(trouble).__name__, trouble,
+        )  # fmt: skip
         if isinstance(trouble, Refused):
             return f"The cluster does not let you in: {trouble} Ask {self.support}."
-        return (
-            f"The scheduler does not answer. Try again in a minute, and tell {self.support} if it stays so."
-        )
+        who = silent(trouble, by)
+        return f"{who} does not answer. Try again in a minute, and tell {self.support} if it stays so."
 
     # ---- start ------------------------------------------------------------------------------
 
@@ -414,7 +422,8 @@ class BatchSession(local.OnLoginNode, BatchSpawnerBase, Generic[RequestT, Grante
         except commands.Failed as failed:
             here = isinstance(granted, local.Granted)
             if self._silent(failed):
-                raise self._sorry(self._trouble("submit", failed), "silence") from None
+                by = LOGIN_NODE if here else SCHEDULER
+                raise self._sorry(self._trouble("submit", failed, by), "silence") from None
             self.log.warning(
                 "spawn refused user=%s cell=%s by=%s: %s",
                 self.user.name, self.cell, self.scheduler.lower(), failed,
@@ -550,7 +559,8 @@ class BatchSession(local.OnLoginNode, BatchSpawnerBase, Generic[RequestT, Grante
             job = await self.backend.queue.job(self.job_id, self.user.name, max_age=self._age(max_age))
         except jobs.Unknown as unknown:
             self.log.warning("queue unknown user=%s job=%s: %s", self.user.name, self.job_id, unknown)
-            self._stage = (self._stage[0], "The scheduler does not answer at the moment; still trying.")
+            who = silent(unknown.trouble, LOGIN_NODE if self._on_login_node else SCHEDULER)
+            self._stage = (self._stage[0], f"{who} does not answer at the moment; still trying.")
             return None
         if job is None:
             sentence = f"Job {self.job_id} is no longer known to {self._by}: somebody ended it."

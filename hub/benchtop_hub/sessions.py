@@ -11,15 +11,17 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
+from jupyterhub import orm
 from jupyterhub.handlers import BaseHandler
 from jupyterhub.utils import utcnow
+from sqlalchemy import func
+from tornado import web
 
 from benchtop_hub import farewell, servers
-from benchtop_hub.identity import ForPerson, Identity, Refused, SignedHeaderAuthenticator, request_id
+from benchtop_hub.administrators import ForAdministrators
+from benchtop_hub.identity import request_id
 
 LONGEST_FILTER = 64  # characters
-SIGN = "end-a-session"  # what a button carries, so that no other page's button can be it
-SIGN_LASTS = 1 / 24  # days
 
 
 @dataclass(frozen=True)
@@ -91,25 +93,8 @@ def running(users: Mapping[Any, Any], cell: str, now: datetime) -> list[Session]
     ]
 
 
-class Sessions(BaseHandler):
+class Sessions(ForAdministrators):
     """GET: the cell's part of the table. POST: end one session."""
-
-    admin: Identity
-
-    async def prepare(self) -> None:
-        """Nobody but an administrator gets further; what upstream knows of who is logged in is not asked."""
-        await super().prepare()
-        authenticator: SignedHeaderAuthenticator = self.authenticator
-        try:
-            self.admin = authenticator.identify(self)
-        except Refused as refused:
-            authenticator.turn_away(self, refused)
-        if authenticator.admin_group not in self.admin.groups:
-            sentence = f"You are logged in as {self.admin.name}; this page is for administrators."
-            authenticator.turn_away(self, Refused("not-an-admin", sentence, self.admin.name))
-
-    def check_xsrf_cookie(self) -> None:
-        """Not by a cookie, which this hub does not have of an administrator of another cell: see `post`."""
 
     async def get(self) -> None:
         """The rows that were asked for."""
@@ -120,22 +105,14 @@ class Sessions(BaseHandler):
             "sessions.html",
             sessions=sorted((one for one in everything if one.has(wanted)), key=order),
             total=len(everything),
-            sign=self.create_signed_value(SIGN, self.admin.name).decode(),
+            sign=self.sign,
             lasting=servers.lasting,
         )
-        self.set_header("Cache-Control", "no-store")
         self.finish(page)
 
     async def post(self) -> None:
         """End the very session that a button of the page stands for, not one that came after it."""
-        by = self.get_secure_cookie(SIGN, self.get_body_argument("sign", ""), max_age_days=SIGN_LASTS)
-        if by != self.admin.name.encode() or self.request.headers.get("Sec-Fetch-Site") not in {
-            None,
-            "same-origin",
-        }:
-            raise ForPerson(
-                403, f"no sign of our own page by={self.admin.name}", "Load the page again, and press there."
-            )
+        self.pressed()
         person, name, job = (self.get_body_argument(key, "") for key in ("person", "server", "job"))
         user: Any = self.find_user(person)
         spawner: Any = user.spawners[name] if user and name in user.spawners else None
@@ -160,4 +137,21 @@ class Sessions(BaseHandler):
         return str(self.settings["template_vars"]["cluster"])
 
 
-default_handlers: list[tuple[str, type[BaseHandler]]] = [(r"/sessions", Sessions)]
+class People(ForAdministrators):
+    """The people whom this cell knows. Upstream's page is a script, and wants power that none has here."""
+
+    @web.authenticated
+    async def get(self) -> None:
+        """Each with their last use, and how many sessions they have."""
+        running = func.count(orm.Spawner.server_id)
+        known = self.db.query(orm.User.name, orm.User.last_activity, running)
+        known = known.outerjoin(orm.Spawner, orm.Spawner.user_id == orm.User.id).group_by(orm.User.id)
+        now = utcnow(with_tz=False)
+        people = [
+            (name, servers.lasting(now - used) if used else "", sessions)
+            for name, used, sessions in known.order_by(orm.User.name)
+        ]
+        self.finish(await self.render_template("people.html", people=people))
+
+
+default_handlers: list[tuple[str, type[BaseHandler]]] = [(r"/sessions", Sessions), (r"/admin", People)]

@@ -14,6 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
+from http.client import HTTPException
 from pathlib import Path
 
 TRUST = Path("/etc/benchtop/trust/bundle.pem")  # the facility's CAs: the hub is reached by its gateway only
@@ -29,6 +30,7 @@ class Unwanted(Exception):  # noqa: N818  # what it is, not that it is an error
 def post(url: str, token: str, report: dict[str, object], *, patience: float = 10.0) -> None:
     """Send one report, and wait so many seconds for the answer.
 
+    Twice, and at once, when the connection breaks off: what was told already may be told again.
     Raises Unwanted when the hub says no, and OSError when it could not be asked: try again.
     """
     request = urllib.request.Request(  # noqa: S310 the address is the hub's
@@ -37,9 +39,19 @@ def post(url: str, token: str, report: dict[str, object], *, patience: float = 1
         headers={"Authorization": f"token {token}", "Content-Type": "application/json"},
         method="POST",
     )
+    try:
+        _send(request, patience)
+    except (ConnectionResetError, HTTPException):
+        try:
+            _send(request, patience)
+        except HTTPException as half:
+            raise OSError(f"half an answer: {half!r}") from None
+
+
+def _send(request: urllib.request.Request, patience: float) -> None:
     context = ssl.create_default_context(cafile=TRUST if TRUST.exists() else None)
     try:
-        with urllib.request.urlopen(request, timeout=patience, context=context):  # noqa: S310 likewise
+        with urllib.request.urlopen(request, timeout=patience, context=context):  # noqa: S310 the hub's
             return
     except urllib.error.HTTPError as error:
         said = error.read(500).decode(errors="replace")

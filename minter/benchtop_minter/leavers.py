@@ -14,9 +14,10 @@ import sys
 import time
 from collections.abc import Set
 from http import HTTPStatus
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, TypeAlias
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 from urllib.parse import quote, urlencode
 from urllib.request import Request, urlopen
 
@@ -48,6 +49,26 @@ def keep(folder: Path, disabled: Set[str]) -> None:
         log.warning("enabled person=%s", name)
 
 
+def read(url: str, body: bytes | None = None, bearer: str = "") -> bytes:
+    """The answer; asked for again at once, and once, when the connection breaks off.
+
+    All that is asked here may be asked twice. Each time on a new connection: urllib keeps none.
+    Raises OSError, and HTTPException for half an answer.
+    """
+    shown = {"Authorization": f"Bearer {bearer}"} if bearer else {}
+    asked = Request(url, data=body, headers=shown)  # noqa: S310 our own address
+    try:
+        return _read(asked)
+    except (ConnectionError, HTTPException):
+        return _read(asked)
+
+
+def _read(asked: Request) -> bytes:
+    with urlopen(asked, timeout=PATIENCE) as answer:  # noqa: S310 likewise
+        said: bytes = answer.read()
+    return said
+
+
 class Keycloak:
     """What this service may do there: look people up, and end their sessions."""
 
@@ -73,10 +94,7 @@ class Keycloak:
         return True
 
     def _ask(self, path: str, body: bytes | None = None) -> Json:
-        asked = Request(f"{self._url}/admin/realms/{self._realm}{path}", data=body)  # noqa: S310 our own address
-        asked.add_header("Authorization", f"Bearer {self._valid_token()}")
-        with urlopen(asked, timeout=PATIENCE) as answer:  # noqa: S310 likewise
-            said = answer.read()
+        said = read(f"{self._url}/admin/realms/{self._realm}{path}", body, self._valid_token())
         return json.loads(said) if said else None
 
     def _valid_token(self) -> str:
@@ -85,8 +103,7 @@ class Keycloak:
             form = urlencode(credentials | {"grant_type": "client_credentials"}).encode()
             url = f"{self._url}/realms/{self._realm}/protocol/openid-connect/token"
             began = time.monotonic()
-            with urlopen(url, form, timeout=PATIENCE) as answer:  # noqa: S310 likewise
-                said = json.load(answer)
+            said = json.loads(read(url, form))
             self._token, self._until = said["access_token"], began + said["expires_in"] / 2
         return self._token
 
@@ -113,7 +130,7 @@ def main() -> None:
             if trouble:
                 log.info("Keycloak answers again")
             trouble = ""
-        except (URLError, OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, HTTPException, ValueError, KeyError, TypeError) as error:
             said = f"{type(error).__name__}: {_without_address(error)}"
             if said != trouble:
                 log.warning("Keycloak cannot be asked, the list stays as it is: %s", said)

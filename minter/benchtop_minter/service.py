@@ -27,7 +27,9 @@ from tornado.web import Application, HTTPError, RequestHandler
 from .grants import Grant, Kind, Lookup, Refused, check
 
 LONGEST_BODY = 1024  # bytes; a request is a name, a number, and a short key
-PATIENCE = 10  # seconds that a caller may take to send it, or keep a connection open for the next
+PATIENCE = (
+    10  # seconds for a caller to send it; and as long, which is longer than a hub does, is one kept idle
+)
 log = logging.getLogger("minter")
 
 

@@ -61,3 +61,46 @@ def test_the_list_of_all_sessions(
     expect(page.get_by_role("status").filter(has_text=announced)).to_be_visible()
     page.screenshot(path=pictures / "sessions.png", full_page=True)
     steps.nothing_serious(page, pictures / "sessions-phone.png")
+
+
+# What a script may try: each ends with what it can read
+FETCH = "at => fetch(at).then(answer => answer.text())"
+FRAME = """at => new Promise(done => {
+    const frame = document.createElement("iframe")
+    frame.onload = () => done(frame.contentDocument?.body.innerText ?? "")
+    frame.src = at
+    document.body.append(frame)
+})"""
+OPEN = """at => new Promise(done => {
+    const opened = window.open(at)
+    const look = () => {
+        let text = ""
+        try { text = opened.document.body?.innerText ?? "" }
+        catch (error) { return done("") }  // it is nobody's who has the origin of this page
+        if (opened.closed) done("")  // … or of nobody's windows at all
+        else if (text.includes("hpc-1")) done(text)
+        else setTimeout(look, 50)
+    }
+    look()
+})"""
+LIST, PEOPLE = "/sessions/hpc", "/jupyterhub/hpc/hub/admin"
+
+
+def test_no_script_in_an_administrators_notebook_gets_hold_of_their_pages(
+    page: Page, settings: Settings, arrive: Callable[[Page, str], None]
+):
+    arrive(page, "erin")
+    page.goto(f"{settings.url}{PEOPLE}")
+    expect(page.get_by_role("heading", name="People of cell hpc-1")).to_be_visible()
+    notebook, kind = f"{settings.url}/jupyterhub/hpc/user/erin/notebook", {"Content-Type": "text/html"}
+    page.route(notebook, lambda asked: asked.fulfill(body="<body>A notebook", headers=kind))
+    page.goto(notebook)
+    for at in (LIST, PEOPLE):
+        for attempt in (FETCH, FRAME, OPEN):
+            assert not re.search("hpc-1: |People of cell", page.evaluate(attempt, at)), (attempt, at)
+    page.evaluate("at => history.replaceState({}, '', at)", f"{PEOPLE}/")  # whose cookies it then sees
+    assert "_xsrf" not in page.evaluate("document.cookie"), "what the hub's forms carry"
+    assert any(cookie["name"] == "_xsrf" for cookie in page.context.cookies(page.url)), "the control"
+    kind["Cross-Origin-Opener-Policy"] = "same-origin"  # which Apache lets no server say
+    page.goto(notebook)
+    assert "hpc-1: " in page.evaluate(OPEN, LIST), "the control: else it could"

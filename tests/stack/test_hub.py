@@ -418,3 +418,13 @@ def test_metrics_are_not_for_everybody(browser):
 
 def test_the_hub_is_ready_when_its_database_and_its_proxy_are(browser):
     assert browser().ask("/api/ready", **{"as": None}).text == "ready"
+
+
+def test_a_hub_keeps_no_connection_to_its_proxy_that_the_proxy_may_close_any_moment(service):
+    def open_to(port: int) -> int:
+        """How many connections the hub holds."""
+        known = service("hpc-1").file("/proc/net/tcp").content_string
+        return len(re.findall(rf" [0-9A-F]{{8}}:{port:04X} 01 ", known))
+
+    assert open_to(5432), "the control: to its database it keeps one"
+    wait_until(lambda: not open_to(8001), timeout=4, what="none to be open", every=0.05)

@@ -192,6 +192,15 @@ def test_a_start_that_a_restart_of_the_hub_cut_off_goes_on(session, ssh, monkeyp
     )
 
 
+def test_a_login_node_that_does_not_answer_is_not_the_scheduler(session, ssh):
+    ssh.fails = "ssh: connect to host hpc-login port 22: Connection refused"
+    with pytest.raises(SpawnException, match=r": The login node does not answer\."):
+        start(session, ssh)
+    session.job_id = NUMBER
+    assert asyncio.run(session._look(0.0)) is None
+    assert session.stage[1].startswith("The login node does not answer at the moment")
+
+
 def test_when_it_would_start_is_no_question_for_the_scheduler(session):
     assert asyncio.run(session.estimate({"where": "login"})) == "It would start at once."
 

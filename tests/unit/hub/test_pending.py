@@ -199,6 +199,8 @@ def test_an_administrator_who_looks_on_has_no_button_that_would_stop_their_own(
     shown = BeautifulSoup(page(admin, of=visitor.name).text, "html.parser")
     assert heading(shown) == f"The session of {visitor.name} is starting"
     assert not shown.select("form#end")
+    script = {"Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"}
+    assert admin.ask(f"/spawn-pending/{visitor.name}", headers=script).status_code in {403, 404}
 
 
 def test_nothing_is_said_of_a_server_that_nobody_stopped(visitor: Visitor):

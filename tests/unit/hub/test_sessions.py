@@ -5,6 +5,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+import requests
+from bs4 import BeautifulSoup
 
 from benchtop_hub.sessions import ORDERS, Session, resources
 from visitors import MEMBER, words
@@ -82,6 +84,57 @@ def test_no_other_page_and_no_other_person_presses_a_button(hub, admin, running)
         assert who.ask("/sessions", "POST", follow=False, data=data, headers=headers).status_code == 403
     assert running.name in admin.ask("/sessions").text
     assert admin.ask("/sessions", "POST", follow=False, data=right).status_code == 303, "the control"
+
+
+@pytest.mark.parametrize(
+    "by",
+    [
+        {"Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"},
+        {"Sec-Fetch-Dest": "iframe"},
+        {"Sec-Fetch-Dest": "object"},
+        {"Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "document"},
+        {"Sec-Fetch-Dest": "document, empty"},
+    ],
+    ids=["fetch", "frame", "object", "prefetch", "both"],
+)
+def test_no_script_of_an_administrators_notebook_reads_or_presses(admin, running, by):
+    right = button(admin, running)
+    for path in ("/sessions", "/admin"):
+        refused = admin.ask(path, headers=by)
+        assert (refused.status_code, running.name in refused.text) == (403, False)
+    assert admin.ask("/sessions", "POST", follow=False, data=right, headers=by).status_code == 403
+    looked = admin.ask("/sessions", headers={"Sec-Fetch-Dest": "document"})
+    assert running.name in looked.text, "the control: the session goes on, and who goes there sees it"
+    assert looked.headers["Cross-Origin-Opener-Policy"] == "same-origin"
+
+
+def test_an_administrator_sees_the_people_of_the_cell(admin, running):
+    shown = BeautifulSoup(admin.ask("/admin").text, "html.parser")
+    (row,) = (row for row in shown.select("tbody tr") if row.th.get_text() == running.name)
+    assert [cell.get_text(strip=True) for cell in row.select("td")] == ["0 min ago", "1"]
+    assert row.a["href"] == f"/sessions/hpc?q={running.name}"
+    assert replace(admin, groups=MEMBER).ask("/admin").status_code == 403
+
+
+def test_to_jupyterhub_nobody_is_an_administrator(admin, running):
+    """So that no cookie and no token is worth more than a person's."""
+    admin.ask("/home")
+    sign = {"X-XSRFToken": admin.session.cookies["_xsrf"]}
+    own = admin.ask("/api/user", headers=sign).json()
+    assert (own["name"], own["admin"], own["roles"]) == ("erin", False, ["user"])
+    made = admin.ask("/api/users/erin/tokens", "POST", headers=sign, json={})
+    token = {"Authorization": f"token {made.json()['token']}"}
+    program = replace(admin, name="", session=requests.Session())
+    for who, shows in ((admin, sign), (program, token)):
+        for method, path in (
+            ("GET", "/api/users"),
+            ("GET", f"/api/users/{running.name}"),
+            ("DELETE", f"/api/users/{running.name}/server"),
+            ("POST", "/api/shutdown"),
+        ):
+            assert who.ask(path, method, headers=shows).status_code in {403, 404}, (method, path)
+        assert who.ask("/api/users/erin", headers=shows).status_code == 200, "the control"
+    assert admin.ask(f"/spawn/{running.name}", follow=False).status_code in {403, 404}
 
 
 def test_what_nobody_has_is_told_and_ends_nothing(admin, running):

@@ -249,6 +249,7 @@ def test_a_controller_that_does_not_answer_is_told_as_that(session, cluster, sai
         (commands.Failed("Unable to contact slurm controller (connect failure)"), "hpc-login", True),
         (commands.Failed("Unable to contact slurm controller (connect failure)"), "", False),
         (Refused("You are no member."), "hpc-login", False),
+        (Unavailable("ServerDisconnectedError"), "hpc-login", False),
     ],
 )
 def test_while_slurm_is_away_its_form_is_the_login_nodes(session, cluster, trouble, login_node, offered):
@@ -259,7 +260,7 @@ def test_while_slurm_is_away_its_form_is_the_login_nodes(session, cluster, troub
     session.templates, session.login_node = str(TEMPLATES), login_node
     page = asyncio.run(session._form())
     assert ('name="where" value="login"' in page, 'id="runtime"' in page) == (offered, offered)
-    assert ("The scheduler does not answer." in page) == (trouble.args[0] != "You are no member.")
+    assert ("The scheduler does not answer." in page) == isinstance(trouble, commands.Failed)
 
 
 def test_a_start_is_given_up_in_time_to_say_what_it_waited_for(session, cluster):
@@ -276,6 +277,28 @@ def test_a_minter_that_is_away_reaches_the_person_as_a_sentence(session, cluster
         start(session)
     assert "internals" not in caught.value.message
     assert "Try again" in caught.value.message
+    assert caught.value.message.startswith("The service that grants access to the cluster does not answer.")
+
+
+def test_the_list_of_people_is_named_when_it_is_what_does_not_answer(session, cluster):
+    cluster.refuse = Unavailable("The directory does not answer.", "The list of the facility's people")
+    with pytest.raises(SpawnException, match="The list of the facility's people does not answer") as caught:
+        start(session)
+    assert "cheduler" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("met", "who"),
+    [
+        (Unavailable("ServerDisconnectedError"), "The service that grants access to the cluster"),
+        (commands.Failed("Unable to contact slurm controller"), "The scheduler"),
+    ],
+)
+def test_who_waits_is_told_who_does_not_answer(session, cluster, met, who):
+    cluster.said = jobs.Unknown(str(met), met)
+    session.job_id = "42"
+    assert asyncio.run(session._look(0.0)) is None
+    assert session.stage[1] == f"{who} does not answer at the moment; still trying."
 
 
 def test_a_job_that_dies_before_it_reports_is_told_with_its_last_words(session, cluster):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchtop_lab import report, session
+from breaks_off import breaks_off
 
 LAB = Path(__file__).parents[3] / "lab"
 
@@ -93,6 +94,16 @@ def test_the_program_tells_the_end_of_its_own_log_with_the_token_of_the_environm
     assert listening_hub.heard == [
         ("/hub/api/session/last-words", "token its-own-token", {"log": "no space left"})
     ]
+
+
+def test_a_report_whose_connection_breaks_off_is_sent_again_at_once():
+    with breaks_off(1) as hub:
+        report.post(f"{hub.url}/port", "x", {"port": 45678})
+        assert hub.asked == ["POST /port HTTP/1.1"] * 2
+    with breaks_off(9) as hub:
+        with pytest.raises(OSError, match="closed connection"):
+            report.post(hub.url, "x", {"port": 45678})
+        assert len(hub.asked) == 2
 
 
 def test_a_hub_that_is_away_holds_up_nobody(tmp_path):

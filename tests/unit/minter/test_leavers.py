@@ -1,10 +1,13 @@
 """The list of people whose login is disabled."""
 
+from http.client import HTTPException
 from pathlib import Path
+from urllib.error import HTTPError
 
 import pytest
 
-from benchtop_minter.leavers import keep, listed
+from benchtop_minter.leavers import keep, listed, read
+from breaks_off import breaks_off
 
 
 def test_the_list_names_exactly_who_is_disabled_now(tmp_path: Path):
@@ -22,3 +25,21 @@ def test_what_changes_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixt
         "disabled person=alice",
         "enabled person=alice",
     ]
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_a_question_whose_connection_breaks_off_is_asked_again_at_once_and_once(half: bool):
+    with breaks_off(1, half=half) as keycloak:
+        assert read(keycloak.url, b"") == b"{}"
+        assert len(keycloak.asked) == 2
+    with breaks_off(3, half=half) as keycloak:
+        with pytest.raises((ConnectionError, HTTPException)):
+            read(keycloak.url, b"")
+        assert len(keycloak.asked) == 2
+
+
+def test_an_answer_is_an_answer_though_it_is_a_refusal():
+    with breaks_off(0, "503 Service Unavailable") as keycloak:
+        with pytest.raises(HTTPError, match="503"):
+            read(keycloak.url, b"")
+        assert len(keycloak.asked) == 1
