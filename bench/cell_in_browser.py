@@ -9,17 +9,16 @@ Chromium has all of them on one page and takes them in turn; between blocks of t
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from statistics import median
 
 from playwright.sync_api import Page, expect, sync_playwright
 
 import steps
-from benchtop import compose, testing
+from benchtop import testing
 from benchtop.hubs import Hub
 from benchtop.settings import Settings
-from figures import Figure, Table, until
-from round_trip import Line, in_turn, milliseconds, stands_at
+from figures import Figure, Table
+from round_trip import Line, configured, in_turn, milliseconds, stands_at
 
 BLOCKS, TIMES, WARM = 3, 40, 20  # TIMES and WARM in each block
 WHAT = {
@@ -29,10 +28,6 @@ WHAT = {
 }
 STOCK = "stock"
 DELAYED = 40  # ms: as long the other side may hold an acknowledgement back; it does not always
-SMALL: Mapping[str, Mapping[str, object]] = {
-    "hpc": {"partition": "harvester", "runtime": 10},
-    "htc": {"runtime": 10},
-}
 # Takes back what lab/benchtop_lab/session.py changed, in the one session that is to be without it
 AS_TORNADO_DOES = f"""
 import os
@@ -43,7 +38,6 @@ if os.environ.get("JUPYTERHUB_SERVER_NAME") == "{STOCK}":
         stream.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, int(value))
     IOStream.set_nodelay = set_nodelay
 """
-CONFIG = ".jupyter/jupyter_server_config.py"
 # In the page: does what round_trip.CLIENT does on the node.
 CLIENT = """
 async ({lines, times, warm}) => {
@@ -117,11 +111,11 @@ def measure(settings: Settings, own: Hub) -> list[Figure | Table]:
     token = own.api("POST", f"users/{own.person}/tokens", {"expires_in": 1200}).json()
     paths = begin(own)
     header = {"Authorization": f"token {token['token']}"}
-    straight: list[Line] = [(what, f"ws://127.0.0.1:{port}{path}", header) for what, path in paths.items()]
+    straight: list[Line] = [(what, f"wss://127.0.0.1:{port}{path}", header) for what, path in paths.items()]
     rows: list[list[float]] = []
     floors: list[list[float]] = []
     try:
-        with stock(own, node) as other, page(settings, own, other) as tab:
+        with configured(own, node, STOCK, AS_TORNADO_DOES) as other, page(settings, own, other) as tab:
             front = address(settings, paths) + address(settings, begin(other))
             for _ in range(BLOCKS):
                 rows += tab.evaluate(CLIENT, {"lines": front, "times": TIMES, "warm": WARM})
@@ -188,23 +182,3 @@ def page(settings: Settings, *sessions: Hub) -> Iterator[Page]:
             yield tab
         finally:
             context.close()
-
-
-@contextmanager
-def stock(own: Hub, node: str) -> Iterator[Hub]:
-    """Another session of the same person, as it would be with nothing done about Nagle."""
-    other = replace(own, name=STOCK)
-    become = ("setpriv", f"--reuid={own.person}", "--regid=people", "--init-groups")
-    as_person = ("exec", "-T", node, *become, "env", f"HOME=/home/{own.person}", "sh", "-c")
-    # -C: what is there already is the person's own, and stays
-    write = f"cd && mkdir -p .jupyter && set -C && cat >{CONFIG}"
-    compose.run(own.settings, *as_person, write, input=AS_TORNADO_DOES.encode())
-    try:
-        other.start(**SMALL[own.cluster]).raise_for_status()
-        until(other.ready, "a session that sends as tornado does")
-        other.open().raise_for_status()
-        yield other
-    finally:
-        compose.run(own.settings, *as_person, f"rm ~/{CONFIG}")
-        other.forget()
-        until(lambda: other.server() is None, "the end of the other session")

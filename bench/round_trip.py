@@ -1,13 +1,16 @@
 """What the way through Apache and the proxy adds to each message of a kernel.
 
 floor: the same cell of the same kernel by a websocket straight to the session's port
+plain: the same, to a port where that session's server listens without TLS
 
-One client on the session's node, both websockets in turn, TCP_NODELAY on both.
+One client on the session's node, all websockets in turn, TCP_NODELAY on all.
 """
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from statistics import median
 
 import requests
@@ -16,10 +19,27 @@ from benchtop import compose
 from benchtop.console import Problem
 from benchtop.hubs import Hub
 from benchtop.settings import Settings
-from figures import Figure, p95
+from figures import Figure, p95, until
 from starts import PERSON
 
 CELLS, WARM = 200, 20
+SMALL: Mapping[str, Mapping[str, object]] = {
+    "hpc": {"partition": "harvester", "runtime": 10},
+    "htc": {"runtime": 10},
+}
+CONFIG = ".jupyter/jupyter_server_config.py"
+PLAIN, PLAIN_PORT = "plain", 18889
+# The server of the one session of that name is reached without TLS as well, from its own node
+LISTENS_IN_PLAIN = f"""
+import os
+if os.environ.get("JUPYTERHUB_SERVER_NAME") == "{PLAIN}":
+    from tornado.httpserver import HTTPServer
+    add_socket = HTTPServer.add_socket
+    def add_both(server, listening):
+        add_socket(server, listening)
+        HTTPServer(server.request_callback).listen({PLAIN_PORT}, "127.0.0.1")
+    HTTPServer.add_socket = add_both
+"""
 # Runs on the node with the session's own Python. Stdin says what to do how often on which websockets, in
 # turn, and what to trust. What can be done: a cell of a kernel, a key in a terminal, Enter there.
 CLIENT = """
@@ -30,7 +50,8 @@ told = json.load(sys.stdin)
 
 async def opened(what, url, headers):
     do = DO[what]
-    request = HTTPRequest(f"{url}?session_id={uuid.uuid4()}", headers=headers, ca_certs=told["trust"])
+    checked = {"ca_certs": told["trust"], "validate_cert": "//127.0.0.1:" not in url}
+    request = HTTPRequest(f"{url}?session_id={uuid.uuid4()}", headers=headers, **checked)
     line = await websocket_connect(request)
     line.protocol.set_nodelay(True)
     if do is not cell:  # a terminal begins with what it has shown before: what is new comes after a mark
@@ -83,21 +104,26 @@ asyncio.run(main())
 
 
 def measure(settings: Settings, own: Hub) -> list[Figure]:
-    """The round trip of a trivial cell; `own` has a session that runs, and was opened."""
-    node, port = stands_at(own)
-    token = own.api("POST", f"users/{PERSON}/tokens", {"expires_in": 600}).json()
-    kernel = own.kernel()
-    path = f"{own.lab.removeprefix(settings.url)}api/kernels/{kernel}/channels"
-    cookies = own.browser.prepare_request(requests.Request("GET", settings.url + path)).headers["Cookie"]
-    through = ("cell", f"wss://{settings.name}:{settings.port}{path}", {"Cookie": cookies})
-    straight = ("cell", f"ws://127.0.0.1:{port}{path}", {"Authorization": f"token {token['token']}"})
-    try:
-        taken = in_turn(settings, node, [through, straight], CELLS)
-    finally:
-        own.jupyter("DELETE", f"kernels/{kernel}")
-        own.api("DELETE", f"users/{PERSON}/tokens/{token['id']}")
-    front, floor = zip(*taken, strict=True)
-    above = median(front) - median(floor)
+    """The round trip of a trivial cell; `own` has a session that runs, on whose node another is started."""
+    node, _ = stands_at(own)
+    with configured(own, node, PLAIN, LISTENS_IN_PLAIN) as other:
+        node, port = stands_at(other)
+        token = own.api("POST", f"users/{PERSON}/tokens", {"expires_in": 600}).json()
+        kernel = other.kernel()
+        path = f"{other.lab.removeprefix(settings.url)}api/kernels/{kernel}/channels"
+        cookies = own.browser.prepare_request(requests.Request("GET", settings.url + path)).headers["Cookie"]
+        shown = {"Authorization": f"token {token['token']}"}
+        lines: list[Line] = [
+            ("cell", f"wss://{settings.name}:{settings.port}{path}", {"Cookie": cookies}),
+            ("cell", f"wss://127.0.0.1:{port}{path}", shown),
+            ("cell", f"ws://127.0.0.1:{PLAIN_PORT}{path}", shown),
+        ]
+        try:
+            taken = in_turn(settings, node, lines, CELLS)
+        finally:
+            own.api("DELETE", f"users/{PERSON}/tokens/{token['id']}")
+    front, floor, plain = zip(*taken, strict=True)
+    above, of_tls = median(front) - median(floor), median(floor) - median(plain)
     return [
         Figure(
             f"cell → reply and idle through Apache and proxy, median of {CELLS}",
@@ -105,7 +131,28 @@ def measure(settings: Settings, own: Hub) -> list[Figure]:
             milliseconds(floor),
         ),
         Figure("the same, above the floor", f"{above:.1f} ms", bar="≤ 5 ms", aim="2 ms"),
+        Figure("TLS to the session: what it adds to the floor", f"{of_tls:.2f} ms", milliseconds(plain)),
     ]
+
+
+@contextmanager
+def configured(own: Hub, node: str, name: str, config: str) -> Iterator[Hub]:
+    """Another session of the same person, which is `name` and reads this configuration of JupyterLab's."""
+    other = replace(own, name=name)
+    become = ("setpriv", f"--reuid={own.person}", "--regid=people", "--init-groups")
+    as_person = ("exec", "-T", node, *become, "env", f"HOME=/home/{own.person}", "sh", "-c")
+    # -C: what is there already is the person's own, and stays
+    write = f"cd && mkdir -p .jupyter && set -C && cat >{CONFIG}"
+    compose.run(own.settings, *as_person, write, input=config.encode())
+    try:
+        other.start(**SMALL[own.cluster]).raise_for_status()
+        until(other.ready, f"the session {name}")
+        other.open().raise_for_status()
+        yield other
+    finally:
+        compose.run(own.settings, *as_person, f"rm ~/{CONFIG}")
+        other.forget()
+        until(lambda: other.server() is None, "the end of the other session")
 
 
 Line = tuple[str, str, dict[str, str]]  # what is done, on which address, with which headers

@@ -17,6 +17,7 @@ from benchtop_hub import (
     administrators,
     announcement,
     bodies,
+    certificates,
     database,
     farewell,
     health,
@@ -45,6 +46,7 @@ def key(name: str) -> str:
 names.ask_the_system()
 bodies.bound()
 database.tell_when_away()
+certificates.ask_sessions_who_they_are(KEYS)
 
 # ---- who may come in -------------------------------------------------------------------------------
 c.JupyterHub.authenticator_class = identity.SignedHeaderAuthenticator

@@ -254,12 +254,15 @@ def _volumes(settings: Settings, now: datetime) -> dict[str, dict[str, bytes]]:
             cookie = _secret(settings, f"{cell}-cookie.secret", lambda: random.token_hex(32))
             volumes["keys-postgres"][f"roles/{cell}"] = password(f"{cell}-database.password")
             routes = password(f"{cell}-routes.token")
+            sessions = private / f"ca-sessions-{cell}"
+            pki.authority(sessions, f"Benchtop sessions CA {cell}", now=now, names={"session"})
             volumes[f"keys-{cell}-proxy"] = {
                 "proxy.token": token,
                 "routes.token": routes,
                 "server.pem": proxy_pem,
                 "server.key": proxy_key,
                 "edge-ca.pem": edge_pem,
+                "sessions-ca.pem": (sessions / "ca.pem").read_bytes(),
             }
             volumes[f"keys-{cell}"] = {
                 "cookie.secret": cookie.encode(),
@@ -270,6 +273,8 @@ def _volumes(settings: Settings, now: datetime) -> dict[str, dict[str, bytes]]:
                 "metrics.token": password(f"{cell}-metrics.token"),
                 "minter.pem": b"".join(issue(f"{cell}-minter-client", minter[cluster], "client", cell)),
                 "minter-ca.pem": minter_ca,
+                "sessions-ca.pem": (sessions / "ca.pem").read_bytes(),
+                "sessions-ca.key": (sessions / "ca.key").read_bytes(),
                 "known_hosts": b"%s-login %s\n" % (cluster.encode(), host_public),
             }
     return volumes

@@ -40,8 +40,8 @@ async def _finish(spawner: Any) -> None:  # noqa: ANN401
     """What upstream does around a spawner's start()."""
     user, name = spawner.user, spawner.name
     try:
-        where = urlsplit(await spawner.resume())
-        spawner.server.ip, spawner.server.port = where.hostname, where.port
+        where, server = urlsplit(await spawner.resume()), spawner.server
+        server.proto, server.ip, server.port = where.scheme, where.hostname, where.port
         spawner.orm_spawner.state = spawner.get_state()
         inspect(spawner.orm_spawner).session.commit()
         spawner.start_polling()

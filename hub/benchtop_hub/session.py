@@ -4,9 +4,11 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import asdict
+from datetime import timedelta
 from functools import cache
 from hmac import compare_digest
 from html import escape
+from http import HTTPStatus
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
@@ -28,6 +30,7 @@ from traitlets import Unicode, default, validate
 
 from benchtop_hub import (
     adoption,
+    certificates,
     commands,
     endings,
     estimate,
@@ -186,6 +189,7 @@ class BatchSession(local.OnLoginNode, BatchSpawnerBase, Generic[RequestT, Grante
     last_words = ""
     granted: Mapping[str, object] = {}  # what the running job was asked for
     ended = ""  # why the last session did, until its owner has read it
+    tls_name = ""  # by which its job proves that it is this one: certificates.py
     _address = ""
     _submitted_at = float("-inf")
     _since = 0.0  # when the start began
@@ -341,7 +345,7 @@ class BatchSession(local.OnLoginNode, BatchSpawnerBase, Generic[RequestT, Grante
     @property
     def node_name(self) -> str:
         """The node that it runs on, as far as that is known; unlike `node`, also to a restarted hub."""
-        return self.node or (urlsplit(self._address).hostname or "")
+        return self.node or certificates.node_of(urlsplit(self._address).hostname or "")
 
     def job_name(self) -> str:
         """Tells in the queue whose session of which cell a job is."""
@@ -388,8 +392,11 @@ class BatchSession(local.OnLoginNode, BatchSpawnerBase, Generic[RequestT, Grante
         return await self._until_up()
 
     async def _until_up(self) -> str:
+        if not self.tls_name:
+            sentence = "The facility was upgraded while this session was starting: start it again."
+            raise self._sorry(sentence, "unnamed")
         port = await self._until_reported()
-        url = f"http://{self.node}:{port}"
+        url = f"https://{certificates.host(self.node, self.tls_name)}:{port}"
         await self._until_answering(url_path_join(url, self.server.base_url, "api"))
         self._steps.ended("answer")
         self._stage = (95, "JupyterLab answers.")
@@ -409,6 +416,8 @@ class BatchSession(local.OnLoginNode, BatchSpawnerBase, Generic[RequestT, Grante
 
     async def _submit(self, granted: GrantedT | local.Granted, asked: Mapping[str, Any]) -> None:
         env = {**self.get_env(), "LANG": "C.UTF-8", "PATH": f"{Path(self.lab_python).parent}:{commands.PATH}"}
+        self.tls_name, runtime = certificates.new_name(), timedelta(minutes=asdict(granted)["runtime"])
+        env[certificates.VARIABLE] = certificates.authority(self.keys).issue(self.tls_name, runtime)
         try:
             number = await self._send(granted, env)
         except commands.Failed as failed:
@@ -513,29 +522,31 @@ class BatchSession(local.OnLoginNode, BatchSpawnerBase, Generic[RequestT, Grante
         return False
 
     async def _until_answering(self, url: str) -> None:
-        # The session listens before it has loaded anything, so that one request waits for it there.
-        patience = aiohttp.ClientTimeout(total=None, sock_connect=5)
+        # The session listens before it has loaded anything, so that one request waits for it there; it
+        # does so before its TLS begins, which counts as connecting.
+        patience = aiohttp.ClientTimeout(total=None)
         end = time.monotonic() + ANSWER_PATIENCE
         while time.monotonic() < end:
             asked = asyncio.create_task(
                 fetch(url, raise_for_status=False, allow_redirects=False, timeout=patience)
             )
             try:
+                # An answer is taken at once; a look at the queue may take longer than it took.
+                await asyncio.wait({asked}, timeout=STARTING_AGE)
                 while not asked.done() and time.monotonic() < end:
-                    await asyncio.wait({asked}, timeout=STARTING_AGE)
                     await self._look(STARTING_AGE)
+                    await asyncio.wait({asked}, timeout=STARTING_AGE)
                 if not asked.done():
                     break
                 answer = asked.result()
+                answer.release()
+                if answer.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+                    return
             except (OSError, TimeoutError, aiohttp.ClientError) as error:
                 self.log.debug("session of %s does not answer yet: %s", self.user.name, error)
-                await asyncio.sleep(0.1)
-                continue
             finally:
                 asked.cancel()
-            answer.release()
-            if answer.status < 500:
-                return
+            await self._look(STARTING_AGE)
             await asyncio.sleep(0.1)
         raise self._sorry(f"The job runs on {self.node}, but JupyterLab does not answer there.", "no-answer")
 
@@ -633,6 +644,12 @@ class BatchSession(local.OnLoginNode, BatchSpawnerBase, Generic[RequestT, Grante
             return None
         if not self.job_id:
             return 0
+        if not self.tls_name:  # of a hub that gave none: nothing proves who answers for this session
+            await self.stop(now=True)
+            if self._address:
+                self.ended = farewell.because("the facility was upgraded")
+                self._save()
+            return 1
         try:
             job = await self.backend.queue.job(self.job_id, self.user.name, max_age=self._age(RUNNING_AGE))
         except jobs.Unknown as unknown:
@@ -678,6 +695,8 @@ class BatchSession(local.OnLoginNode, BatchSpawnerBase, Generic[RequestT, Grante
     def get_state(self) -> dict[str, Any]:
         """What another hub process has to know."""
         state: dict[str, Any] = super().get_state()
+        if self.tls_name:
+            state["tls_name"] = self.tls_name
         if self._asked:
             state["asked"] = dict(self._asked)
         if self.granted:
@@ -693,6 +712,7 @@ class BatchSession(local.OnLoginNode, BatchSpawnerBase, Generic[RequestT, Grante
     def load_state(self, state: dict[str, Any]) -> None:
         """Know the job again, and go on with one that was being started."""
         super().load_state(state)
+        self.tls_name = state.get("tls_name", "")
         self._asked = state.get("asked", {})
         self._address = state.get("address", "")
         self.granted = state.get("granted", {})
@@ -721,7 +741,7 @@ class BatchSession(local.OnLoginNode, BatchSpawnerBase, Generic[RequestT, Grante
     def clear_state(self) -> None:
         """Forget the job, the tasks of its start included; not why it ended, which is still to be told."""
         super().clear_state()
-        self.node = self._address = self._place = ""
+        self.node = self.tls_name = self._address = self._place = ""
         self.granted = {}
         self._port = 0
         self._submission = self._reported = None

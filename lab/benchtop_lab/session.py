@@ -5,10 +5,12 @@ take the port between choosing and binding it (batchspawner chooses one and lets
 and so that the hub's first request waits in the socket for the server instead of being tried again.
 """
 
+import base64
 import logging
 import os
 import signal
 import socket
+import ssl
 import sys
 import threading
 from urllib.parse import urlsplit, urlunsplit
@@ -16,6 +18,7 @@ from urllib.parse import urlsplit, urlunsplit
 from benchtop_lab import report
 
 BACKLOG = 128
+PROOF = "BENCHTOP_TLS"  # certificate and key of this session alone: hub/benchtop_hub/certificates.py
 
 
 def listen(address: str = "0.0.0.0") -> socket.socket:  # noqa: S104 the proxy comes from another host
@@ -40,10 +43,23 @@ def send_at_once() -> None:
     setattr(IOStream, "set_nodelay", set_nodelay)  # noqa: B010 a method is not to be assigned to, says mypy
 
 
+def proof() -> ssl.SSLContext:
+    """By what this session proves that it is no other; from now on, the environment does not hold it.
+
+    Raises KeyError where the hub gave none, ValueError and OSError for what is none.
+    """
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    with os.fdopen(os.memfd_create("proof"), "wb", buffering=0) as file:  # Python reads a key from files only
+        file.write(base64.b64decode(os.environ.pop(PROOF), validate=True))
+        context.load_cert_chain(f"/proc/self/fd/{file.fileno()}")
+    return context
+
+
 def with_port(url: str, port: int) -> str:
-    """The same address with another port."""
+    """The same address with another port, and by TLS."""
     parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=f"{parts.hostname}:{port}"))
+    return urlunsplit(parts._replace(scheme="https", netloc=f"{parts.hostname}:{port}"))
 
 
 def tell_hub(port: int) -> None:
@@ -56,8 +72,8 @@ def tell_hub(port: int) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-def serve(listening: socket.socket) -> None:
-    """Run JupyterLab on that socket until it is told to stop."""
+def serve(listening: socket.socket, context: ssl.SSLContext) -> None:
+    """Run JupyterLab on that socket until it is told to stop; it speaks TLS alone."""
     trust = os.environ.get("SSL_CERT_FILE")
     if report.TRUST.exists():
         os.environ["SSL_CERT_FILE"] = str(report.TRUST)
@@ -82,6 +98,7 @@ def serve(listening: socket.socket) -> None:
             """Nothing to find."""
 
         def _bind_http_server_tcp(self) -> bool:
+            self.http_server.ssl_options = context  # as an option, only files of a key are taken
             self.http_server.add_socket(listening)
             return True
 
@@ -91,13 +108,14 @@ def serve(listening: socket.socket) -> None:
 
 def main() -> int:
     """The job's program."""
+    context = proof()
     listening = listen()
     port = listening.getsockname()[1]
     os.environ["JUPYTERHUB_SERVICE_URL"] = with_port(os.environ["JUPYTERHUB_SERVICE_URL"], port)
     # beside the loading of JupyterLab, which takes longer
     threading.Thread(target=tell_hub, args=(port,), daemon=True).start()
     try:
-        serve(listening)
+        serve(listening, context)
     except SystemExit as ending:
         if isinstance(ending.code, str):
             print(ending.code, file=sys.stderr)

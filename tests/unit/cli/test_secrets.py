@@ -161,10 +161,25 @@ def test_the_minters_key_is_nothing_that_a_hub_or_apache_holds(settings):
 def test_no_authoritys_key_ever_enters_a_volume(settings):
     secrets.ensure(settings)
     everything = files(settings)
-    keys = [content for name, content in everything.items() if name.endswith("ca.key")]
+    keys = [
+        content
+        for name, content in everything.items()
+        if name.endswith("/ca.key") and "ca-sessions" not in name
+    ]
     assert len(keys) == 4
     volumes = b"".join(content for name, content in everything.items() if name.startswith("secrets/"))
     assert not any(key in volumes for key in keys)
+
+
+def test_what_vouches_for_sessions_is_with_their_own_hub_alone(settings):
+    secrets.ensure(settings)
+    everything = files(settings)
+    for cell in ("hpc-1", "hpc-2", "hpc-3", "htc-1", "htc-2", "htc-3"):
+        key = everything[f"private/ca-sessions-{cell}/ca.key"]
+        holders = {name for name, content in everything.items() if content == key}
+        assert holders == {f"private/ca-sessions-{cell}/ca.key", f"secrets/keys-{cell}/sessions-ca.key"}
+        known = everything[f"secrets/keys-{cell}-proxy/sessions-ca.pem"]
+        assert known == everything[f"secrets/keys-{cell}/sessions-ca.pem"]
 
 
 def test_a_secret_is_as_one_line_of_a_file_must_be(settings):

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
@@ -11,20 +12,23 @@ from pathlib import Path
 import pytest
 import requests
 
+from benchtop import pki
 from visitors import ADMIN, SECRET, Visitor
 from waiting import wait_until
 
 
 @pytest.fixture(scope="session")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+def hub(tmp_path_factory: pytest.TempPathFactory, keys: Path) -> Iterator[tuple[str, Path]]:
     """Address and folder of a hub that runs until the last test is over."""
     folder = tmp_path_factory.mktemp("hub")
+    for kind in ("key", "pem"):
+        shutil.copy(keys / f"sessions-ca.{kind}", folder)
     (folder / "sso.secret").write_text(SECRET)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     root = Path(__file__).parents[3]
-    environment = {**os.environ, "PYTHONPATH": str(root / "hub"), "HUB_PORT": str(port)}
+    environment = {**os.environ, "PYTHONPATH": f"{root / 'hub'}:{root / 'lab'}", "HUB_PORT": str(port)}
     environment |= {"HUB_FOLDER": str(folder)}
     log = folder / "log"
     command = [sys.executable, "-m", "jupyterhub", "-f", str(Path(__file__).with_name("little_hub.py"))]
@@ -45,6 +49,16 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
         finally:
             process.terminate()
             process.wait(timeout=20)
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a hub's keys, with those of its sessions CA."""
+    folder = tmp_path_factory.mktemp("keys")
+    pki.authority(folder, "sessions CA", now=pki.today(), names={"session"})
+    for kind in ("key", "pem"):
+        (folder / f"ca.{kind}").rename(folder / f"sessions-ca.{kind}")
+    return folder
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ It is its own proxy's table, and its database is in memory. HUB_PORT, HUB_FOLDER
 import asyncio
 import os
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 
 from jupyterhub import handlers
@@ -14,8 +15,18 @@ from jupyterhub.proxy import Proxy
 from jupyterhub.spawner import Spawner
 from traitlets.config import get_config
 
-from benchtop_hub import announcement, farewell, identity, leavers, reaper, servers, sessions
+from benchtop_hub import (
+    announcement,
+    certificates,
+    farewell,
+    identity,
+    leavers,
+    reaper,
+    servers,
+    sessions,
+)
 from benchtop_hub.session import SessionFailed
+from benchtop_lab.session import proof
 
 c = get_config()
 FOLDER = Path(os.environ["HUB_FOLDER"])
@@ -73,8 +84,13 @@ class Session(Spawner):
             await asyncio.sleep(0.05)
         self.node_name = "gpu-1"
         self.granted = {"partition": "debug", "gpu_kind": "pascal", "gpu_count": 1, "runtime": 30}
-        self.listening = await asyncio.start_server(self.answer, "127.0.0.1", 0)
-        return f"http://127.0.0.1:{self.listening.sockets[0].getsockname()[1]}"
+        name = certificates.new_name()
+        os.environ[certificates.VARIABLE] = certificates.authority(str(FOLDER)).issue(
+            name, timedelta(hours=1)
+        )
+        self.listening = await asyncio.start_server(self.answer, "127.0.0.1", 0, ssl=proof())
+        port = self.listening.sockets[0].getsockname()[1]
+        return f"https://{certificates.host('localhost', name)}:{port}"
 
     async def answer(self, reader, writer):
         await reader.readuntil(b"\r\n\r\n")
@@ -98,6 +114,7 @@ class Session(Spawner):
         return {**super().get_state(), "ended": self.ended}
 
 
+certificates.ask_sessions_who_they_are(FOLDER)
 leavers.watch = reaper.watch = lambda app, cell: None  # there is no minter and no scheduler to ask
 c.JupyterHub.proxy_class = Table
 c.JupyterHub.spawner_class = Session

@@ -28,10 +28,10 @@ class Start:
         await self.answered.wait()
         if self.fails:
             raise self.fails
-        return "http://gpu-1:45678"
+        return "https://gpu-1.0.session:45678"
 
     def get_state(self):
-        return {"job_id": "42", "address": "http://gpu-1:45678"}
+        return {"job_id": "42", "address": "https://gpu-1.0.session:45678"}
 
     def start_polling(self):
         self.did.append("polled")
@@ -69,8 +69,8 @@ def test_it_pends_at_once_and_is_reached_looked_at_and_saved_when_it_answers(mon
     start = Start(monkeypatch)
     assert goes_on(start) == (True, None)
     assert start._spawn_pending is False
-    assert (start.server.ip, start.server.port) == ("gpu-1", 45678)
-    assert start.orm_spawner.state["address"] == "http://gpu-1:45678"
+    assert (start.server.proto, start.server.ip, start.server.port) == ("https", "gpu-1.0.session", 45678)
+    assert start.orm_spawner.state["address"] == "https://gpu-1.0.session:45678"
     assert start.did == ["saved", "polled", "routed", "watched"]
 
 

@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import pytest
 from jupyterhub.spawner import SpawnException
 
-from benchtop_hub import commands, condor, condor_waiting, endings, marks, pool
+from benchtop_hub import certificates, commands, condor, condor_waiting, endings, marks, pool
 from benchtop_hub import session as session_module
 from benchtop_hub.jobs import Job
 
@@ -23,6 +23,7 @@ NOW = 1_800_000_000  # seconds since the epoch
 SECRET = "token of the 'session'"
 COOKIE_SECRET = b"0" * 32
 MARK = marks.mark(COOKIE_SECRET, "htc-1", "alice")
+NAMED = "0" * 32 + ".session"
 GRANTED = pool.Granted("jupyter", 2, 1024, 512, 60)
 SHOWN = json.dumps(
     [
@@ -100,13 +101,13 @@ def cluster():
 
 
 @pytest.fixture
-def session(cluster, monkeypatch):
+def session(cluster, keys, monkeypatch):
     monkeypatch.setattr(session_module, "STARTING_AGE", 0.01)
     monkeypatch.setattr(session_module.adoption, "keep", lambda spawner: None)
     return Session(
         user=SimpleNamespace(name="alice", settings={"cookie_secret": COOKIE_SECRET}),
         orm_spawner=SimpleNamespace(server=None, name=""), cluster=cluster, cell="htc-1", user_options={},
-        log=logging.getLogger("test"),
+        log=logging.getLogger("test"), keys=str(keys),
     )  # fmt: skip
 
 
@@ -124,13 +125,15 @@ def start(session, *others):
 
 
 def test_a_session_is_where_htcondor_put_it_and_listens_where_it_said(session):
-    assert start(session, reported) == "http://ep-1:45678"
+    assert start(session, reported) == f"https://ep-1.{session.tls_name}:45678"
 
 
 def test_no_secret_is_in_the_command_or_the_jobs_ad(session, cluster):
     start(session, reported)
     assert shlex.quote(SECRET) in cluster.handed_over["session"], "the control: the session has its token"
     assert SECRET not in cluster.handed_over["job"]
+    assert f"export {certificates.VARIABLE}=" in cluster.handed_over["session"]
+    assert certificates.VARIABLE not in cluster.handed_over["job"]
     assert not any("token" in word for command in cluster.ran for word in command)
 
 
@@ -311,7 +314,7 @@ def test_an_empty_queue_is_an_answer(cluster):
 
 
 def test_a_session_that_is_waiting_removed_or_suspended_lives(session, cluster):
-    session.load_state({"job_id": "42", "address": "http://ep-1:45678"})
+    session.load_state({"job_id": "42", "address": f"https://ep-1.{NAMED}:45678", "tls_name": NAMED})
     for status in (1, 2, 3, 6, 7):
         cluster.job = {"JobStatus": status}
         cluster.queue._asked_at = float("-inf")
@@ -319,7 +322,7 @@ def test_a_session_that_is_waiting_removed_or_suspended_lives(session, cluster):
 
 
 def test_a_held_session_has_ended_and_is_removed(session, cluster):
-    session.load_state({"job_id": "42", "address": "http://ep-1:45678"})
+    session.load_state({"job_id": "42", "address": f"https://ep-1.{NAMED}:45678", "tls_name": NAMED})
     cluster.job = {"JobStatus": 5, "HoldReasonCode": 34, "HoldReason": "memory usage exceeded request_memory"}
 
     async def polled():
@@ -400,7 +403,7 @@ def test_no_start_waits_for_what_is_found_out_about_it(session, cluster, monkeyp
         cluster.job = {"JobStatus": 2, "RemoteHost": "jupyter1_1@ep-1"}
         await reported(session)
 
-    assert start(session, later) == "http://ep-1:45678"
+    assert start(session, later) == f"https://ep-1.{session.tls_name}:45678"
     assert asked
 
 
@@ -449,7 +452,7 @@ def test_a_central_manager_that_has_just_started_costs_no_start(session, cluster
             await asyncio.sleep(0)
         cluster.shown = SHOWN
 
-    assert start(session, told, reported) == "http://ep-1:45678"
+    assert start(session, told, reported) == f"https://ep-1.{session.tls_name}:45678"
 
 
 def test_cancelling_a_job_that_is_gone_is_no_error(cluster, monkeypatch):
@@ -463,7 +466,7 @@ def test_cancelling_a_job_that_is_gone_is_no_error(cluster, monkeypatch):
 def test_a_job_that_does_not_end_is_insisted_on(session, cluster, monkeypatch):
     """A removed job of a node that died stays in the queue for as long as its lease."""
     monkeypatch.setattr(endings, "END_PATIENCE", 0.0)
-    session.load_state({"job_id": "42", "address": "http://ep-1:45678"})
+    session.load_state({"job_id": "42", "address": f"https://ep-1.{NAMED}:45678", "tls_name": NAMED})
     real = Pool.run
 
     async def run(self, person, *command, **more):

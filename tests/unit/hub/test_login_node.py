@@ -11,12 +11,13 @@ from types import SimpleNamespace
 import pytest
 from jupyterhub.spawner import SpawnException
 
-from benchtop_hub import commands, form, local, pool, slurm
+from benchtop_hub import certificates, commands, form, local, pool, slurm
 from benchtop_hub import session as session_module
 from benchtop_hub.jobs import Job
 from benchtop_hub.minter import Refused
 
 SECRET = "token of the session"
+NAMED = "0" * 32 + ".session"
 NUMBER = "local-2001-1700000000"
 
 
@@ -156,7 +157,7 @@ class Cluster(slurm.SlurmCluster):
 
 
 @pytest.fixture
-def session(ssh, monkeypatch):
+def session(ssh, keys, monkeypatch):
     monkeypatch.setattr(session_module, "STARTING_AGE", 0.01)
     monkeypatch.setattr(session_module.adoption, "keep", lambda spawner: None)
     minter = Minter()
@@ -164,7 +165,7 @@ def session(ssh, monkeypatch):
         user=SimpleNamespace(name="alice", settings={"cookie_secret": b"0" * 32}),
         orm_spawner=SimpleNamespace(server=None, name=""),
         cluster=Cluster(minter), cell="hpc-1", login_node="hpc-login",
-        user_options={"where": "login", "runtime": 30}, log=logging.getLogger("test"),
+        user_options={"where": "login", "runtime": 30}, log=logging.getLogger("test"), keys=str(keys),
         authenticator=SimpleNamespace(required_group="cluster-hpc"),
     )  # fmt: skip
     ssh.says = NUMBER + "\n"
@@ -186,15 +187,17 @@ def start(session, ssh):
 
 
 def test_a_session_is_on_the_login_node_and_listens_where_it_said(session, ssh):
-    assert start(session, ssh) == "http://hpc-login:45678"
+    assert start(session, ssh) == f"https://hpc-login.{session.tls_name}:45678"
     assert session.get_state()["job_id"] == NUMBER
 
 
 def test_a_start_that_a_restart_of_the_hub_cut_off_goes_on(session, ssh, monkeypatch):
     monkeypatch.setattr(session_module.adoption, "begin", lambda spawner: None)
-    session.load_state({"job_id": NUMBER, "place": "hpc-login", "port": 45678})
+    session.load_state({"job_id": NUMBER, "place": "hpc-login", "port": 45678, "tls_name": NAMED})
     ssh.says = f"{NUMBER}|RUNNING|hpc-login||\n"
-    assert asyncio.run(asyncio.wait_for(session.resume(), 10)) == "http://hpc-login:45678"
+    assert (
+        asyncio.run(asyncio.wait_for(session.resume(), 10)) == f"https://hpc-login.{session.tls_name}:45678"
+    )
 
 
 def test_a_login_node_that_does_not_answer_is_not_the_scheduler(session, ssh):
@@ -225,8 +228,9 @@ def test_its_secrets_go_by_standard_input_alone(session, ssh):
     start(session, ssh)
     asked = json.loads(ssh.stdin[0])
     assert asked["env"]["JUPYTERHUB_API_TOKEN"] == SECRET, "the control: it has its token"
-    assert not any(SECRET in word for words in ssh.words for word in words)
-    assert not any(SECRET in said for said in ssh.stdin[1:])
+    for secret in (SECRET, asked["env"][certificates.VARIABLE]):
+        assert not any(secret in word for words in ssh.words for word in words)
+        assert not any(secret in said for said in ssh.stdin[1:])
 
 
 def test_it_gets_the_limits_of_the_facility_and_the_runtime_of_its_owner(session, ssh):
@@ -248,13 +252,13 @@ def test_jupyterlab_warns_of_whichever_end_without_use_comes_first(session, here
 
 
 def test_a_hub_that_was_restarted_looks_for_it_in_the_right_place(session, ssh):
-    session.load_state({"job_id": NUMBER, "address": "http://hpc-login:45678"})
+    session.load_state({"job_id": NUMBER, "address": f"https://hpc-login.{NAMED}:45678", "tls_name": NAMED})
     ssh.says = f"{NUMBER}|RUNNING|hpc-login||\n"
     assert asyncio.run(session.poll()) is None
 
 
 def test_why_it_ended_is_kept_until_it_is_told(session, ssh):
-    session.load_state({"job_id": NUMBER, "address": "http://hpc-login:45678"})
+    session.load_state({"job_id": NUMBER, "address": f"https://hpc-login.{NAMED}:45678", "tls_name": NAMED})
     ssh.says = f"{NUMBER}|OUT_OF_MEMORY|hpc-login||it took 1300 MB of memory\n"
     assert asyncio.run(session.poll()) == 1
     session.clear_state()
@@ -262,14 +266,14 @@ def test_why_it_ended_is_kept_until_it_is_told(session, ssh):
 
 
 def test_nothing_is_told_of_a_session_that_its_owner_shut_down(session, ssh):
-    session.load_state({"job_id": NUMBER, "address": "http://hpc-login:45678"})
+    session.load_state({"job_id": NUMBER, "address": f"https://hpc-login.{NAMED}:45678", "tls_name": NAMED})
     ssh.says = f"{NUMBER}|COMPLETED|hpc-login||\n"
     assert asyncio.run(session.poll()) == 1
     assert session.ended == ""
 
 
 def test_a_node_that_is_away_ends_nothing(session, ssh):
-    session.load_state({"job_id": NUMBER, "address": "http://hpc-login:45678"})
+    session.load_state({"job_id": NUMBER, "address": f"https://hpc-login.{NAMED}:45678", "tls_name": NAMED})
     ssh.fails = "ssh: connect to host hpc-login port 22: Connection refused"
     assert asyncio.run(session.poll()) is None
 

@@ -2,6 +2,7 @@
 """A session as a job: nothing is lost, nothing is believed, and what went wrong is told."""
 
 import asyncio
+import base64
 import logging
 import re
 import subprocess
@@ -10,11 +11,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from cryptography import x509
 from jupyterhub import apihandlers
 from jupyterhub.spawner import SpawnException
 from jupyterhub.utils import hash_token
 
-from benchtop_hub import commands, endings, form, jobs, slurm
+from benchtop_hub import certificates, commands, endings, form, jobs, slurm
 from benchtop_hub import session as session_module
 from benchtop_hub.cluster import Denied
 from benchtop_hub.minter import Refused, Unavailable
@@ -27,6 +29,7 @@ CHOICE = Choice(
 GRANTED = form.Granted("debug", "default", "normal", "class", "pascal", 1, 2, 2048, 30)
 RUNNING = jobs.Job("RUNNING", "gpu-1", "")
 SECRET = "token-of-the-session"
+NAMED = "0" * 32 + ".session"
 TEMPLATES = Path(__file__).parents[3] / "hub/templates"
 
 
@@ -119,13 +122,13 @@ def cluster():
 
 
 @pytest.fixture
-def session(cluster, monkeypatch):
+def session(cluster, keys, monkeypatch):
     monkeypatch.setattr(session_module, "STARTING_AGE", 0.01)
     monkeypatch.setattr(session_module.adoption, "keep", lambda spawner: None)
     return Session(
         user=SimpleNamespace(name="alice", groups=[], settings={"cookie_secret": b"0" * 32}),
         orm_spawner=SimpleNamespace(server=None, name=""), cluster=cluster, cell="hpc-1", user_options={},
-        log=logging.getLogger("test"),
+        log=logging.getLogger("test"), keys=str(keys),
     )  # fmt: skip
 
 
@@ -150,8 +153,8 @@ def test_upstreams_report_handler_is_not_mounted():
 
 
 def test_a_session_is_where_slurm_put_it_and_listens_where_it_said(session):
-    assert start(session, reported) == "http://gpu-1:45678"
-    assert session.asked == "http://gpu-1:45678/jupyterhub/hpc/user/alice/api"
+    assert start(session, reported) == f"https://gpu-1.{session.tls_name}:45678"
+    assert session.asked == f"https://gpu-1.{session.tls_name}:45678/jupyterhub/hpc/user/alice/api"
 
 
 def test_the_log_says_how_long_each_step_of_a_start_took(session, caplog):
@@ -361,7 +364,7 @@ def test_a_cluster_that_does_not_know_its_node_for_a_moment_costs_no_start(sessi
         return answer
 
     cluster.is_node = is_node
-    assert start(session, reported) == "http://gpu-1:45678"
+    assert start(session, reported) == f"https://gpu-1.{session.tls_name}:45678"
     assert not answers
 
 
@@ -374,7 +377,7 @@ def test_a_scheduler_that_is_away_for_a_moment_costs_no_start(session, cluster):
         await asyncio.sleep(0.05)
         cluster.said = RUNNING
 
-    assert start(session, comes_back, reported) == "http://gpu-1:45678"
+    assert start(session, comes_back, reported) == f"https://gpu-1.{session.tls_name}:45678"
 
 
 def test_a_start_that_is_cancelled_while_the_job_is_submitted_leaves_no_job(session, cluster):
@@ -395,13 +398,13 @@ def test_a_start_that_is_cancelled_while_the_job_is_submitted_leaves_no_job(sess
 
 @pytest.mark.parametrize("state", ["RUNNING", "PENDING", "SUSPENDED", "REQUEUED", "COMPLETING", "STOPPED"])
 def test_a_job_that_has_not_ended_keeps_its_session(session, cluster, state):
-    session.load_state({"job_id": "42", "address": "http://gpu-1:45678"})
+    session.load_state({"job_id": "42", "address": f"https://gpu-1.{NAMED}:45678", "tls_name": NAMED})
     cluster.said = jobs.Job(state, "gpu-1", "")
     assert asyncio.run(session.poll()) is None
 
 
 def test_an_unknown_answer_keeps_the_session(session, cluster):
-    session.load_state({"job_id": "42", "address": "http://gpu-1:45678"})
+    session.load_state({"job_id": "42", "address": f"https://gpu-1.{NAMED}:45678", "tls_name": NAMED})
     cluster.said = jobs.Unknown("Zero Bytes were transmitted or received")
     assert asyncio.run(session.poll()) is None
     assert session.get_state()["job_id"] == "42"
@@ -456,13 +459,13 @@ def resumed(session, monkeypatch, *, reported_before=0):
 
 
 def test_a_start_that_a_restart_cut_off_goes_on_with_the_same_job(session, cluster, monkeypatch):
-    assert resumed(session, monkeypatch) == "http://gpu-1:45678"
+    assert resumed(session, monkeypatch) == f"https://gpu-1.{session.tls_name}:45678"
     assert cluster.names() == ["sbatch"]
-    assert session.get_state()["address"] == "http://gpu-1:45678"
+    assert session.get_state()["address"] == f"https://gpu-1.{session.tls_name}:45678"
 
 
 def test_a_port_that_was_reported_before_the_restart_counts(session, monkeypatch):
-    assert resumed(session, monkeypatch, reported_before=45999) == "http://gpu-1:45999"
+    assert resumed(session, monkeypatch, reported_before=45999) == f"https://gpu-1.{session.tls_name}:45999"
 
 
 def test_a_reported_port_is_saved_before_the_job_is_told_that_it_was_heard(session):
@@ -501,7 +504,9 @@ def test_a_restart_leaves_a_start_no_more_time_than_it_had(session, cluster, mon
     session.start_timeout = 600
 
     async def late():
-        session.load_state({"job_id": "42", "place": "partition debug", "since": time.time() - 3600})
+        session.load_state(
+            {"job_id": "42", "place": "partition debug", "since": time.time() - 3600, "tls_name": NAMED}
+        )
         await session.resume()
 
     monkeypatch.setattr(session_module.adoption, "begin", lambda spawner: None)
@@ -509,7 +514,7 @@ def test_a_restart_leaves_a_start_no_more_time_than_it_had(session, cluster, mon
         asyncio.run(asyncio.wait_for(late(), 10))
 
 
-@pytest.mark.parametrize("state", [{}, {"address": "http://gpu-1:45678"}])
+@pytest.mark.parametrize("state", [{}, {"address": f"https://gpu-1.{NAMED}:45678", "tls_name": NAMED}])
 def test_upstreams_first_look_after_a_restart_sees_nothing_that_has_a_job(session, monkeypatch, state):
     monkeypatch.setattr(session_module.adoption, "begin", lambda spawner: None)
     monkeypatch.delattr(Session, "server")
@@ -541,7 +546,7 @@ def test_a_session_that_was_running_survives_a_restart(session, cluster):
 
 @pytest.mark.parametrize("gone", [None, jobs.Job("TIMEOUT", "gpu-1", "TimeLimit")])
 def test_a_job_that_ended_ends_its_session(session, cluster, gone):
-    session.load_state({"job_id": "42", "address": "http://gpu-1:45678"})
+    session.load_state({"job_id": "42", "address": f"https://gpu-1.{NAMED}:45678", "tls_name": NAMED})
     cluster.said = gone
     assert asyncio.run(session.poll()) == 1
 
@@ -551,14 +556,14 @@ def test_a_session_that_was_never_started_is_not_running(session):
 
 
 def test_stopping_waits_until_the_job_is_gone(session, cluster):
-    session.load_state({"job_id": "42", "address": "http://gpu-1:45678"})
+    session.load_state({"job_id": "42", "address": f"https://gpu-1.{NAMED}:45678", "tls_name": NAMED})
     asyncio.run(session.stop())
     assert cluster.names() == ["scancel"]
     assert not cluster.said.alive
 
 
 def test_a_cancel_that_fails_is_tried_again(session, cluster, monkeypatch):
-    session.load_state({"job_id": "42", "address": "http://gpu-1:45678"})
+    session.load_state({"job_id": "42", "address": f"https://gpu-1.{NAMED}:45678", "tls_name": NAMED})
     cluster.cancels_fail = 1
     real = asyncio.sleep
     monkeypatch.setattr(endings.asyncio, "sleep", lambda seconds: real(0))
@@ -571,7 +576,7 @@ def test_a_job_that_is_somebody_elses_is_not_asked_for_again(session, cluster, c
         cluster.ran.append(("scancel", number))
         raise Denied("Kill job error on job id 42: Access/permission denied")
 
-    session.load_state({"job_id": "42", "address": "http://gpu-1:45678"})
+    session.load_state({"job_id": "42", "address": f"https://gpu-1.{NAMED}:45678", "tls_name": NAMED})
     cluster.cancel = refuse
     asyncio.run(asyncio.wait_for(session.stop(), 10))
     assert cluster.names() == ["scancel"]
@@ -707,3 +712,51 @@ def test_one_expected_start_is_worked_out_at_a_time(session):
 def test_an_answer_that_says_no_time_is_no_error(session, cluster):
     cluster.estimate = "sbatch: something else\n"
     assert asyncio.run(session.estimate({})) == "Slurm does not know when it would start."
+
+
+# ---- by what it proves that it is this one (certificates.py) -------------------------------------
+
+
+def test_a_session_gets_a_certificate_for_a_name_that_no_other_has(session, cluster):
+    start(session, reported)
+    first = session.tls_name
+    pem = base64.b64decode(cluster.env[certificates.VARIABLE])
+    shown = x509.load_pem_x509_certificate(pem).extensions.get_extension_for_class(
+        x509.SubjectAlternativeName
+    )
+    assert shown.value.get_values_for_type(x509.DNSName) == [f"*.{first}"]
+    assert cluster.env[certificates.VARIABLE] not in cluster.sent
+    assert not any(cluster.env[certificates.VARIABLE] in word for command in cluster.ran for word in command)
+    session.pending = "spawn"
+    start(session, reported)
+    assert session.tls_name != first
+
+
+def test_a_hub_that_was_restarted_knows_its_name(session):
+    start(session, reported)
+    before = session.tls_name
+    state = session.get_state()
+    session.clear_state()
+    assert session.tls_name == ""
+    session.load_state(state)
+    assert session.tls_name == before
+
+
+def test_a_session_without_a_name_is_ended_and_its_owner_told(session, cluster):
+    session.load_state({"job_id": "42", "address": "http://gpu-1:45678"})
+
+    async def polled():
+        answer = await session.poll()
+        await asyncio.sleep(0.05)  # its end goes on beside it
+        return answer
+
+    assert asyncio.run(polled()) == 1
+    assert cluster.names() == ["scancel"]
+    assert session.ended == "Your session ended: the facility was upgraded."
+
+
+def test_a_start_without_a_name_is_given_up_with_a_sentence(session, monkeypatch):
+    monkeypatch.setattr(session_module.adoption, "begin", lambda spawner: None)
+    session.load_state({"job_id": "42", "place": "partition debug", "port": 45678})
+    with pytest.raises(SpawnException, match="start it again"):
+        asyncio.run(asyncio.wait_for(session.resume(), 10))

@@ -129,7 +129,7 @@ def test_connections_are_sent_without_delay():
         assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
-def test_only_the_port_of_the_address_changes():
+def test_only_the_port_of_the_address_changes_and_that_it_is_tls():
     assert session.with_port("http://0.0.0.0:0/jupyterhub/hpc/user/alice/", 45678) == (
-        "http://0.0.0.0:45678/jupyterhub/hpc/user/alice/"
+        "https://0.0.0.0:45678/jupyterhub/hpc/user/alice/"
     )
