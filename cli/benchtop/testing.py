@@ -22,6 +22,9 @@ LONG = ("faults",)
 WITHOUT_STACK = {"lint", "unit"}
 # The tests of these share nothing, and take what the machine has.
 ON_EVERY_CORE = {"unit"}
+# Tests of these wait most of the time: two run side by side, of a group (xdist_group, by default a file)
+# one after the other. What needs the facility for itself comes afterwards (pytest.mark.alone).
+SIDE_BY_SIDE = {"security"}
 CDP_PORT = 9222  # where the browser's debugging port is published, on loopback
 NO_TESTS = 5  # pytest's exit code when it found nothing to run
 
@@ -51,13 +54,8 @@ def run(settings: Settings, wanted: list[str], keyword: str | None = None) -> in
             ready = True
         OUT.rule(escape(name), style="dim")
         start = time.monotonic()
-        slow = ["--durations=10", "--durations-min=20"]  # what a run spends its minutes on
-        words = [sys.executable, "-m", "pytest", "-ra", *slow, f"tests/{name}"]
-        words += ["--numprocesses=auto"] if name in ON_EVERY_CORE else []
-        words += ["-k", keyword] if keyword else []
-        code = subprocess.run(words, cwd=settings.root, env=environment, check=False).returncode
-        nothing_matched = code == NO_TESTS and bool(keyword)
-        results.append((name, code == 0 or nothing_matched, time.monotonic() - start))
+        parts = [_pytest(settings, name, keyword, environment, *more) for more in _parts(name)]
+        results.append((name, all(parts), time.monotonic() - start))
     OUT.rule("summary", style="dim")
     for name, green, seconds in results:
         mark = "[green]✓[/green]" if green else "[red]✗[/red]"
@@ -66,6 +64,26 @@ def run(settings: Settings, wanted: list[str], keyword: str | None = None) -> in
     verdict = f"red: {', '.join(red)}" if red else "all green"
     OUT.print(f"[bold]{verdict}[/bold] after {duration(time.monotonic() - began)}")
     return 1 if red else 0
+
+
+def _parts(suite: str) -> list[list[str]]:
+    """What pytest is told in each of the runs that a suite takes."""
+    if suite in ON_EVERY_CORE:
+        return [["--numprocesses=auto"]]
+    if suite in SIDE_BY_SIDE:
+        return [["--numprocesses=2", "--dist=loadgroup", "-m", "not alone"], ["-m", "alone"]]
+    return [[]]
+
+
+def _pytest(
+    settings: Settings, suite: str, keyword: str | None, environment: dict[str, str], *more: str
+) -> bool:
+    """Whether the tests of a suite are green; with a keyword, there may be none."""
+    slow = ["--durations=10", "--durations-min=20"]  # what a run spends its minutes on
+    words = [sys.executable, "-m", "pytest", "-ra", *slow, f"tests/{suite}", *more]
+    words += ["-k", keyword] if keyword else []
+    code = subprocess.run(words, cwd=settings.root, env=environment, check=False).returncode
+    return code == 0 or (code == NO_TESTS and bool(keyword))
 
 
 def prepare(settings: Settings, environment: dict[str, str]) -> None:

@@ -9,6 +9,8 @@ from bs4 import BeautifulSoup
 from benchtop.hubs import Hub
 from benchtop.settings import Settings
 
+pytestmark = pytest.mark.xdist_group("sessions")
+
 FIELDS = {"hpc": "carol", "htc": "bob"}  # who sends them
 NASTY = [
     ("hpc", "partition", "debug\n#SBATCH --uid=root"),

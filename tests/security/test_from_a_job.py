@@ -11,6 +11,8 @@ from testinfra.host import Host
 from benchtop import topology
 from benchtop.settings import Settings
 
+pytestmark = pytest.mark.xdist_group("sessions")
+
 Services = Callable[..., Host]
 Job = Callable[..., str]
 

@@ -16,6 +16,8 @@ from benchtop.settings import Settings
 from front_door import ask, cookies_for, dial
 from waiting import wait_until
 
+pytestmark = pytest.mark.alone
+
 SignedIn = Callable[[str], requests.Session]
 Services = Callable[..., Host]
 

@@ -14,6 +14,8 @@ from benchtop import compose
 from benchtop.hubs import Hub
 from benchtop.settings import Settings
 
+pytestmark = pytest.mark.xdist_group("sessions")
+
 SignedIn = Callable[[str], requests.Session]
 Services = Callable[..., Host]
 

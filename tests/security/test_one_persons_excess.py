@@ -19,6 +19,8 @@ from benchtop.hubs import Hub
 from benchtop.settings import Settings
 from waiting import wait_until
 
+pytestmark = pytest.mark.xdist_group("sessions")
+
 ATTACKER, OTHERS = "alice", {"hpc": "carol", "htc": "bob"}
 LEAST = {"hpc": {"partition": "debug"}, "htc": {}}
 STARTS = 60  # seconds for a job on a busy machine, and for an attack there to take what it can

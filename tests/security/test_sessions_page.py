@@ -15,6 +15,8 @@ from benchtop.settings import Settings
 from benchtop_hub.identity import sign
 from front_door import ask
 
+pytestmark = pytest.mark.xdist_group("sessions")
+
 SignedIn = Callable[[str], requests.Session]
 Service = Callable[..., Host]
 MEMBER, ADMIN = "people|cluster-{}", "people|cluster-{}|facility-admins"

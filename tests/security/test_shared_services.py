@@ -8,6 +8,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 from testinfra.host import Host
 
+pytestmark = pytest.mark.xdist_group("sessions")
+
 Services = Callable[..., Host]
 
 NODES = {"hpc": ("gpu-1", "hpc-login"), "htc": ("condor-ep-1", "htc-login")}

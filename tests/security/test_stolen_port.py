@@ -26,6 +26,8 @@ from benchtop.settings import Settings
 from benchtop_hub import certificates
 from waiting import wait_until
 
+pytestmark = pytest.mark.xdist_group("sessions")
+
 OWNER = "alice"
 STRANGERS = {"hpc": "carol", "htc": "bob"}
 PAGE = "The page of somebody else."

@@ -10,6 +10,8 @@ from benchtop.settings import Settings
 from front_door import ask
 from waiting import wait_until
 
+pytestmark = pytest.mark.alone
+
 SignedIn = Callable[[str], requests.Session]
 
 CLASS = 30

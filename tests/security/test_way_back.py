@@ -10,6 +10,8 @@ from bs4 import BeautifulSoup
 from benchtop import enrol
 from benchtop.settings import Settings
 
+pytestmark = pytest.mark.xdist_group("sessions")
+
 Follow = Callable[[str], requests.Response]
 
 
