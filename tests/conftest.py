@@ -50,14 +50,6 @@ def service(settings: Settings, request: pytest.FixtureRequest) -> Callable[[str
     return host
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests run side by side, those of a file run one after the other, unless they name their group."""
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
-
-
 TOUCHED = pytest.StashKey[set[str]]()
 
 

@@ -14,6 +14,14 @@ from bs4 import BeautifulSoup
 
 from benchtop.settings import Settings
 
+# What a browser sends to open a websocket
+UPGRADE = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
+
 
 @dataclass(frozen=True)
 class Answer:

@@ -75,10 +75,13 @@ def login(settings: Settings, name: str, *, path: str = "/", code: str = "") -> 
 
     code: of `fresh_code`, for a login that must not wait. Without, waits for one that nobody has used
     yet: Keycloak takes each one once. Raises Problem with what the page said when the login is refused.
+
+    One at a time for each person: of two in the same instant, Keycloak's brute-force protection refuses one.
     """
     _secret_of(settings, name)
     browser = session(settings)
-    _walk(settings, browser, name, lambda _page: code or fresh_code(settings, name), path=path)
+    with secrets.locked(settings, f"login-{name}.lock"):
+        _walk(settings, browser, name, lambda _page: code or fresh_code(settings, name), path=path)
     return browser
 
 

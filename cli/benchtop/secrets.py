@@ -74,11 +74,11 @@ _logins = TypeAdapter(dict[str, Login])
 
 
 @contextmanager
-def locked(settings: Settings) -> Iterator[None]:
-    """Hold the one lock of `.benchtop`: two programs must not each make half of the secrets."""
+def locked(settings: Settings, what: str = "lock") -> Iterator[None]:
+    """Hold a lock of `.benchtop`, by default the secrets': no two programs may each make half of them."""
     settings.state.mkdir(exist_ok=True)
     settings.state.chmod(0o700)
-    with (settings.state / "lock").open("a") as file:
+    with (settings.state / what).open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from rich.markup import escape
@@ -22,9 +23,10 @@ LONG = ("faults",)
 WITHOUT_STACK = {"lint", "unit"}
 # The tests of these share nothing, and take what the machine has.
 ON_EVERY_CORE = {"unit"}
-# Tests of these wait most of the time: two run side by side, of a group (xdist_group, by default a file)
-# one after the other. What needs the facility for itself comes afterwards (pytest.mark.alone).
+# Tests of these wait most of the time: those that start sessions run beside those that do not, and then what
+# needs the facility for itself. (pytest-xdist's groups would do, but with pytest 9.2 it does not see them.)
 SIDE_BY_SIDE = {"security"}
+LANES = (("sessions and not alone", "not sessions and not alone"), ("alone",))
 CDP_PORT = 9222  # where the browser's debugging port is published, on loopback
 NO_TESTS = 5  # pytest's exit code when it found nothing to run
 
@@ -54,8 +56,7 @@ def run(settings: Settings, wanted: list[str], keyword: str | None = None) -> in
             ready = True
         OUT.rule(escape(name), style="dim")
         start = time.monotonic()
-        parts = [_pytest(settings, name, keyword, environment, *more) for more in _parts(name)]
-        results.append((name, all(parts), time.monotonic() - start))
+        results.append((name, _pytest(settings, name, keyword, environment), time.monotonic() - start))
     OUT.rule("summary", style="dim")
     for name, green, seconds in results:
         mark = "[green]✓[/green]" if green else "[red]✗[/red]"
@@ -66,24 +67,29 @@ def run(settings: Settings, wanted: list[str], keyword: str | None = None) -> in
     return 1 if red else 0
 
 
-def _parts(suite: str) -> list[list[str]]:
-    """What pytest is told in each of the runs that a suite takes."""
-    if suite in ON_EVERY_CORE:
-        return [["--numprocesses=auto"]]
-    if suite in SIDE_BY_SIDE:
-        return [["--numprocesses=2", "--dist=loadgroup", "-m", "not alone"], ["-m", "alone"]]
-    return [[]]
-
-
-def _pytest(
-    settings: Settings, suite: str, keyword: str | None, environment: dict[str, str], *more: str
-) -> bool:
-    """Whether the tests of a suite are green; with a keyword, there may be none."""
+def _pytest(settings: Settings, suite: str, keyword: str | None, environment: dict[str, str]) -> bool:
+    """Whether all tests of a suite are green; with a keyword, there may be none."""
     slow = ["--durations=10", "--durations-min=20"]  # what a run spends its minutes on
-    words = [sys.executable, "-m", "pytest", "-ra", *slow, f"tests/{suite}", *more]
+    words = [sys.executable, "-m", "pytest", "-ra", *slow, f"tests/{suite}"]
+    words += ["--numprocesses=auto"] if suite in ON_EVERY_CORE else []
     words += ["-k", keyword] if keyword else []
-    code = subprocess.run(words, cwd=settings.root, env=environment, check=False).returncode
-    return code == 0 or (code == NO_TESTS and bool(keyword))
+
+    def run_lane(lane: str, hidden: bool) -> subprocess.CompletedProcess[bytes]:
+        more = ["-m", lane] if lane else []
+        stdout, stderr = (subprocess.PIPE, subprocess.STDOUT) if hidden else (None, None)
+        return subprocess.run(
+            [*words, *more], cwd=settings.root, env=environment, check=False, stdout=stdout, stderr=stderr
+        )
+
+    codes = set()
+    for lanes in LANES if suite in SIDE_BY_SIDE else (("",),):
+        with ThreadPoolExecutor() as pool:
+            # the first is shown as it goes, each of the others when it is over
+            for done in pool.map(run_lane, lanes, [lane != lanes[0] for lane in lanes]):
+                codes.add(done.returncode)
+                sys.stdout.buffer.write(done.stdout or b"")
+                sys.stdout.flush()
+    return codes <= ({0, NO_TESTS} if keyword else {0})
 
 
 def prepare(settings: Settings, environment: dict[str, str]) -> None:

@@ -13,18 +13,12 @@ from bs4 import BeautifulSoup
 
 from benchtop import compose, enrol, topology
 from benchtop.settings import Settings
-from front_door import Answer, ask, form_of
+from front_door import UPGRADE, Answer, ask, form_of
 from waiting import wait_until
 
 SignedIn = Callable[[str], requests.Session]
 
 HPC = "/jupyterhub/hpc"
-UPGRADE = {
-    "Connection": "Upgrade",
-    "Upgrade": "websocket",
-    "Sec-WebSocket-Version": "13",
-    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
-}
 MINUTE = 60  # seconds: how old an answer of the login may be
 SKEW = 60  # seconds that mellon allows for between two clocks
 

@@ -16,7 +16,7 @@ from benchtop import accounts, compose, enrol, keycloak, people
 from benchtop.settings import Settings
 from waiting import wait_until
 
-pytestmark = pytest.mark.xdist_group("sessions")
+pytestmark = pytest.mark.sessions
 
 Services = Callable[..., Host]
 
@@ -208,6 +208,7 @@ def test_who_is_disabled_in_keycloak_alone_is_out(
     enrol.login(settings, LEAVER, path=f"/jupyterhub/{leaver.cluster}/hub/home")
 
 
+@pytest.mark.alone
 def test_nobody_is_out_because_the_directory_is_away(
     visitor: Callable[[str, str], Visitor], service: Services, settings: Settings
 ):

@@ -9,7 +9,7 @@ from bs4 import BeautifulSoup
 from benchtop.hubs import Hub
 from benchtop.settings import Settings
 
-pytestmark = pytest.mark.xdist_group("sessions")
+pytestmark = pytest.mark.sessions
 
 FIELDS = {"hpc": "carol", "htc": "bob"}  # who sends them
 NASTY = [

@@ -11,7 +11,7 @@ from testinfra.host import Host
 from benchtop import topology
 from benchtop.settings import Settings
 
-pytestmark = pytest.mark.xdist_group("sessions")
+pytestmark = pytest.mark.sessions
 
 Services = Callable[..., Host]
 Job = Callable[..., str]

@@ -1,13 +1,10 @@
 """What the front door refuses; beside each "no" its "yes"."""
 
-import json
 import posixpath
 import re
 import socket
 import ssl
-import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from itertools import product
 from urllib.parse import unquote
 
@@ -17,7 +14,8 @@ from testinfra.host import Host
 
 from benchtop import compose, enrol, topology
 from benchtop.settings import Settings
-from front_door import ask, form_of
+from front_door import UPGRADE, ask, form_of
+from stand_in import stand_in
 
 SignedIn = Callable[[str], requests.Session]
 Service = Callable[..., Host]
@@ -106,60 +104,6 @@ def test_the_owner_gets_to_their_server_or_to_its_start(signed_in: SignedIn, set
 
 # ---- what a person's server is told -------------------------------------------------------
 
-# Stands where a person's server would: behind Apache and the proxy, below their own address.
-LISTENER = """
-import base64, hashlib, http.client, http.server, json, pathlib, sys
-class Told(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    def do_GET(self):
-        if key := self.headers.get("Sec-WebSocket-Key"):
-            sign = hashlib.sha1(key.encode() + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()
-            self.send_response(101)
-            self.send_header("Upgrade", "websocket")
-            self.send_header("Connection", "Upgrade")
-            self.send_header("Sec-WebSocket-Accept", base64.b64encode(sign).decode())
-        else:
-            self.send_response(204)
-        self.end_headers()
-        self.close_connection = True
-        print(json.dumps([[k.lower(), v] for k, v in self.headers.items()]), flush=True)
-    def log_message(self, *_): pass
-def route(method, body=None):
-    proxy = http.client.HTTPConnection("proxy", 8001, timeout=10)
-    proves = {"Authorization": "token " + pathlib.Path("/keys/proxy.token").read_text()}
-    proxy.request(method, "/api/routes" + sys.argv[1], body, proves)
-    assert proxy.getresponse().status in (201, 204)
-server = http.server.HTTPServer(("", 0), Told)
-server.timeout = 30
-route("POST", json.dumps({"target": f"http://hub:{server.server_port}"}))
-try:
-    print("ready", flush=True)
-    server.handle_request()
-finally:
-    route("DELETE")
-"""
-UPGRADE = {
-    "Connection": "Upgrade",
-    "Upgrade": "websocket",
-    "Sec-WebSocket-Version": "13",
-    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
-}
-
-
-@contextmanager
-def listener(settings: Settings, name: str, cluster: str) -> Iterator[Callable[[], dict[str, str]]]:
-    """A server at /user/NAME/told; the result waits for one request and gives its headers."""
-    cell = topology.cell_of(name, cluster, settings.cells)
-    path = f"/jupyterhub/{cluster}/user/{name}/told"
-    words = compose.command(settings, "exec", "-T", cell, "python3", "-c", LISTENER, path)
-    with subprocess.Popen(
-        words, cwd=settings.root, env=compose.environment(settings), stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout
-        assert process.stdout.readline() == "ready\n"
-        said = process.stdout
-        yield lambda: dict(json.loads(said.readline()))
-
 
 @pytest.mark.parametrize(("upgrade", "status"), [({}, 204), (UPGRADE, 101)], ids=["page", "websocket"])
 @pytest.mark.parametrize(("name", "cluster"), [("carol", "hpc"), ("bob", "htc")])
@@ -167,10 +111,9 @@ def test_a_persons_server_learns_neither_mellons_cookie_nor_who_somebody_is(
     name: str, cluster: str, upgrade: dict[str, str], status: int, signed_in: SignedIn, settings: Settings
 ):
     claims = dict.fromkeys(CLAIMS, "erin") | {"Cookie": f"jupyterhub-user-{name}=theirs; ROUTEID=.elsewhere"}
-    with listener(settings, name, cluster) as told:
-        path = f"/jupyterhub/{cluster}/user/{name}/told/x"
-        page = ask(settings, path, session=signed_in(name), headers=claims | upgrade)
-        headers = told()
+    with stand_in(settings, name, cluster) as server:
+        page = ask(settings, f"{server.path}/x", session=signed_in(name), headers=claims | upgrade)
+        headers = server.told()
     assert page.status == status
     assert f"jupyterhub-user-{name}=theirs" in headers["cookie"]  # the control: its own cookie arrives
     assert "mellon" not in headers["cookie"]
@@ -185,9 +128,9 @@ def test_a_persons_server_gets_nothing_but_the_token_of_a_program(signed_in: Sig
         "Cookie": "jupyterhub-user-carol=hers",
         "X-SSO-User": "erin",
     }
-    with listener(settings, "carol", "hpc") as told:
-        page = ask(settings, f"{HPC}/user/carol/told/x", session=signed_in("carol"), headers=shown)
-        headers = told()
+    with stand_in(settings, "carol", "hpc") as server:
+        page = ask(settings, f"{server.path}/x", session=signed_in("carol"), headers=shown)
+        headers = server.told()
     assert page.status == 204
     assert headers["authorization"] == shown["Authorization"]
     assert headers["cookie"] == f"ROUTEID=.{topology.cell_of('carol', 'hpc', settings.cells)}"
@@ -195,9 +138,7 @@ def test_a_persons_server_gets_nothing_but_the_token_of_a_program(signed_in: Sig
 
 
 @pytest.mark.parametrize(("name", "cluster", "other"), [("carol", "hpc", "erin"), ("bob", "htc", "alice")])
-@pytest.mark.parametrize(
-    "way", ["/user/{}/told", "/user/%{:x}{}/told", "/user/{name}/../{}/told", "//user//{}/told"]
-)
+@pytest.mark.parametrize("way", ["/user/{}/x", "/user/%{:x}{}/x", "/user/{name}/../{}/x", "//user//{}/x"])
 def test_a_websocket_opens_for_its_owner_alone(
     name: str, cluster: str, other: str, way: str, signed_in: SignedIn, settings: Settings
 ):

@@ -13,7 +13,8 @@ from testinfra.host import Host
 
 from benchtop import compose, topology
 from benchtop.settings import Settings
-from front_door import ask, cookies_for, dial
+from front_door import UPGRADE, ask, cookies_for, dial
+from stand_in import stand_in
 from waiting import wait_until
 
 pytestmark = pytest.mark.alone
@@ -26,12 +27,6 @@ HELD = 160  # requests by one person, or by the strangers of one address
 CONNECTIONS = 700  # of one address
 HPC = "/jupyterhub/hpc"
 HALF = 200_000  # bytes of a body: at 4 kB/s Apache then waits for a minute for more
-UPGRADE = {
-    "Connection": "Upgrade",
-    "Upgrade": "websocket",
-    "Sec-WebSocket-Version": "13",
-    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
-}
 
 
 def begin(settings: Settings, method: str, path: str, *, host: str = "", **headers: str) -> ssl.SSLSocket:
@@ -117,61 +112,6 @@ def stranger(settings: Settings) -> int:
     return ask(settings, f"{HPC}/hub/api/users/erin", method="POST", headers=headers).status
 
 
-# Stands where a person's server would, and keeps every websocket that is opened.
-HOLDER = """
-import base64, hashlib, http.client, http.server, json, pathlib, sys, threading
-class Holds(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    def do_GET(self):
-        key = self.headers["Sec-WebSocket-Key"].encode()
-        sign = hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()
-        self.send_response(101)
-        self.send_header("Upgrade", "websocket")
-        self.send_header("Connection", "Upgrade")
-        self.send_header("Sec-WebSocket-Accept", base64.b64encode(sign).decode())
-        self.end_headers()
-        self.rfile.read(1)
-        self.close_connection = True
-    def log_message(self, *_): pass
-class Server(http.server.ThreadingHTTPServer):
-    daemon_threads, request_queue_size = True, 128
-def route(method, body=None):
-    proxy = http.client.HTTPConnection("proxy", 8001, timeout=10)
-    proves = {"Authorization": "token " + pathlib.Path("/keys/proxy.token").read_text()}
-    proxy.request(method, "/api/routes" + sys.argv[1], body, proves)
-    assert proxy.getresponse().status in (201, 204)
-server = Server(("", 0), Holds)
-route("POST", json.dumps({"target": f"http://hub:{server.server_port}"}))
-try:
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    print("ready", flush=True)
-    sys.stdin.read()
-finally:
-    route("DELETE")
-"""
-
-
-@contextmanager
-def holder(settings: Settings, name: str) -> Iterator[str]:
-    """A server of somebody's that keeps websockets open; its path."""
-    path = f"{HPC}/user/{name}/holds"
-    cell = topology.cell_of(name, "hpc", settings.cells)
-    words = compose.command(settings, "exec", "-T", cell, "python3", "-c", HOLDER, path)
-    with subprocess.Popen(
-        words,
-        cwd=settings.root,
-        env=compose.environment(settings),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdin
-        assert process.stdout
-        assert process.stdout.readline() == "ready\n"
-        yield path
-        process.stdin.close()
-
-
 def opens(line: ssl.SSLSocket) -> str:
     """The status that a websocket is opened or refused with."""
     line.settimeout(20)
@@ -183,7 +123,7 @@ def test_of_websockets_one_person_holds_a_part_and_a_class_all_that_it_needs(
 ):
     """All come from one address, as those of a class do."""
     with ExitStack() as ends:
-        paths = {name: ends.enter_context(holder(settings, name)) for name in ("carol", "erin")}
+        paths = {name: ends.enter_context(stand_in(settings, name, "hpc")).path for name in ("carol", "erin")}
         cookies = {}
         for name, path in paths.items():
             signed_in(name).get(f"{settings.url}{HPC}/hub/home")

@@ -14,7 +14,7 @@ from benchtop import compose
 from benchtop.hubs import Hub
 from benchtop.settings import Settings
 
-pytestmark = pytest.mark.xdist_group("sessions")
+pytestmark = pytest.mark.sessions
 
 SignedIn = Callable[[str], requests.Session]
 Services = Callable[..., Host]

@@ -36,7 +36,7 @@ with tempfile.TemporaryDirectory() as folder:
     sys.exit(subprocess.run([*ssh, f"{as_whom}@{cluster}-login", *command]).returncode)
 """
 
-pytestmark = [pytest.mark.parametrize("cluster", CLUSTERS), pytest.mark.xdist_group("sessions")]
+pytestmark = [pytest.mark.parametrize("cluster", CLUSTERS), pytest.mark.sessions]
 Come = Callable[..., CommandResult]
 
 

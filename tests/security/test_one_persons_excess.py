@@ -19,7 +19,7 @@ from benchtop.hubs import Hub
 from benchtop.settings import Settings
 from waiting import wait_until
 
-pytestmark = pytest.mark.xdist_group("sessions")
+pytestmark = pytest.mark.sessions
 
 ATTACKER, OTHERS = "alice", {"hpc": "carol", "htc": "bob"}
 LEAST = {"hpc": {"partition": "debug"}, "htc": {}}

@@ -15,7 +15,7 @@ from benchtop.settings import Settings
 from benchtop_hub.identity import sign
 from front_door import ask
 
-pytestmark = pytest.mark.xdist_group("sessions")
+pytestmark = pytest.mark.sessions
 
 SignedIn = Callable[[str], requests.Session]
 Service = Callable[..., Host]

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 from testinfra.host import Host
 
-pytestmark = pytest.mark.xdist_group("sessions")
+pytestmark = pytest.mark.sessions
 
 Services = Callable[..., Host]
 

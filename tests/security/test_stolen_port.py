@@ -26,7 +26,7 @@ from benchtop.settings import Settings
 from benchtop_hub import certificates
 from waiting import wait_until
 
-pytestmark = pytest.mark.xdist_group("sessions")
+pytestmark = pytest.mark.sessions
 
 OWNER = "alice"
 STRANGERS = {"hpc": "carol", "htc": "bob"}

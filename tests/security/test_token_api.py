@@ -16,7 +16,7 @@ from benchtop.settings import Settings
 from front_door import ask
 from waiting import wait_until
 
-pytestmark = pytest.mark.xdist_group("sessions")
+pytestmark = pytest.mark.sessions
 
 SignedIn = Callable[[str], requests.Session]
 Token = Callable[[str, str], str]

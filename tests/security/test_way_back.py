@@ -10,7 +10,7 @@ from bs4 import BeautifulSoup
 from benchtop import enrol
 from benchtop.settings import Settings
 
-pytestmark = pytest.mark.xdist_group("sessions")
+pytestmark = pytest.mark.sessions
 
 Follow = Callable[[str], requests.Response]
 

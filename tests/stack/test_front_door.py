@@ -11,18 +11,11 @@ from testinfra.host import Host
 
 from benchtop import compose, enrol
 from benchtop.settings import Settings
-from front_door import ask, form_of
+from front_door import UPGRADE, ask, form_of
 
 Services = Callable[..., Host]
 SignedIn = Callable[[str], requests.Session]
 
-# What a browser sends to open a websocket
-UPGRADE = {
-    "Upgrade": "websocket",
-    "Connection": "Upgrade",
-    "Sec-WebSocket-Version": "13",
-    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
-}
 VISITS = 300  # of each of two windows; one in fifty met a connection that was just going away
 GATEWAY = "curl --silent --path-as-is --cacert /keys/edge-ca.pem --write-out %s %s"
 
