@@ -18,7 +18,8 @@ import aiohttp
 
 LIFETIME = 600  # seconds: the most that the minter grants
 SSH_LIFETIME = 60  # … for a certificate
-SPARE = 120  # a token with less than this left is not handed out: it could expire under way
+SPARE = 120  # seconds: a token with less than this left is not handed out, as it could expire under way,
+LAST = 10  # … unless there will be no other, and it is good for a command
 TIMEOUT = aiohttp.ClientTimeout(total=5)
 KEEP = (
     5.0  # seconds that an idle connection is kept: less than the minter does, else one is used that just goes
@@ -48,15 +49,18 @@ class Minter:
         self._asking: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def token(self, person: str) -> str:
-        """A token with at least SPARE seconds left.
+        """A token with at least SPARE seconds left; of somebody who is gone, their last one while it is good.
 
-        Raises Refused or Unavailable.
+        With that their jobs are ended. Raises Refused or Unavailable.
         """
         async with self._asking[person]:
             token, expires = self._known.get(person, ("", 0.0))
             if expires - self._clock() < SPARE:
-                token, expires = await self._ask(person)
-                self._known[person] = token, expires
+                try:
+                    token, expires = self._known[person] = await self._ask(person)
+                except Refused:
+                    if expires - self._clock() < LAST:
+                        raise
         return token
 
     async def renew(self, person: str) -> None:
