@@ -16,8 +16,6 @@ from benchtop import accounts, compose, enrol, keycloak, people
 from benchtop.settings import Settings
 from waiting import wait_until
 
-pytestmark = pytest.mark.sessions
-
 Services = Callable[..., Host]
 
 LEAVER, STAYER = "reader31", "reader32"
