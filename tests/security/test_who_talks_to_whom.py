@@ -20,6 +20,8 @@ import laptop
 from benchtop import compose, topology
 from benchtop.settings import Settings
 
+pytestmark = pytest.mark.alone  # other tests have something listen for a while
+
 PAGE = Path(__file__).parents[2] / "docs/explanation/trust-boundaries.md"
 ROW = re.compile(r"^\| ([\w-]+) \| (\d+|any) \| ([\w, -]+) \|", re.MULTILINE)
 USUAL_PORT = "8443"  # BENCHTOP_PORT, where nobody has set it
