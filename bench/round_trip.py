@@ -171,13 +171,13 @@ def in_turn(
 
 
 def stands_at(own: Hub) -> tuple[str, str]:
-    """The node and the port of the session that was started last, as the hub's log says it."""
+    """The node and the port of a session, by what the hub's log says first since its start began."""
     since = str((own.server() or {})["started"])
     lines = compose.log_text(own.settings, "--no-log-prefix", "--since", since, own.cell)
     told = re.findall(rf"session started user={own.person} .* at=([^:\s]+):(\d+)", "\n".join(lines))
     if not told:
         raise Problem(f"The log of {own.cell} does not say where the session of {own.person} runs.")
-    node, port = told[-1]
+    node, port = told[0]
     return node, port
 
 
