@@ -13,7 +13,7 @@ import life
 from benchtop import hubs, topology
 from benchtop.settings import Settings
 from benchtop_hub.identity import sign
-from front_door import ask
+from front_door import NO_ACCESS, ask
 
 pytestmark = pytest.mark.sessions
 
@@ -50,7 +50,7 @@ def test_nobody_else_sees_or_ends_any(carols: hubs.Hub, signed_in: SignedIn, set
     at = sends.pop("at")
     for name in ("alice", "bob", "carol"):
         page = ask(settings, "/sessions/hpc", session=signed_in(name))
-        assert (page.status, page.heading) == (403, "You may not open this")
+        assert (page.status, page.heading) == (403, NO_ACCESS)
         assert "administrators" in page.text
         assert ask(settings, at, session=signed_in(name)).status == 403
         assert signed_in(name).post(settings.url + at, data=sends).status_code == 403
@@ -97,7 +97,7 @@ def test_an_administrator_sees_the_sessions_of_every_cell_and_ends_one(
         assert re.search(rf"{cell}: \d+ session", page.text)
     sends = button(page.text, "carol")
     ended = signed_in("erin").post(settings.url + sends.pop("at"), data=sends, timeout=60)
-    assert "The session of <strong>carol</strong> has been told to end" in ended.text
+    assert "The session of <strong>carol</strong> is being stopped" in ended.text
     assert life.told_once(carols) == "an administrator ended it."
 
 

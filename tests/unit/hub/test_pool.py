@@ -121,7 +121,7 @@ def test_the_form_starts_with_what_the_last_start_asked_for():
 
 def test_a_pool_that_cannot_be_seen_has_a_form_that_says_so_and_starts_what_waits():
     html = " ".join(page(offered=[], pool="standard", cpus=3).split())
-    assert "No node of the pool can be seen" in html
+    assert "No node of the pool is visible" in html
     assert "CPUs free" not in html
     assert '<option value="standard" selected>' in html
     assert '<option value="jupyter">' in html

@@ -33,7 +33,7 @@ def button(admin, whose):
 def test_an_administrator_sees_everything_that_runs(admin, running):
     page = words(admin.ask("/sessions"))
     assert re.search(
-        rf"{running.name} usual one hpc-1 \d+ gpu-1 debug, 1 pascal GPU, 30 min 0 min 0 min ago", page
+        rf"{running.name} default hpc-1 \d+ gpu-1 debug, 1 pascal GPU, 30 min 0 min 0 min ago", page
     )
 
 
@@ -43,7 +43,7 @@ def test_nobody_else_does(hub, admin, running, visitor):
     for who in (replace(admin, groups=MEMBER), other, stranger, visitor):
         refused = who.ask("/sessions")
         assert refused.status_code == 403
-        assert "usual one" not in refused.text
+        assert "pascal GPU" not in refused.text
     assert admin.ask("/sessions").status_code == 200, "the control"
 
 
