@@ -83,7 +83,7 @@ def test_alice_runs_a_cell_inside_a_job_with_a_pascal_gpu(
     steps.log_in(page, settings, "alice")
     page.get_by_role("link", name="Open notebooks on HPC").click()
     page.get_by_label("Run on").select_option("batch")
-    page.get_by_label("Partition").select_option("usatlas")
+    page.get_by_label("Partition").select_option("debug")
     page.get_by_label("GPU").select_option("pascal:1")
     page.get_by_label("Runtime").fill("30")
     expect(page.get_by_role("status").filter(has_text="It would start")).to_be_visible()
