@@ -33,7 +33,7 @@ from benchtop import compose, enrol
 from benchtop.console import Problem
 from benchtop.hubs import Hub
 from benchtop.settings import Settings
-from benchtop_hub.jobs import ENDED
+from benchtop_hub.backends.queue import ENDED
 from breaking import kill, restart, well
 from waiting import wait_until
 

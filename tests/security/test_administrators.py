@@ -15,7 +15,7 @@ import programs
 from batch import Batch
 from benchtop import hubs, topology
 from benchtop.settings import Settings
-from benchtop_hub.identity import sign
+from benchtop_hub.access.identity import sign
 from front_door import ask
 
 pytestmark = pytest.mark.sessions

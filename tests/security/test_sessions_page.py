@@ -12,7 +12,7 @@ from testinfra.host import Host
 import life
 from benchtop import hubs, topology
 from benchtop.settings import Settings
-from benchtop_hub.identity import sign
+from benchtop_hub.access.identity import sign
 from front_door import ask
 
 pytestmark = pytest.mark.sessions

@@ -23,7 +23,7 @@ from batch import Batch
 from benchtop import compose
 from benchtop.hubs import Hub
 from benchtop.settings import Settings
-from benchtop_hub import certificates
+from benchtop_hub.sessions import certificates
 from waiting import wait_until
 
 pytestmark = pytest.mark.sessions
