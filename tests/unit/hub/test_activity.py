@@ -9,7 +9,7 @@ from pathlib import Path
 from jupyterhub.proxy import ConfigurableHTTPProxy
 
 from benchtop_hub.sessions import idle as activity
-from waiting import wait_until
+from support.wait import wait_until
 
 ROUTES = {"/": {"data": {"hub": True}}, "/user/alice/": {"data": {"user": "alice", "last_activity": "now"}}}
 

@@ -18,8 +18,8 @@ from tornado.httpclient import HTTPRequest
 from tornado.netutil import DefaultExecutorResolver, OverrideResolver
 from tornado.websocket import WebSocketClientConnection, WebSocketError, websocket_connect
 
-from benchtop.hubs import Hub
-from waiting import wait_until
+from support.hub import Hub
+from support.wait import wait_until
 
 PATIENCE = 15  # seconds for the answer of one cell; what takes longer counts as failed
 RECONNECT = 0.2  # seconds between attempts to get the websocket back, as it is cut

@@ -7,7 +7,7 @@ from pathlib import Path
 from benchtop import compose
 from benchtop.settings import Settings
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass

@@ -14,13 +14,13 @@ import pyotp
 import zxingcpp
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, ViewportSize, expect
 
 from benchtop import compose, enrol
 from benchtop.settings import Settings
 
 GRAVE = {"serious", "critical"}
-PHONE = {"width": 360, "height": 740}
+PHONE: ViewportSize = {"width": 360, "height": 740}
 
 
 def nothing_serious(page: Page, picture: Path) -> None:

@@ -6,14 +6,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from html import unescape
+from typing import Any
 
 import requests
 
-from batch import Batch, Job
 from benchtop import compose
-from benchtop.hubs import Hub
 from benchtop.settings import Settings
-from waiting import wait_until
+from support.batch import Batch, Job
+from support.hub import Hub
+from support.wait import wait_until
 
 Own = Callable[[str, str], Hub]
 
@@ -59,22 +60,28 @@ print(answer.status)
 """
 
 
-def start(own: Hub, **wanted: object) -> None:
+def start(own: Hub, **wanted: Any) -> None:
     """Ask for a session, which must be taken."""
     answer = own.start(**{**SMALL[own.cluster], **wanted})
     assert answer.status_code in {201, 202}, answer.text
 
 
-def ready(own: Hub, *, within: float = START, **wanted: object) -> None:
+def ready(own: Hub, *, within: float = START, **wanted: Any) -> None:
     """Start a session and wait for it; within: seconds."""
     start(own, **wanted)
     wait_until(own.ready, timeout=within, what=f"the session of {own.person} on {own.cluster}")
 
 
-def begin(own: Hub, *, within: float = START, **wanted: object) -> None:
+def begin(own: Hub, *, within: float = START, **wanted: Any) -> None:
     """Start a session and open it; within: seconds until it is ready."""
     ready(own, within=within, **wanted)
     assert own.open().ok
+
+
+def begin_anew(own: Hub) -> None:
+    """End the session that may be left of an earlier test, start one and open it."""
+    end(own)
+    begin(own)
 
 
 def end(own: Hub) -> None:
@@ -84,7 +91,7 @@ def end(own: Hub) -> None:
 
 
 @contextmanager
-def running(own: Hub, **wanted: object) -> Iterator[Hub]:
+def running(own: Hub, **wanted: Any) -> Iterator[Hub]:
     """A session that is ready meanwhile; there is none before and none afterwards."""
     end(own)
     ready(own, **wanted)

@@ -1,26 +1,13 @@
 """Ways to break a service, and to see that all is well again."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
-import life
 from benchtop import compose
-from benchtop.hubs import Hub
 from benchtop.settings import Settings
-from waiting import wait_until
+from support.wait import wait_until
 
 WELL = 120  # seconds until every service is well again: a health check that failed is repeated every 30
-
-
-def begin_session(own: Hub) -> None:
-    """Start a session and open it; none may run before."""
-    life.end(own)
-    life.begin(own)
-
-
-def end(again: Callable[[], Hub]) -> None:
-    """End a session, if there is one, as a person does; the login may have ended meanwhile."""
-    life.end(again())
 
 
 def kill(settings: Settings, service: str, signal: str = "KILL") -> None:

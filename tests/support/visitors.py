@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from html import unescape
+from typing import Any
 
 import requests
 from bs4 import BeautifulSoup
@@ -25,7 +26,7 @@ class Visitor:
     secret: str = SECRET
     session: requests.Session = field(default_factory=requests.Session)
 
-    def ask(self, path: str, method: str = "GET", follow: bool = True, **more: object) -> requests.Response:
+    def ask(self, path: str, method: str = "GET", follow: bool = True, **more: Any) -> requests.Response:
         """One request. `more` as requests takes it."""
         headers = dict(NAVIGATES)
         if self.name:
