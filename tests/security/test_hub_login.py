@@ -12,8 +12,8 @@ from testinfra.host import Host
 
 from benchtop import compose
 from benchtop.settings import Settings
-from front_door import NO_ACCESS
-from waiting import wait_until
+from support.front_door import NO_ACCESS
+from support.wait import wait_until
 
 Services = Callable[..., Host]
 
