@@ -20,7 +20,7 @@ def trust(settings: Settings, *, install: bool) -> None:
     store = Path("/usr/local/share/ca-certificates") / f"{name}.crt"
     nss = Path.home() / ".pki" / "nssdb"
     if not install:
-        say("The facility's certificate is signed by its own CA, which can vouch only for this facility's names:")
+        say("The facility's certificate is signed by its own CA, which can vouch for its names alone:")
         say(f"  {ca}")
         say("To trust it on another machine, copy that file there first.")
         say()
