@@ -51,7 +51,7 @@ def configuration() -> Iterator[str]:
     known = {name: base for name, base in classes.items() if issubclass(base, Configurable)}
     for section, options in hub.config.items():
         if section not in known:
-            yield f"{place(section)}: nothing here is called {section}: its options would do nothing"
+            yield f"{place(section)}: there is no {section} here: its options would have no effect"
             continue
         yield from wrong_options(known[section], options)
 
@@ -92,7 +92,7 @@ def templates(folder: Path) -> Iterator[str]:
             line = getattr(wrong, "lineno", None) or 1
             origin = getattr(wrong, "name", None) or name
             missing = origin != name
-            reason = f"builds on {origin}, which is not there or wrong" if missing else str(wrong.message)
+            reason = f"extends {origin}, which is missing or not valid" if missing else str(wrong.message)
             yield f"hub/templates/{name}:{1 if missing else line}: {reason}"
 
 

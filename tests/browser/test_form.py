@@ -81,7 +81,7 @@ def test_a_number_that_another_choice_makes_too_large_is_reduced_and_that_is_tol
 
 
 def test_the_form_says_when_it_would_start(form: Page):
-    expect(form.get_by_role("status").filter(has_text="It would start")).to_be_visible()
+    expect(form.get_by_role("status").filter(has_text="Expected start")).to_be_visible()
 
 
 def test_the_form_can_be_filled_in_by_keyboard_alone(form: Page):

@@ -42,7 +42,7 @@ def test_a_name_that_cannot_be_is_told_at_the_field_without_a_script(
         plain.goto(f"{settings.url}/jupyterhub/hpc/hub/home")
         plain.get_by_label("Session name").fill("My Server!")
         plain.get_by_role("button", name="Choose resources").click()
-        expect(plain.get_by_text(re.compile("is no name for a server"))).to_be_visible()
+        expect(plain.get_by_text(re.compile("is not a valid name"))).to_be_visible()
         expect(plain.get_by_label("Session name")).to_have_attribute("aria-invalid", "true")
         plain.get_by_label("Session name").fill("gpu-test")
         plain.get_by_role("button", name="Choose resources").click()

@@ -87,7 +87,7 @@ def test_alice_runs_a_cell_inside_a_job_with_a_pascal_gpu(
     page.get_by_label("Partition").select_option("debug")
     page.get_by_label("GPU").select_option("pascal:1")
     page.get_by_label("Runtime").fill("30")
-    expect(page.get_by_role("status").filter(has_text="It would start")).to_be_visible()
+    expect(page.get_by_role("status").filter(has_text="Expected start")).to_be_visible()
     page.screenshot(path=pictures / "form.png")
     clicked = time.monotonic()
     page.get_by_role("button", name="Start").click()

@@ -97,7 +97,7 @@ def test_an_administrator_sees_the_sessions_of_every_cell_and_ends_one(
     sends = button(page.text, "carol")
     ended = signed_in("erin").post(settings.url + sends.pop("at"), data=sends, timeout=60)
     assert "The session of <strong>carol</strong> is being stopped" in ended.text
-    assert sessions.told_once(carols) == "an administrator ended it."
+    assert sessions.told_once(carols) == "was stopped by an administrator."
 
 
 @pytest.mark.parametrize("cell", [cell for name in topology.CLUSTERS for cell in topology.every_cell(name)])

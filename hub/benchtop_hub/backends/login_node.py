@@ -40,6 +40,11 @@ _OPTIONS = {
 }
 
 
+def has(number: str) -> bool:
+    """Is this the number of a session on the login node? It means nothing to anybody but the hub."""
+    return number.startswith(PREFIX)
+
+
 @dataclass(frozen=True)
 class Granted:
     """What a session on the login node gets: minutes, and MB that it may take."""
@@ -152,12 +157,12 @@ class OnLoginNode(Configurable):
     def login_grants(self, runtime: int | None, support: str) -> Granted:
         """What somebody who asks for that runtime gets. Raises form.Refused."""
         if not self.login_node:
-            sentence = "Where: this cluster has no login node for sessions. Choose a job."
+            sentence = "Run on: this cluster has no login node for sessions. Choose a job."
             raise form.Refused(form.Problem("where", LOGIN, "login_node", sentence))
         wanted = self.login_runtime if runtime is None else runtime
         if wanted > self.login_longest:
             sentence = (
-                f"Runtime: {wanted} minutes is more than a session on the login node may run "
+                f"Runtime: {wanted} minutes is more than the login node allows "
                 f"({self.login_longest}). Choose less, or ask {support}."
             )
             raise form.Refused(form.Problem("runtime", str(wanted), "login_longest", sentence))

@@ -17,8 +17,10 @@ from jupyterhub.utils import utcnow
 from sqlalchemy import func
 from tornado import web
 
+from benchtop_hub import wording
 from benchtop_hub.access.administrators import ForAdministrators
 from benchtop_hub.access.identity import request_id
+from benchtop_hub.backends import login_node
 from benchtop_hub.pages import farewell, servers
 
 LONGEST_FILTER = 64  # characters
@@ -105,8 +107,10 @@ class Sessions(ForAdministrators):
             "sessions.html",
             sessions=sorted((one for one in everything if one.has(wanted)), key=order),
             total=len(everything),
+            has_no_job=login_node.has,
             sign=self.sign,
-            lasting=servers.lasting,
+            lasting=wording.lasting,
+            ago=wording.ago,
         )
         self.finish(page)
 
@@ -123,7 +127,7 @@ class Sessions(ForAdministrators):
             self.admin.name, person[:40], name[:40], job[:20], self._cell, request_id(self),
         )  # fmt: skip
         if there:
-            spawner.ended = farewell.because("an administrator ended it")
+            spawner.ended = farewell.STOPPED
             await servers.end(self, user, name)
         told = {"ended" if there else "gone": f"{person}/{name}" if name else person}
         self.redirect(f"/sessions/{self._cluster}?{urlencode(told, safe='/')}", status=303)
@@ -148,7 +152,7 @@ class People(ForAdministrators):
         known = known.outerjoin(orm.Spawner, orm.Spawner.user_id == orm.User.id).group_by(orm.User.id)
         now = utcnow(with_tz=False)
         people = [
-            (name, servers.lasting(now - used) if used else "", sessions)
+            (name, wording.ago(now - used) if used else "never", sessions)
             for name, used, sessions in known.order_by(orm.User.name)
         ]
         self.finish(await self.render_template("people.html", people=people))

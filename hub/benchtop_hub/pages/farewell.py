@@ -12,6 +12,9 @@ def because(why: str) -> str:
     return f"Your session ended: {why}."
 
 
+STOPPED = "Your session was stopped by an administrator."
+
+
 def for_page(user: User | None) -> Callable[[], list[str]]:
     """What a page's template calls: nothing counts as told that no page shows."""
     return partial(tell, user)
@@ -26,7 +29,8 @@ def tell(user: User | None) -> list[str]:
     for kept in known._orm_spawners:
         state = dict(kept.state or {})
         if said := state.pop("ended", ""):
-            found.append(f"{kept.name}: {said}" if kept.name else str(said))
+            whose = f"Your session “{kept.name}”" if kept.name else "Your session"
+            found.append(str(said).replace("Your session", whose, 1))
             kept.state = state
             if kept.name in user.spawners:
                 user.spawners[kept.name].ended = ""

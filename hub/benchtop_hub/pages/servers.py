@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from typing import Any
 
 from jupyterhub import orm
@@ -18,8 +17,10 @@ from jupyterhub.utils import maybe_future, url_path_join, utcnow
 from tornado import web
 from tornado.httputil import url_concat
 
+from benchtop_hub import wording
 from benchtop_hub.access import administrators
 from benchtop_hub.access.identity import ForPerson
+from benchtop_hub.backends import login_node
 from benchtop_hub.pages import farewell
 from benchtop_hub.sessions import idle as activity
 
@@ -42,13 +43,13 @@ def wrong_with(name: str, named: Sequence[str], most: int) -> str | None:
     """
     if not is_valid_safe_slug(name, LONGEST):
         return (
-            f"“{name[: LONGEST + 10]}” is no name for a server. Begin with a letter, and use a to z, 0 to 9 "
-            f"and single dashes, {LONGEST} characters at most: for example gpu-test."
+            f"“{name[: LONGEST + 10]}” is not a valid name. Start with a lower-case letter; use a to z, "
+            f"0 to 9 and single hyphens, {LONGEST} characters at most: for example gpu-test."
         )
     if name in TAKEN:
-        return f"“{name}” is an address that your usual server has already. Choose another name."
+        return f"“{name}” is reserved. Choose another name."
     if most and len(named) >= most:
-        return f"You have {', '.join(sorted(named))}: {most} are the most. Delete one that you do not need."
+        return f"You already have the maximum of {most}: {', '.join(sorted(named))}. Delete one first."
     return None
 
 
@@ -78,24 +79,15 @@ async def end(handler: BaseHandler, user: User, name: str) -> None:
     if not spawner.pending and spawner.active:
         await handler.stop_single_user(user, name)
     elif spawner.pending not in {None, "stop"}:
-        sentence = "The hub is busy with this server at the moment. Try again in some seconds."
+        sentence = "The hub is still working on this session. Try again in a few seconds."
         raise ForPerson(503, f"{user.name}/{name} does not stop: pending {spawner.pending}", sentence)
 
 
-def lasting(time: timedelta) -> str:
-    """As people say it: "3 min", "2 h 5 min", "4 d 1 h"."""
-    minutes = max(0, int(time.total_seconds())) // 60
-    days, hours = minutes // 1440, minutes // 60 % 24
-    if days:
-        return f"{days} d {hours} h"
-    return f"{hours} h {minutes % 60} min" if hours else f"{minutes} min"
-
-
 def state(spawner: Spawner | None) -> str:
-    """What a server does, in a word or two."""
+    """What a session does, in a word."""
     if spawner is None or not spawner.active:
-        return "does not run"
-    return {"spawn": "is starting", "stop": "is stopping"}.get(spawner.pending or "", "runs")
+        return "stopped"
+    return {"spawn": "starting", "stop": "stopping"}.get(spawner.pending or "", "running")
 
 
 class Naming(BaseHandler):
@@ -147,7 +139,7 @@ class Home(Naming, HomeHandler):
             await self._new(user, name)
             return
         if do not in {"stop", "delete"} or name not in user.orm_spawners:
-            raise ForPerson(404, f"no server {name[:80]!r} to {do[:20]!r}", "You have no such server.")
+            raise ForPerson(404, f"no server {name[:80]!r} to {do[:20]!r}", "You have no such session.")
         home = url_path_join(self.hub.base_url, "home")
         if do == "stop":
             await end(self, user, name)
@@ -171,7 +163,7 @@ class Home(Naming, HomeHandler):
         """Forget a server that does not run; its owner's files are not its own."""
         spawner: Any = user.spawners[name]
         if not name or spawner.active:
-            raise ForPerson(400, f"cannot delete {name[:80]!r}", "Stop this server before you delete it.")
+            raise ForPerson(400, f"cannot delete {name[:80]!r}", "Stop this session before you delete it.")
         await user._delete_spawner(spawner)
         self.db.delete(spawner.orm_spawner)
         user.spawners.pop(name, None)
@@ -195,7 +187,8 @@ def _shown(user: User) -> list[Mapping[str, Any]]:
                 "ready": bool(spawner and spawner.ready),
                 "node": spawner.node_name if active else "",
                 "job": spawner.job_id if active else "",
-                "used": lasting(utcnow(with_tz=False) - used) if used else "",
+                "on_login_node": active and login_node.has(spawner.job_id),
+                "used": wording.ago(utcnow(with_tz=False) - used) if used else "",
             }
         )
     return rows
@@ -241,7 +234,7 @@ def _cut_off() -> BaseException:
     task = asyncio.current_task()
     if task and task.cancelling():
         return asyncio.CancelledError()
-    return ForPerson(409, "stopped while it started", "This server was stopped while it was starting.")
+    return ForPerson(409, "stopped while it started", "This session was cancelled while it was starting.")
 
 
 class SpawnPending(SpawnPendingHandler):
@@ -284,7 +277,7 @@ class Server(Naming, UserServerAPIHandler):
             await end(self, user, server_name)
         elif spawner and spawner.ready and getattr(self.current_user, "name", "") == activity.CULLER:
             unused = utcnow(with_tz=False) - spawner.orm_spawner.last_activity
-            spawner.ended = farewell.because(f"nobody used it for {lasting(unused)}")
+            spawner.ended = farewell.because(f"it was idle for {wording.lasting(unused)}")
         await super().delete(user_name, server_name)
 
 

@@ -41,6 +41,7 @@ from benchtop_hub.pages import farewell
 from benchtop_hub.sessions import certificates, endings
 from benchtop_hub.sessions.steps import Steps
 from benchtop_hub.upstream import adoption
+from benchtop_hub.wording import OUT_OF_MEMORY, TIME_LIMIT, with_link
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -199,7 +200,7 @@ class BatchSession(local.OnLoginNode, BatchSpawnerBase, Generic[RequestT, Grante
     _reported: "asyncio.Future[int] | None" = None
     _estimating = False
     _steps = Steps()
-    _stage: tuple[int, str] = (5, "Asking the scheduler for a job.")
+    _stage: tuple[int, str] = (5, "Requesting the session.")
 
     @default("cluster")
     def _cluster(self) -> Cluster:
@@ -222,7 +223,12 @@ class BatchSession(local.OnLoginNode, BatchSpawnerBase, Generic[RequestT, Grante
 
     @property
     def _on_login_node(self) -> bool:
-        return self.job_id.startswith(local.PREFIX)
+        return local.has(self.job_id)
+
+    @property
+    def _job(self) -> str:
+        """The beginning of a sentence; the number of a session on the login node means nothing to anybody."""
+        return "The session" if self._on_login_node else f"Job {self.job_id}"
 
     @property
     def _by(self) -> str:
@@ -272,7 +278,9 @@ class BatchSession(local.OnLoginNode, BatchSpawnerBase, Generic[RequestT, Grante
         sent = {name: form.shown(value[0]) for name, value in query_data.items() if name in self.fields}
         self._refused = sent, form.Problem("", "", "", "")
         raise ForPerson(
-            400, "a link does not start a session", "Look at what the link filled in, then press Start."
+            400,
+            "a link does not start a session",
+            "Check the values that the link filled in, then press Start.",
         )
 
     async def _checked(self, request: RequestT) -> GrantedT | local.Granted:
@@ -286,16 +294,18 @@ class BatchSession(local.OnLoginNode, BatchSpawnerBase, Generic[RequestT, Grante
     async def estimate(self, sent: Mapping[str, object]) -> str:
         """When a session of this form would start (estimate.py). Raises form.Refused or ForPerson."""
         if self._estimating:
-            raise ForPerson(429, "estimate asked for twice", "One question at a time, please.")
+            raise ForPerson(
+                429, "estimate asked for twice", "An estimate is already being made. Try again in a moment."
+            )
         self._estimating = True
         try:
             granted = await self._checked(self.read(sent))
             if isinstance(granted, local.Granted):
-                return "It would start at once."
+                return "Expected start: immediately"
             return await self.expected(granted)
         except TROUBLES as trouble:
             if isinstance(trouble, commands.Failed) and not self._silent(trouble):
-                return f"{self.scheduler} would not accept it: {self.plain(str(trouble))}"
+                return f"{self.scheduler} would refuse this session: {self.plain(str(trouble))}"
             raise ForPerson(503, "start unknown", self._trouble("estimate", trouble)) from None
         finally:
             self._estimating = False
@@ -315,9 +325,11 @@ class BatchSession(local.OnLoginNode, BatchSpawnerBase, Generic[RequestT, Grante
             self.user.name, self.cell, what, type(trouble).__name__, trouble,
         )  # fmt: skip
         if isinstance(trouble, Refused):
-            return f"The cluster does not let you in: {trouble} Ask {self.support}."
+            return f"The cluster refuses you access: {trouble} Contact {self.support}."
         who = silent(trouble, by)
-        return f"{who} does not answer. Try again in a minute, and tell {self.support} if it stays so."
+        return (
+            f"{who} does not answer. Try again in a minute. If this keeps happening, contact {self.support}."
+        )
 
     # ---- start ------------------------------------------------------------------------------
 
@@ -365,7 +377,7 @@ class BatchSession(local.OnLoginNode, BatchSpawnerBase, Generic[RequestT, Grante
         self.port = self._port = 0  # the session finds one and reports it
         self.node = self.last_words = self.ended = ""
         self._reported = asyncio.get_running_loop().create_future()
-        self._stage = (5, "Asking the scheduler for a job.")
+        self._stage = (5, "Requesting the session.")
         self._gives_up = time.monotonic() + self.start_timeout - LEAD
         self._node_by = 0.0
         # A task of its own, which a cancelled start does not cancel: nobody would know of the job.
@@ -395,7 +407,7 @@ class BatchSession(local.OnLoginNode, BatchSpawnerBase, Generic[RequestT, Grante
         url = f"https://{certificates.host(self.node, self.tls_name)}:{port}"
         await self._until_answering(url_path_join(url, self.server.base_url, "api"))
         self._steps.ended("answer")
-        self._stage = (95, "JupyterLab answers.")
+        self._stage = (95, "JupyterLab is ready.")
         self._address = url
         self.log.info(
             "session started user=%s cell=%s job=%s at=%s:%s %s",
@@ -427,22 +439,22 @@ class BatchSession(local.OnLoginNode, BatchSpawnerBase, Generic[RequestT, Grante
             )  # fmt: skip
             self._forget()
             self.cluster.forget()  # by what it went, this was granted
-            sentence = f"{self.scheduler} does not accept the session: {self.plain(str(failed))}"
+            sentence = f"{self.scheduler} refused the session: {self.plain(str(failed))}"
             if here:
-                sentence = f"The login node does not start the session: {failed}"
+                sentence = f"The login node refused the session: {failed}"
             raise self._sorry(sentence, "submit") from None
         except (Refused, Unavailable) as trouble:
             raise self._sorry(self._trouble("submit", trouble), "minter") from None
         self._submitted_at = time.monotonic()
         self._steps.ended("submit")
         if not jobs.NUMBER.fullmatch(number):
-            raise self._sorry(f"{self.scheduler} gave the session no number.", "submit")
+            raise self._sorry(f"{self.scheduler} returned no job number.", "submit")
         self.job_id = number
         self._asked, self.granted = asked, asdict(granted)
         self._save()
-        self._stage = (15, f"Job {self.job_id} is in the queue of {self._place}.")
+        self._stage = (15, f"Job {self.job_id} is queued in {self._place}.")
         if self._on_login_node:
-            self._stage = (15, f"The session starts on {self._place}.")
+            self._stage = (15, f"The session is starting on {self._place}.")
         what = " ".join(f"{name}={value}" for name, value in asdict(granted).items())
         self.log.info(
             "session submitted user=%s cell=%s job=%s %s", self.user.name, self.cell, self.job_id, what
@@ -480,10 +492,10 @@ class BatchSession(local.OnLoginNode, BatchSpawnerBase, Generic[RequestT, Grante
                 self._steps.ended("queue")
                 if not await self._at(job.node):
                     continue
-                self._stage = (50, f"The job runs on {self.node}. JupyterLab is starting.")
+                self._stage = (50, f"The session is running on {self.node}.")
                 if done:
                     self._steps.ended("report")
-                    self._stage = (75, f"JupyterLab is coming up on {self.node}.")
+                    self._stage = (75, f"JupyterLab is starting on {self.node}.")
                     return reported.result()
             elif job.waiting and not self._on_login_node:
                 why = self.waits(job)
@@ -492,8 +504,8 @@ class BatchSession(local.OnLoginNode, BatchSpawnerBase, Generic[RequestT, Grante
             if done:
                 await asyncio.sleep(0.1)  # reported, and yet not running by the queue: it lags for an instant
         raise self._sorry(
-            f"The session did not start within {_long(self.start_timeout)} and was given up. "
-            f"The last that was known: {self._stage[1]}",
+            f"The session did not start within {_long(self.start_timeout)} and was cancelled. "
+            f"Its last known state: {self._stage[1]}",
             "queue",
         )
 
@@ -508,7 +520,7 @@ class BatchSession(local.OnLoginNode, BatchSpawnerBase, Generic[RequestT, Grante
                 return True
             self._node_by = self._node_by or time.monotonic() + NODE_PATIENCE
             if time.monotonic() > self._node_by:
-                sentence = f"Job {self.job_id} runs on {node}, which is no node that the cluster knows."
+                sentence = f"{self._job} is running on {node}, which is not a node of the cluster."
                 raise self._sorry(sentence, "node")
         except TROUBLES as trouble:
             self.log.warning(
@@ -544,7 +556,9 @@ class BatchSession(local.OnLoginNode, BatchSpawnerBase, Generic[RequestT, Grante
                 asked.cancel()
             await self._look(STARTING_AGE)
             await asyncio.sleep(0.1)
-        raise self._sorry(f"The job runs on {self.node}, but JupyterLab does not answer there.", "no-answer")
+        raise self._sorry(
+            f"The session is running on {self.node}, but JupyterLab does not answer there.", "no-answer"
+        )
 
     def _age(self, most: float) -> float:
         # An answer from before the job was submitted does not know of it: by that one it would be gone,
@@ -558,10 +572,10 @@ class BatchSession(local.OnLoginNode, BatchSpawnerBase, Generic[RequestT, Grante
         except jobs.Unknown as unknown:
             self.log.warning("queue unknown user=%s job=%s: %s", self.user.name, self.job_id, unknown)
             who = silent(unknown.trouble, LOGIN_NODE if self._on_login_node else SCHEDULER)
-            self._stage = (self._stage[0], f"{who} does not answer at the moment; still trying.")
+            self._stage = (self._stage[0], f"{who} is not answering; still trying.")
             return None
         if job is None:
-            sentence = f"Job {self.job_id} is no longer known to {self._by}: somebody ended it."
+            sentence = f"{self._job} is no longer known to {self._by}: somebody ended it."
             raise self._sorry(sentence, "gone")
         if job.alive:
             self.job_status = f"{job.state} {job.node}".strip()
@@ -572,30 +586,33 @@ class BatchSession(local.OnLoginNode, BatchSpawnerBase, Generic[RequestT, Grante
         end = time.monotonic() + WORDS_PATIENCE
         while job.state == "FAILED" and not self.last_words and time.monotonic() < end:
             await asyncio.sleep(0.05)
-        raise self._sorry(f"Job {self.job_id} ended before JupyterLab could start: {why}.", "job-ended")
+        raise self._sorry(f"{self._job} ended before JupyterLab could start: {why}.", "job-ended")
 
     def _why(self, job: jobs.Job | None) -> str:
         """Why a job ended, as the end of a sentence."""
         if job is None:
             return f"it is no longer known to {self._by}"
         # the state first: a job that was cancelled in the queue keeps the reason why it waited there
-        return (
+        why = (
             job.told
             or _ENDS.get(job.state)
             or (job.reason and self.why(job.reason))
             or f"{job.state.lower()}, {job.reason}".rstrip(", ")
         )
+        if why == OUT_OF_MEMORY and (memory := self.granted.get("memory")):
+            return f"{why} ({memory} MB). Request more next time"
+        return why
 
     def _sorry(self, sentence: str, reason: str) -> SessionFailed:
         """A start that failed, as the person reads it: a sentence, the session's last words, what to do."""
         log = f"~/{self.log_file}"
-        advice = f"Its log is {log}. If it does not tell you more, ask {self.support}."
+        advice = f"See its log, {log}. If that does not help, contact {self.support}."
         html = f"<p>{escape(sentence)}</p>"
         if self.last_words:
             html += f"<p>The last lines of {escape(log)}:</p><pre>{escape(self.last_words)}</pre>"
         if reason not in {"job-ended", "no-answer"}:
-            advice = f"If it stays like this, ask {self.support}."
-        html += f"<p>{escape(advice)}</p>"
+            advice = f"If this keeps happening, contact {self.support}."
+        html += f"<p>{with_link(advice, self.support)}</p>"
         words = f" last words: {self.last_words[-400:]!r}" if self.last_words else ""
         self.log.error(
             "session failed user=%s cell=%s job=%s reason=%s: %s%s",
@@ -763,8 +780,8 @@ def _long(seconds: int) -> str:
 
 _ENDS = {
     "CANCELLED": "it was cancelled",
-    "TIMEOUT": "its time was over",
-    "OUT_OF_MEMORY": "it needed more memory than it had asked for",
+    "TIMEOUT": TIME_LIMIT,
+    "OUT_OF_MEMORY": OUT_OF_MEMORY,
     "NODE_FAIL": "its node failed",
-    "PREEMPTED": "a job with a higher right took its place",
+    "PREEMPTED": "a job with a higher priority took its place",
 }

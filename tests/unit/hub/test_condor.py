@@ -266,10 +266,10 @@ def test_a_token_is_shown_by_a_private_file_of_its_person(cluster):
             {
                 "JobStatus": 5,
                 "HoldReasonCode": 3,
-                "HoldReason": "its time was over",
+                "HoldReason": "its time limit was reached",
                 "LastRemoteHost": "a@ep-2",
             },
-            Job("FAILED", "ep-2", "", lingers=True, told="its time was over"),
+            Job("FAILED", "ep-2", "", lingers=True, told="its time limit was reached"),
         ),
         ({"JobStatus": 99, "RemoteHost": "a@ep-1"}, Job("RUNNING", "ep-1", "")),
     ],
@@ -350,7 +350,7 @@ def test_a_job_that_needs_too_much_memory_while_it_starts_is_told_so(session, cl
 
     with pytest.raises(SpawnException) as caught:
         start(session, held)
-    assert "more memory than it had asked for" in caught.value.message
+    assert "used more memory than requested" in caught.value.message
 
 
 def test_a_start_that_is_put_on_hold_ends_with_the_reason_in_one_line_of_bearable_length(session, cluster):
@@ -374,14 +374,14 @@ def test_a_job_that_waits_is_told_why(session, cluster):
     session.user_options = {"cpus": 6}
 
     async def told(session):
-        while "all fitting places are busy (it wants 6 CPUs" not in session._stage[1]:
+        while "all suitable slots are busy (it needs 6 CPUs" not in session._stage[1]:
             await asyncio.sleep(0)
         cluster.job = {"JobStatus": 2, "RemoteHost": "jupyter1_1@ep-1"}
         await reported(session)
 
     cluster.shown = SHOWN.replace('"Cpus": 6', '"Cpus": 5', 1)
     start(session, told)
-    assert session._stage[1] == "JupyterLab answers."
+    assert session._stage[1] == "JupyterLab is ready."
 
 
 def test_no_start_waits_for_what_is_found_out_about_it(session, cluster, monkeypatch):
@@ -415,7 +415,7 @@ def test_htcondors_own_refusal_reaches_the_person(session, cluster):
     cluster.refuse = commands.Failed("\nERROR: Number of submitted jobs would exceed the limit\n")
     with pytest.raises(SpawnException) as caught:
         start(session)
-    refused = "HTCondor does not accept the session: Number of submitted jobs would exceed the limit."
+    refused = "HTCondor refused the session: Number of submitted jobs would exceed the limit."
     assert caught.value.message == refused
 
 
@@ -423,7 +423,7 @@ def test_whose_queue_is_full_is_told_what_to_do(session, cluster):
     cluster.refuse = commands.Failed("\nERROR: Number of submitted jobs would exceed MAX_JOBS_PER_OWNER\n")
     with pytest.raises(SpawnException) as caught:
         start(session)
-    assert "You have as many jobs in the queue as you may have. Remove some" in caught.value.message
+    assert "You have reached the maximum number of jobs in the queue. Remove some" in caught.value.message
 
 
 @pytest.mark.parametrize(
@@ -444,7 +444,7 @@ def test_an_access_point_that_does_not_answer_is_told_as_that(session, cluster, 
 def test_a_node_that_the_pool_does_not_know_is_not_connected_to(session, cluster, monkeypatch):
     monkeypatch.setattr(session_module, "NODE_PATIENCE", 0.05)
     cluster.job = {"JobStatus": 2, "RemoteHost": "slot1@evil.example.org"}
-    with pytest.raises(SpawnException, match="no node that the cluster knows"):
+    with pytest.raises(SpawnException, match="not a node of the cluster"):
         start(session, reported)
 
 

@@ -11,6 +11,7 @@ from bs4 import BeautifulSoup
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from benchtop_hub import wording
 from benchtop_hub.backends.slurm import form
 from benchtop_hub.backends.slurm.rights import Choice, Limit, Node, Reservation, Shape
 
@@ -48,9 +49,9 @@ ALICE = form.Offer(
         )
     ],
     [
-        Node("gpu-1", "usatlas", 8, 4096, {"any": 2, "pascal": 2}, 6, {"any": 1, "pascal": 1}),
-        Node("gpu-1", "debug", 8, 4096, {"any": 2, "pascal": 2}, 6, {"any": 1, "pascal": 1}),
-        Node("cpu-1", "debug", 16, 8192, {}, 16, {}),
+        Node("gpu-1", "usatlas", 8, 4096, {"any": 2, "pascal": 2}, 6, 3072, {"any": 1, "pascal": 1}),
+        Node("gpu-1", "debug", 8, 4096, {"any": 2, "pascal": 2}, 6, 3072, {"any": 1, "pascal": 1}),
+        Node("cpu-1", "debug", 16, 8192, {}, 16, 8192, {}),
     ],
 )  # fmt: skip
 NO_GPU = Limit(0, "assoc:default/MaxTRES")
@@ -328,6 +329,7 @@ def test_the_script_is_told_what_fits_with_what():
     assert ("debug",) in {key[0] for key in fits}
     assert {key[3] for key in fits if key[0] == ("debug",)} == {("", "class")}
     assert told["free"]["debug"]["pascal"] == [1, 2]
+    assert told["free"]["debug"]["memory"] == [3072 + 8192, 4096 + 8192]
 
 
 def test_hundreds_of_accounts_with_the_same_limits_are_told_once():
@@ -380,14 +382,14 @@ def test_what_the_scheduler_said_cannot_end_the_scripts_data():
 @pytest.mark.parametrize(
     ("wait", "sentence"),
     [
-        (timedelta(seconds=-3), "It would start at once."),
-        (timedelta(seconds=20), "It would start at once."),
-        (timedelta(minutes=1), "It would start in about 1 minute."),
-        (timedelta(minutes=90), "It would start in about 90 minutes."),
-        (timedelta(hours=5), "It would start in about 5 hours."),
-        (timedelta(days=3), "It would start in about 3 days."),
+        (timedelta(seconds=-3), "Expected start: immediately"),
+        (timedelta(seconds=20), "Expected start: immediately"),
+        (timedelta(minutes=1), "Expected start: in about 1 minute"),
+        (timedelta(minutes=90), "Expected start: in about 90 minutes"),
+        (timedelta(hours=5), "Expected start: in about 5 hours"),
+        (timedelta(days=3), "Expected start: in about 3 days"),
     ],
 )
 def test_the_expected_start_is_said_as_people_say_it(wait, sentence):
     now = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
-    assert form.start_at(now + wait, now) == sentence
+    assert wording.expected_start(now + wait, now) == sentence

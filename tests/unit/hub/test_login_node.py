@@ -211,11 +211,11 @@ def test_a_login_node_that_does_not_answer_is_not_the_scheduler(session, ssh):
         start(session, ssh)
     session.job_id = NUMBER
     assert asyncio.run(session._look(0.0)) is None
-    assert session.stage[1].startswith("The login node does not answer at the moment")
+    assert session.stage[1].startswith("The login node is not answering")
 
 
 def test_when_it_would_start_is_no_question_for_the_scheduler(session):
-    assert asyncio.run(session.estimate({"where": "login"})) == "It would start at once."
+    assert asyncio.run(session.estimate({"where": "login"})) == "Expected start: immediately"
 
 
 @pytest.mark.parametrize("login", [True, False])

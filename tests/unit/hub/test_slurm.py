@@ -228,7 +228,7 @@ def test_slurms_own_refusal_reaches_the_person(session, cluster):
     )
     with pytest.raises(SpawnException) as caught:
         start(session)
-    assert caught.value.message == "Slurm does not accept the session: Job violates accounting policy."
+    assert caught.value.message == "Slurm refused the session: Job violates accounting policy."
     assert not cluster.remembers, "the next form would offer the same again"
 
 
@@ -239,7 +239,7 @@ def test_whose_queue_is_full_is_told_what_to_do(session, cluster):
     )
     with pytest.raises(SpawnException) as caught:
         start(session)
-    assert "You have as many jobs in the queue as you may have. Cancel some" in caught.value.message
+    assert "You have reached the maximum number of jobs in the queue. Cancel some" in caught.value.message
 
 
 @pytest.mark.parametrize(
@@ -281,7 +281,8 @@ def test_a_start_is_given_up_in_time_to_say_what_it_waited_for(session, cluster)
     """Upstream, which would give it up ten seconds later, says nothing of the queue."""
     cluster.said = jobs.Job("PENDING", "", "Resources")
     session.start_timeout = session_module.LEAD + 1
-    with pytest.raises(SpawnException, match=r"did not start within 11 seconds .*all fitting nodes are busy"):
+    why = r"did not start within 11 seconds .*all suitable nodes are busy"
+    with pytest.raises(SpawnException, match=why):
         start(session)
 
 
@@ -295,8 +296,8 @@ def test_a_minter_that_is_away_reaches_the_person_as_a_sentence(session, cluster
 
 
 def test_the_list_of_people_is_named_when_it_is_what_does_not_answer(session, cluster):
-    cluster.refuse = Unavailable("The directory does not answer.", "The list of the facility's people")
-    with pytest.raises(SpawnException, match="The list of the facility's people does not answer") as caught:
+    cluster.refuse = Unavailable("The directory does not answer.", "The facility's directory")
+    with pytest.raises(SpawnException, match="The facility's directory does not answer") as caught:
         start(session)
     assert "cheduler" not in caught.value.message
 
@@ -312,7 +313,7 @@ def test_who_waits_is_told_who_does_not_answer(session, cluster, met, who):
     cluster.said = jobs.Unknown(str(met), met)
     session.job_id = "42"
     assert asyncio.run(session._look(0.0)) is None
-    assert session.stage[1] == f"{who} does not answer at the moment; still trying."
+    assert session.stage[1] == f"{who} is not answering; still trying."
 
 
 def test_a_job_that_dies_before_it_reports_is_told_with_its_last_words(session, cluster):
@@ -353,7 +354,7 @@ def test_a_start_that_failed_is_not_told_a_second_time_as_a_session_that_ended(s
 def test_a_node_that_the_cluster_does_not_know_is_not_connected_to(session, cluster, monkeypatch):
     monkeypatch.setattr(session_module, "NODE_PATIENCE", 0.05)
     cluster.said = jobs.Job("RUNNING", "evil.example.org", "")
-    with pytest.raises(SpawnException, match="no node that the cluster knows"):
+    with pytest.raises(SpawnException, match="not a node of the cluster"):
         start(session, reported)
 
 
@@ -671,13 +672,13 @@ def test_a_refused_form_is_shown_again_without_what_nobody_can_read(session):
         return await session._form()
 
     html = asyncio.run(post())
-    assert "is not one of the names to choose from" in html
+    assert "is not one of the choices" in html
     assert len(html) < 20_000
 
 
 def test_an_expected_start_is_asked_for_and_nothing_is_submitted(session, cluster):
     sentence = asyncio.run(session.estimate({"partition": "debug", "gpu": "pascal:1"}))
-    assert sentence == "It would start at once."
+    assert sentence == "Expected start: immediately"
     ((*command,),) = cluster.ran
     assert command[0] == "sbatch"
     assert command[-1] == "--test-only"
@@ -693,7 +694,7 @@ def test_an_expected_start_is_checked_like_a_start(session, cluster):
 
 def test_what_slurm_would_not_accept_is_told_before_anybody_presses_start(session, cluster):
     cluster.refuse = commands.Failed("allocation failure: Requested node configuration is not available")
-    assert "Slurm would not accept it" in asyncio.run(session.estimate({}))
+    assert "Slurm would refuse this session" in asyncio.run(session.estimate({}))
 
 
 def test_a_scheduler_that_is_away_is_told_as_such(session, cluster):
@@ -708,14 +709,14 @@ def test_one_expected_start_is_worked_out_at_a_time(session):
         return await asyncio.gather(session.estimate({}), session.estimate({}), return_exceptions=True)
 
     first, second = asyncio.run(two())
-    assert first == "It would start at once."
+    assert first == "Expected start: immediately"
     assert second.status_code == 429
     assert asyncio.run(session.estimate({})) == first
 
 
 def test_an_answer_that_says_no_time_is_no_error(session, cluster):
     cluster.estimate = "sbatch: something else\n"
-    assert asyncio.run(session.estimate({})) == "Slurm does not know when it would start."
+    assert asyncio.run(session.estimate({})) == "Expected start: unknown"
 
 
 # ---- by what it proves that it is this one (certificates.py) -------------------------------------

@@ -20,6 +20,7 @@ from benchtop_hub.backends.condor import form as pool
 from benchtop_hub.backends.condor import reasons as condor_waiting
 from benchtop_hub.backends.slurm import form
 from benchtop_hub.sessions.spawner import BatchSession, shared
+from benchtop_hub.wording import OUT_OF_MEMORY, TIME_LIMIT
 
 # The session's environment, secrets included, travels in this file: 0600 here, in the access point's spool
 # and on the node, and gone once it is read. In the job's ad it would be everybody's (upstream: GetEnv).
@@ -63,13 +64,13 @@ leave_in_queue = JobStatus == 4 && time() - EnteredCurrentStatus < 60
 requirements = NumShadowStarts =?= undefined || NumShadowStarts == 0
 periodic_hold = (JobStatus == 1 && NumShadowStarts > 0) \
 || (JobStatus == 2 && time() - JobCurrentStartDate > {seconds})
-periodic_hold_reason = ifThenElse(JobStatus == 2, "its time was over", "it lost its place on the node")
+periodic_hold_reason = ifThenElse(JobStatus == 2, "{over}", "it lost its slot on the node")
 periodic_remove = JobStatus == 5 && time() - EnteredCurrentStatus > 60
 queue
 """
 SPOOLING = 16  # the hold of a job whose files are still on their way
 SPOOLED = 20  # seconds after which they never come: condor_submit was given up before
-CUT_OFF = "HTCondor was restarted just when it took the job in; start it again"
+CUT_OFF = "HTCondor was restarted while it was accepting the job. Start the session again"
 POLICY = 3  # … and of one that its own periodic_hold ended
 ATTRIBUTES = (
     "ClusterId,JobStatus,RemoteHost,LastRemoteHost,HoldReasonCode,HoldReason,ExitCode,ExitBySignal,"
@@ -233,7 +234,7 @@ class CondorSession(BatchSession[pool.Request, pool.Granted, CondorCluster], Con
     cluster_kind = CondorCluster
     fields = pool.FIELDS
     silence = ("Failed to connect", "Can't find address")
-    reasons: ClassVar[Mapping[str, str]] = {"memory": "it needed more memory than it had asked for"}
+    reasons: ClassVar[Mapping[str, str]] = {"memory": OUT_OF_MEMORY}
 
     access_point = Unicode(
         "condor-ap:9618", help="Where the queue is asked; also while the central manager is away."
@@ -306,6 +307,7 @@ class CondorSession(BatchSession[pool.Request, pool.Granted, CondorCluster], Con
             mark=self.mark(),
             jupyter=str(granted.pool == pool.JUPYTER).lower(),
             seconds=granted.runtime * 60,
+            over=TIME_LIMIT,
         )
 
     async def send(self, granted: pool.Granted, env: Mapping[str, str]) -> str:
@@ -324,9 +326,9 @@ class CondorSession(BatchSession[pool.Request, pool.Granted, CondorCluster], Con
         """condor_submit's complaint without its prefix."""
         if "MAX_JOBS_PER_OWNER" in complaint:
             return (
-                "You have as many jobs in the queue as you may have. "
+                "You have reached the maximum number of jobs in the queue. "
                 "Remove some (condor_rm), or wait until some have ended."
             )
         lines = [line.removeprefix("ERROR: ").strip() for line in complaint.splitlines() if line.strip()]
-        text = " ".join(lines) or "it does not say why"
+        text = " ".join(lines) or "it gives no reason"
         return text if text.endswith(".") else f"{text}."

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from benchtop_hub.backends.slurm import form
 
 FIELDS = {
-    "where": "Where",
+    "where": "Run on",
     "pool": "Pool",
     "cpus": "CPUs",
     "memory": "Memory",
@@ -136,7 +136,7 @@ def lacking(
 
 def read(sent: Mapping[str, Any]) -> Request:
     """A request from a form's fields or from the API's JSON. Raises form.Refused."""
-    return form.understood(sent, Request, FIELDS, "Write one like 2.")
+    return form.understood(sent, Request, FIELDS, "Enter a whole number, for example 2.")
 
 
 def check(request: Request, offered: Sequence[Place], rules: Rules) -> Granted:
@@ -162,13 +162,13 @@ def check(request: Request, offered: Sequence[Place], rules: Rules) -> Granted:
         field, most = short
         value, unit = getattr(wanted, field), form.UNITS[field]
         sentence = (
-            f"{FIELDS[field]}: {value}{unit} is more than any place of {name} has ({most}{unit}). "
+            f"{FIELDS[field]}: {value}{unit} is more than any machine has in {name} ({most}{unit}). "
             f"Choose less, or ask {rules.support}."
         )
         raise form.Refused(form.Problem(field, str(value), f"slot:{request.pool}/{field}", sentence))
     if wanted.runtime > rules.longest:
         sentence = (
-            f"Runtime: {wanted.runtime} minutes is more than a session may run ({rules.longest}). "
+            f"Runtime: {wanted.runtime} minutes is more than the maximum ({rules.longest}). "
             f"Choose less, or ask {rules.support}."
         )
         raise form.Refused(form.Problem("runtime", str(wanted.runtime), "longest", sentence))
@@ -178,11 +178,11 @@ def check(request: Request, offered: Sequence[Place], rules: Rules) -> Granted:
 def expected(granted: Granted, offered: Sequence[Place]) -> str:
     """When such a session would start, as far as the pool knows: HTCondor plans nothing ahead."""
     if not offered:
-        return "It would wait: no node of the pool can be seen at the moment."
+        return "Expected start: unknown, because no node of the pool is visible at the moment"
     here = of_kind(granted.pool, offered)
     if here and not lacking(granted, here, "free_"):
-        return "It would start at once."
-    return f"It would wait: no place of {POOLS[granted.pool]} has that much free."
+        return "Expected start: immediately"
+    return f"Expected start: as soon as that much is free in {POOLS[granted.pool]}"
 
 
 def _filled(

@@ -11,6 +11,7 @@ from pathlib import Path
 from batchspawner import SlurmSpawner
 from traitlets import Float, Integer, List, Unicode
 
+from benchtop_hub import wording
 from benchtop_hub.access.minter import Minter
 from benchtop_hub.backends import commands, job_script
 from benchtop_hub.backends import queue as jobs
@@ -155,8 +156,8 @@ class SlurmSession(BatchSession[form.Request, form.Granted, SlurmCluster], Slurm
         said = await self.cluster.run(self.user.name, *test, stdin=script, env={}, errors=True)
         found = re.search(r"to start at (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)", said)
         if not found:
-            return "Slurm does not know when it would start."
-        return form.start_at(datetime.fromisoformat(found[1]).replace(tzinfo=UTC), datetime.now(UTC))
+            return "Expected start: unknown"
+        return wording.expected_start(datetime.fromisoformat(found[1]).replace(tzinfo=UTC), datetime.now(UTC))
 
     async def _offer(self, own_age: float) -> form.Offer:
         groups = {group.name for group in self.user.groups}
@@ -214,7 +215,7 @@ class SlurmSession(BatchSession[form.Request, form.Granted, SlurmCluster], Slurm
         """Sbatch's complaint without its own name and prefixes."""
         if "MaxSubmitJob" in complaint:  # AssocMaxSubmitJobLimit, QOSMaxSubmitJobPerUserLimit
             return (
-                "You have as many jobs in the queue as you may have. "
+                "You have reached the maximum number of jobs in the queue. "
                 "Cancel some (scancel), or wait until some have ended."
             )
         lines = [

@@ -8,7 +8,6 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 FIELDS = {
-    "where": "Where",
+    "where": "Run on",
     "partition": "Partition",
     "account": "Account",
     "qos": "Quality of service",
@@ -166,7 +165,7 @@ def whole(value: object) -> object:
 
 def read(sent: Mapping[str, Any]) -> Request:
     """A request from a form's fields (lists of one text) or from the API's JSON. Raises Refused."""
-    return understood(sent, Request, FIELDS, "Write one like 2.")
+    return understood(sent, Request, FIELDS, "Enter a whole number, for example 2.")
 
 
 def understood(
@@ -180,7 +179,7 @@ def understood(
     for name, value in sent.items():
         if isinstance(value, list):
             if len(value) != 1:
-                sentence = f"{_label(name, fields)}: say it once, please."
+                sentence = f"{_label(name, fields)}: give only one value."
                 raise Refused(Problem(_field(name), shown(value), "form", sentence))
             values[name] = value[0]
         else:
@@ -193,9 +192,9 @@ def understood(
         value = shown(values.get(name, ""))
         label = _label(name, fields)
         if name not in fields:
-            sentence = f"{label} is nothing that a session can be asked for."
+            sentence = f"{label} is not a field of this form."
         elif int not in get_args(kind.model_fields[name].annotation):
-            sentence = f"{label}: “{value}” is not one of the names to choose from."
+            sentence = f"{label}: “{value}” is not one of the choices."
         else:
             unit = " of minutes" if name == "runtime" else ""
             sentence = f"{label}: “{value}” is not a number{unit}. {like}"
@@ -232,7 +231,7 @@ def check(request: Request, offer: Offer, rules: Rules) -> Granted:
             allowed = _some(dict.fromkeys(getattr(choice, name) for choice in left))
             with_what = f" with {' and '.join(chosen)}" if chosen else ""
             sentence = (
-                f"{_label(name)}: “{value}” is not yours to use{with_what}. "
+                f"{_label(name)}: “{value}” is not available to you{with_what}. "
                 f"Choose {allowed}, or ask {rules.support}."
             )
             raise Refused(Problem(name, value, _rule(name, request, left), sentence))
@@ -276,11 +275,11 @@ def _by_reservation(
                 return fits
             whose = f"the account {_some(sorted(one.accounts))}"
             what = f"the partition {one.partition}" if one.partition else whose
-            sentence = f"Reservation: “{name}” is for {what}. Choose that, or no reservation."
+            sentence = f"Reservation: “{name}” is only for {what}. Choose that, or no reservation."
             raise Refused(Problem("reservation", name, f"reservation:{name}", sentence))
     known = _some(one.name for one in reservations)
     choose = f"Choose {known} or none" if known else "Choose none"
-    sentence = f"Reservation: “{name}” is not yours to use. {choose}, or ask {support}."
+    sentence = f"Reservation: “{name}” is not available to you. {choose}, or ask {support}."
     raise Refused(Problem("reservation", name, "reservations", sentence))
 
 
@@ -298,13 +297,13 @@ def _by_gpu(request: Request, choices: list[Choice], support: str) -> list[Choic
     where = dict.fromkeys(choice.partition for choice in choices)
     if most.value:
         sentence = (
-            f"GPU: {count} is more than you may have here ({most.value}). Choose less, or ask {support}."
+            f"GPU: {count} is more than you may have here ({most.value}). Choose fewer, or ask {support}."
         )
     elif any(limit.rule.startswith(("assoc:", "qos:")) for limit in known):
         sentence = f"GPU: your account does not include GPUs. Choose “none”, or ask {support} for access."
     else:
         what = "GPU" if kind == ANY else f"GPU of type {kind}"
-        sentence = f"GPU: there is no {what} in {', '.join(where)}. Choose another partition, or none."
+        sentence = f"GPU: there is no {what} in {', '.join(where)}. Choose another partition, or no GPU."
     raise Refused(Problem("gpu", request.gpu, most.rule, sentence))
 
 
@@ -374,18 +373,6 @@ def still_granted(
                 if not left:
                     raise
                 left = {}
-
-
-def start_at(when: datetime, now: datetime) -> str:
-    """When a session would start, as a person reads it. Both with a time zone."""
-    minutes = round((when - now).total_seconds() / 60)
-    if minutes < 1:
-        return "It would start at once."
-    if minutes < 120:
-        return f"It would start in about {minutes} minute{'s' if minutes > 1 else ''}."
-    if minutes < 2 * 1440:
-        return f"It would start in about {round(minutes / 60)} hours."
-    return f"It would start in about {round(minutes / 1440)} days."
 
 
 # ---- the page ---------------------------------------------------------------------------------
@@ -460,13 +447,13 @@ def _gpus(choices: Sequence[Choice]) -> list[tuple[str, int]]:
 
 
 def _free(offer: Offer) -> dict[str, dict[str, list[int]]]:
-    """Of each partition: how many CPUs and GPUs of each type are free now, and how many there are."""
+    """Of each partition: CPUs, MB of memory and GPUs of each type, each as what is free now and all of it."""
     found: dict[str, dict[str, list[int]]] = {choice.partition: {} for choice in offer.choices}
     for node in offer.nodes:
         if node.partition in found:
-            there = {"cpus": (node.free_cpus, node.cpus)}
-            there |= {kind: (node.free_gpus.get(kind, 0), count) for kind, count in node.gpus.items()}
-            for what, (free, total) in there.items():
+            parts = {"cpus": (node.free_cpus, node.cpus), "memory": (node.free_memory, node.memory)}
+            parts |= {kind: (node.free_gpus.get(kind, 0), count) for kind, count in node.gpus.items()}
+            for what, (free, total) in parts.items():
                 so_far = found[node.partition].setdefault(what, [0, 0])
                 so_far[0] += free
                 so_far[1] += total

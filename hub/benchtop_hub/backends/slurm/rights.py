@@ -23,7 +23,9 @@ QOS = (
     "name,maxtresperjob,maxtrespernode,grptres,maxwall,maxjobsperuser,maxsubmitjobsperuser,"
     "maxtresperuser,maxtresperaccount"
 )
-NODES = ",".join(f"{name}:|" for name in ("NodeHost", "Partition", "Gres", "GresUsed", "CPUsState", "Memory"))
+NODES = ",".join(
+    f"{name}:|" for name in ("NodeHost", "Partition", "Gres", "GresUsed", "CPUsState", "Memory", "AllocMem")
+)
 UNITS = {"": 1 / 1048576, "K": 1 / 1024, "M": 1, "G": 1024, "T": 1048576, "P": 1073741824}
 
 
@@ -45,6 +47,7 @@ class Node:
     memory: int
     gpus: Mapping[str, int]
     free_cpus: int
+    free_memory: int
     free_gpus: Mapping[str, int]
 
 
@@ -172,14 +175,16 @@ def nodes(shown: str) -> list[Node]:
     found = []
     for line in shown.splitlines():
         fields = [part.strip() for part in line.split("|")]
-        if len(fields) < 6:
+        if len(fields) < 7:
             continue
-        name, partition, gres, used, cpus, memory = fields[:6]
+        name, partition, gres, used, cpus, memory, taken_memory = fields[:7]
         allocated, idle, _, total = map(int, cpus.split("/"))
-        there, taken = _gres(gres), _gres(used)
+        gpus, taken = _gres(gres), _gres(used)
         # the default partition has a star; CPUs of a node that takes no jobs are neither taken nor idle
-        free = {kind: there[kind] - taken.get(kind, 0) if allocated + idle else 0 for kind in there}
-        found.append(Node(name, partition.rstrip("*"), total, int(memory), there, idle, free))
+        open_ = allocated + idle > 0
+        free = {kind: gpus[kind] - taken.get(kind, 0) if open_ else 0 for kind in gpus}
+        free_memory = int(memory) - int(taken_memory) if open_ else 0
+        found.append(Node(name, partition.rstrip("*"), total, int(memory), gpus, idle, free_memory, free))
     return found
 
 
