@@ -10,7 +10,7 @@ import logging
 import re
 import sys
 import traceback
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -38,7 +38,7 @@ def main() -> int:
     hub = BenchtopHub.instance()  # the configuration asks for it: get_config()
     mistakes = list(dict.fromkeys([*configuration(hub), *templates(HERE / "templates")]))
     if not mistakes and len(sys.argv) > 1:
-        mistakes = list(asyncio.run(rehearsal(hub, sys.argv[1])))
+        mistakes = asyncio.run(rehearsal(hub, sys.argv[1]))
     print("\n".join(mistakes))
     return 1 if mistakes else 0
 
@@ -88,16 +88,19 @@ def site(hub: BenchtopHub, session: type[Session]) -> Iterator[str]:
         yield f"{place('', option)}: {option}: {sentence}"
 
 
-async def rehearsal(hub: BenchtopHub, person: str) -> AsyncIterator[str]:
+async def rehearsal(hub: BenchtopHub, person: str) -> list[str]:
     """What the schedulers say against the job of a person who asks for nothing special."""
     spawner = trial(hub, hub.spawner_class, person)
+    mistakes = []
     for backend in spawner.backends:
         try:
             granted = await backend.check_request(backend.parse_request({}), spawner.person)
             await backend.rehearse(granted, spawner.launch({}))
         except (ValueError, commands.Failed) as wrong:
             option = str(wrong).partition(":")[0]
-            yield f"{place('', option if option.isidentifier() else 'batch_script')}: {backend.name}: {wrong}"
+            where = place("", option if option.isidentifier() else "batch_script")
+            mistakes.append(f"{where}: {backend.name}: {wrong}")
+    return mistakes
 
 
 def trial(hub: BenchtopHub, session: type[Session], person: str) -> Session:

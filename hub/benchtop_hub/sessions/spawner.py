@@ -6,18 +6,16 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 from urllib.parse import urlsplit
-
-from traitlets import Unicode, default
 
 from benchtop_hub import wording
 from benchtop_hub.access.minter import Refused, Unavailable
-from benchtop_hub.backends import commands, marks, request, run
-from benchtop_hub.backends.backend import AnyBackend, Launch
+from benchtop_hub.backends import commands, request
+from benchtop_hub.backends.backend import AnyBackend
 from benchtop_hub.backends.queue import NUMBER, Job, Unknown
 from benchtop_hub.sessions import certificates, endings
-from benchtop_hub.sessions.asking import Asked
+from benchtop_hub.sessions.described import Described
 from benchtop_hub.sessions.failure import Failed, SessionFailed, explain
 from benchtop_hub.sessions.start import Start, Wanted
 
@@ -25,7 +23,7 @@ RUNNING_AGE = 5.0  # seconds: how old an answer of the queue may be while a sess
 STOP_PATIENCE = 30.0  # seconds until stopping goes on in the background; a job has 10 to save its work
 
 
-class Session(Asked):
+class Session(Described):
     """batchspawner's spawner, with what a facility needs.
 
     - Commands run as the person, by a token of minutes; upstream needs root and sudo on the hub.
@@ -38,17 +36,6 @@ class Session(Asked):
     - Why a session ended is told to its owner, once (pages/farewell.py); upstream says "not running".
     """
 
-    home = Unicode("/home/{username}", help="A person's home on the nodes.").tag(config=True)
-    lab_python = Unicode("/opt/lab/bin/python", help="The Python of sessions, on the nodes.").tag(config=True)
-    log_name = Unicode(".benchtop-session.log", help="In the home: the log of the latest session.").tag(
-        config=True
-    )
-
-    jobs = Unicode("/etc/jupyterhub/jobs", help="Folder of the batch scripts that come with the hub.").tag(
-        config=True
-    )
-
-    script: ClassVar[str]  # the one that is the site's own until it sets another
     granted: Mapping[str, object] = {}  # what the running job was asked for
     ended = ""  # why the last session did, until its owner has read it
     tls_name = ""  # by which its job proves that it is this one: certificates.py
@@ -56,28 +43,6 @@ class Session(Asked):
     _start: Start | None = None
     _submission: "asyncio.Task[None] | None" = None
     _cut_off: Mapping[str, Any] = {}  # of a start: what the process of the hub knew that began it
-
-    @default("batch_script")
-    def _of_the_facility(self) -> str:
-        return Path(self.jobs, self.script).read_text()
-
-    @default("req_homedir")
-    def _home_on_the_nodes(self) -> str:
-        return str(self.home.format(username=self.user.name))  # upstream asks the hub's passwd
-
-    # ---- what it is called ----------------------------------------------------------------------
-
-    def user_env(self, env: dict[str, str]) -> dict[str, str]:
-        """Who and where; upstream looks into the hub's passwd, which knows nobody."""
-        name = self.user.name
-        env.update(USER=name, LOGNAME=name, HOME=self.home.format(username=name), SHELL="/bin/bash")
-        return env
-
-    @property
-    def log_file(self) -> str:
-        """In the home: the log of this server, beside those of the person's other servers."""
-        path = Path(self.log_name)
-        return f"{path.stem}-{self.name}{path.suffix}" if self.name else self.log_name
 
     @property
     def node_name(self) -> str:
@@ -89,24 +54,6 @@ class Session(Asked):
     def path(self) -> str:
         """Of the server; a hub that was restarted knows it some moments later."""
         return str(self.server.base_url)
-
-    def job_name(self) -> str:
-        """Tells in the queue whose session of which cell a job is."""
-        return "-".join(filter(None, ("jh", self.cell, self.user.name, self.name)))
-
-    def mark(self) -> str:
-        """Tells this cell, and nobody else can make it believe, that a job is a session of its own."""
-        return marks.mark(self.user.settings["cookie_secret"], self.cell, self.user.name)
-
-    def launch(self, env: Mapping[str, str]) -> Launch:
-        """What a backend needs to start it with this environment."""
-        return Launch(
-            person=self.user.name, name=self.job_name(), mark=self.mark(),
-            home=self.home.format(username=self.user.name), log=self.log_file, env=env,
-            script=lambda values: self.render_script(values, env),
-            command=run.command(self.lab_python, self.get_args()),
-            prologue=self.req_prologue, epilogue=self.req_epilogue, keep=self.req_keepvars_extra,
-        )  # fmt: skip
 
     # ---- start ------------------------------------------------------------------------------
 
