@@ -19,8 +19,8 @@ import pool
 import round_trip
 import starts
 import starts_at_once
-from benchtop import enrol
 from benchtop.hubs import Hub
+from benchtop.people import enrol
 from benchtop.settings import Settings
 from figures import Figure, Table, until
 

@@ -15,10 +15,10 @@ from statistics import median
 
 import requests
 
-from benchtop import compose
 from benchtop.console import Problem
 from benchtop.hubs import Hub
 from benchtop.settings import Settings
+from benchtop.stack import compose
 from figures import Figure, p95, until
 from starts import PERSON
 

@@ -10,9 +10,9 @@ from html import unescape
 import requests
 
 from batch import Batch, Job
-from benchtop import compose
 from benchtop.hubs import Hub
 from benchtop.settings import Settings
+from benchtop.stack import compose
 from waiting import wait_until
 
 Own = Callable[[str, str], Hub]

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 import steps
-from benchtop import enrol
+from benchtop.people import enrol
 from benchtop.settings import Settings
 from front_door import form_of
 

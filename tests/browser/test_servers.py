@@ -8,8 +8,9 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 import steps
-from benchtop import notices, topology
+from benchtop import topology
 from benchtop.settings import Settings
+from benchtop.stack import notices
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from playwright.sync_api import Page, expect
 from testinfra.host import Host
 
 import steps
-from benchtop import hubs, people, topology
+from benchtop import hubs, topology
+from benchtop.people import roster
 from benchtop.settings import Settings
 from waiting import wait_until
 
@@ -51,7 +52,7 @@ def no_session(
     signed_in: Callable[[str], requests.Session],
     jobs: Callable[[str], list[str]],
     service: Service,
-    everybody: people.People,
+    everybody: roster.People,
 ) -> Iterator[Callable[[str], None]]:
     """Make sure that a person has no session and no open documents, now and when the test is over."""
     touched: set[str] = set()

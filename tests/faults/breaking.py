@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import life
-from benchtop import compose
 from benchtop.hubs import Hub
 from benchtop.settings import Settings
+from benchtop.stack import compose
 from waiting import wait_until
 
 WELL = 120  # seconds until every service is well again: a health check that failed is repeated every 30

@@ -29,10 +29,11 @@ import requests
 from bs4 import BeautifulSoup
 
 import life
-from benchtop import compose, enrol
 from benchtop.console import Problem
 from benchtop.hubs import Hub
+from benchtop.people import enrol
 from benchtop.settings import Settings
+from benchtop.stack import compose
 from benchtop_hub.jobs import ENDED
 from breaking import kill, restart, well
 from waiting import wait_until

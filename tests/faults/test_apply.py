@@ -9,8 +9,10 @@ import pytest
 import requests
 from testinfra.host import Host
 
-from benchtop import compose, enrol, live
+from benchtop.config import live
+from benchtop.people import enrol
 from benchtop.settings import Settings
+from benchtop.stack import compose
 from checkout import Checkout, made
 
 Services = Callable[..., Host]

@@ -9,9 +9,11 @@ from contextlib import contextmanager
 from bs4 import BeautifulSoup
 
 import life
-from benchtop import compose, enrol, topology
+from benchtop import topology
 from benchtop.hubs import Hub
+from benchtop.people import enrol
 from benchtop.settings import Settings
+from benchtop.stack import compose
 from breaking import stopped
 from traffic import Traffic
 from waiting import wait_until

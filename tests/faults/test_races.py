@@ -14,9 +14,9 @@ import requests
 
 import life
 from batch import CONTROLLER, Batch
-from benchtop import compose
 from benchtop.hubs import Hub
 from benchtop.settings import Settings
+from benchtop.stack import compose
 from breaking import kill, restart, stopped, well
 from waiting import stays, wait_until
 

@@ -7,9 +7,9 @@ import pytest
 import requests
 from bs4 import BeautifulSoup
 
-from benchtop import enrol
 from benchtop.console import Problem
 from benchtop.hubs import Hub
+from benchtop.people import enrol
 from benchtop.settings import Settings
 from breaking import crash, stopped
 from traffic import Traffic

@@ -3,9 +3,10 @@
 import time
 from collections.abc import Callable
 
-from benchtop import accounts, compose, enrol, keycloak
 from benchtop.hubs import Hub
+from benchtop.people import accounts, enrol, keycloak
 from benchtop.settings import Settings
+from benchtop.stack import compose
 from breaking import begin_session, end
 from checkout import made
 from waiting import wait_until

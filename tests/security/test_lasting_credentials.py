@@ -10,9 +10,9 @@ from testinfra.host import Host
 
 import life
 from batch import Batch
-from benchtop import compose
 from benchtop.hubs import Hub
 from benchtop.settings import Settings
+from benchtop.stack import compose
 
 pytestmark = pytest.mark.sessions
 

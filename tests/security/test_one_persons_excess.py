@@ -14,9 +14,9 @@ from testinfra.host import Host
 
 import life
 from batch import Batch
-from benchtop import compose
 from benchtop.hubs import Hub
 from benchtop.settings import Settings
+from benchtop.stack import compose
 from waiting import wait_until
 
 pytestmark = pytest.mark.sessions

@@ -20,9 +20,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 import life
 from batch import Batch
-from benchtop import compose
 from benchtop.hubs import Hub
 from benchtop.settings import Settings
+from benchtop.stack import compose
 from benchtop_hub import certificates
 from waiting import wait_until
 

@@ -11,9 +11,10 @@ import requests
 from testinfra.host import Host
 
 import life
-from benchtop import keycloak, live
+from benchtop.config import live
 from benchtop.hubs import Hub
-from benchtop.people import People
+from benchtop.people import keycloak
+from benchtop.people.roster import People
 from benchtop.settings import Settings
 from checkout import Checkout
 

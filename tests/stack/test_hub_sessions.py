@@ -16,9 +16,9 @@ from testinfra.backend.base import CommandResult
 from testinfra.host import Host
 
 import life
-from benchtop import compose
 from benchtop.hubs import Hub
 from benchtop.settings import Settings
+from benchtop.stack import compose
 from waiting import wait_until
 
 SMALL = {"partition": "debug", "runtime": 10}

@@ -13,9 +13,9 @@ import requests
 
 import life
 from batch import Batch
-from benchtop import compose
 from benchtop.hubs import Hub
 from benchtop.settings import Settings
+from benchtop.stack import compose
 from waiting import stays, wait_until
 
 CLUSTERS = ["hpc", "htc"]

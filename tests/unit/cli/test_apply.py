@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from benchtop import apply, checks, live, realm
+from benchtop.config import apply, checks, live
+from benchtop.config.live import CONDOR, SLURM, Part
 from benchtop.console import Problem
-from benchtop.live import CONDOR, SLURM, Part
-from benchtop.people import load
+from benchtop.people import realm
+from benchtop.people.roster import load
 from benchtop.settings import Settings
 
 ROOT = Path(__file__).parents[3]
@@ -80,7 +81,7 @@ def test_a_run_that_was_cut_short_is_taken_up(checkout: Path, settings: Settings
 
 
 def test_without_a_live_copy_the_checkout_counts(settings: Settings):
-    assert live.path(settings, "keycloak/realm.json") == settings.root / "keycloak/realm.json"
+    assert settings.live_file("keycloak/realm.json") == settings.root / "keycloak/realm.json"
     assert all(live.missing(settings, part) for part in live.PARTS)
 
 

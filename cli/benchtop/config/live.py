@@ -48,12 +48,6 @@ def root(settings: Settings) -> Path:
     return settings.state / "live"
 
 
-def path(settings: Settings, name: str) -> Path:
-    """The live copy of a file of the checkout, or that file as long as there is no copy."""
-    copy = root(settings) / name
-    return copy if copy.exists() else settings.root / name
-
-
 def changed(settings: Settings, part: Part) -> list[str]:
     """The files of a part that are not live as they are in the checkout."""
     wanted, present = _files(settings.root, part), _files(former(settings, part), part)

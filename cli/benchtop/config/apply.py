@@ -11,12 +11,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from benchtop import accounts, checks, compose, keycloak, live, realm, secrets, services, topology
-from benchtop.compose import Container
+from benchtop.config import checks, live
+from benchtop.config.live import Part
 from benchtop.console import Problem, log, say, step
-from benchtop.live import Part
-from benchtop.people import People
+from benchtop.keys import changed, secrets
+from benchtop.people import accounts, keycloak, realm
+from benchtop.people.roster import People
 from benchtop.settings import Settings
+from benchtop.stack import compose, notices, services
+from benchtop.stack.compose import Container
 
 _WELL_WITHIN = 120.0  # seconds; Keycloak is the slowest, with 20 s on an idle machine
 _NODES = ("gpu-1", "gpu-2", "cpu-1")
@@ -192,10 +195,8 @@ def people(settings: Settings, everybody: People) -> None:
 
 
 def _realm_act(settings: Settings, dropped: Mapping[str, object]) -> None:
-    from benchtop import facility  # noqa: PLC0415 - which imports this module
-
     # whoever else has new keys, because a certificate was renewed, takes them up with the next `make up`
-    facility.note_changed_keys(settings, secrets.ensure(settings) - {"keys-keycloak"})
+    changed.note(settings, secrets.ensure(settings) - {"keys-keycloak"})
     compose.run(settings, "run", "--rm", "--no-deps", "volumes")  # for the day when Keycloak starts empty
     for sentence in realm.follow(settings, dropped):
         say(sentence)
@@ -300,8 +301,8 @@ def _wait_for_pool(settings: Settings, since: int) -> None:
 
 
 def _hubs(settings: Settings) -> list[str]:
-    away = topology.in_maintenance(settings)
-    return [cell for cell in topology.cells(settings) if cell not in away]
+    away = notices.in_maintenance(settings)
+    return [cell for cell in settings.cell_names if cell not in away]
 
 
 def _one_after_the_other(settings: Settings, names: Iterable[str]) -> None:

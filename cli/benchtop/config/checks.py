@@ -13,11 +13,14 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from benchtop import accounts, compose, live, realm, secrets
+from benchtop.config import live
+from benchtop.config.live import Part
 from benchtop.console import Problem
-from benchtop.live import Part
-from benchtop.people import People
+from benchtop.keys import secrets
+from benchtop.people import accounts, realm
+from benchtop.people.roster import People
 from benchtop.settings import Settings
+from benchtop.stack import compose
 
 _PATIENCE = 120  # seconds for one container; the slowest, a hub's, takes six
 
@@ -98,7 +101,7 @@ def _shown(text: str, part: Part) -> str:
 def keycloak(settings: Settings) -> Mapping[str, object]:
     """Keycloak's judgement; returns its own values for what the live file says and the new one does not."""
     name = "keycloak/realm.json"
-    text, former = (settings.root / name).read_text(), live.path(settings, name).read_text()
+    text, former = (settings.root / name).read_text(), settings.live_file(name).read_text()
     realm.refuse_reborn(text, former)
     rendered = [secrets.realm(settings, each) for each in (text, former)]
     understood = realm.judge(settings, rendered[0], text, rendered[1])
