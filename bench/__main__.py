@@ -19,10 +19,10 @@ import pool
 import round_trip
 import starts
 import starts_at_once
-from benchtop.hubs import Hub
 from benchtop.people import enrol
 from benchtop.settings import Settings
 from figures import Figure, Table, until
+from support.hub import Hub
 
 ROOT = Path(__file__).parents[1]
 HEAD = """\

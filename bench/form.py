@@ -14,11 +14,11 @@ from contextlib import contextmanager
 from statistics import median
 
 import starts
-from benchtop.hubs import Hub
 from benchtop.people import enrol
 from benchtop.settings import Settings
 from benchtop.stack import compose
 from figures import Figure, p95, until
+from support.hub import Hub
 
 ASKER = starts.PERSON
 PEOPLE, ACCOUNTS = 2000, 200

@@ -16,11 +16,11 @@ from statistics import median
 import requests
 
 from benchtop.console import Problem
-from benchtop.hubs import Hub
 from benchtop.settings import Settings
 from benchtop.stack import compose
 from figures import Figure, p95, until
 from starts import PERSON
+from support.hub import Hub
 
 CELLS, WARM = 200, 20
 SMALL: Mapping[str, Mapping[str, object]] = {

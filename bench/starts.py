@@ -19,11 +19,11 @@ from datetime import datetime
 from statistics import median
 
 from benchtop.console import Problem
-from benchtop.hubs import Hub
 from benchtop.people import enrol
 from benchtop.settings import Settings
 from benchtop.stack import compose
 from figures import Figure, Table, until
+from support.hub import Hub
 
 PERSON, FLOOR_PORT = "alice", "18888"
 ANSWER = 30  # seconds for one question

@@ -18,11 +18,11 @@ import requests
 import form
 import starts
 from benchtop.console import Problem
-from benchtop.hubs import Hub
 from benchtop.people import enrol
 from benchtop.settings import Settings
 from figures import Figure, p95
 from guests import guests
+from support.hub import Hub
 
 PEOPLE = 20
 LOGINS = 4  # at a time: the front door lets an address make few steps of logins in ten seconds

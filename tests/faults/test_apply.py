@@ -13,7 +13,7 @@ from benchtop.config import live
 from benchtop.people import enrol
 from benchtop.settings import Settings
 from benchtop.stack import compose
-from checkout import Checkout, made
+from support.checkout import Checkout, made
 
 Services = Callable[..., Host]
 

@@ -14,8 +14,8 @@ from bs4 import BeautifulSoup
 from benchtop.people import enrol
 from benchtop.settings import Settings
 from benchtop.stack import compose
-from front_door import UPGRADE, Answer, ask, form_of
-from waiting import wait_until
+from support.front_door import UPGRADE, Answer, ask, form_of
+from support.wait import wait_until
 
 SignedIn = Callable[[str], requests.Session]
 

@@ -11,11 +11,11 @@ import requests
 from bs4 import BeautifulSoup
 from testinfra.host import Host
 
-import programs
 from benchtop.people import accounts, enrol, keycloak, roster
 from benchtop.settings import Settings
 from benchtop.stack import compose
-from waiting import wait_until
+from support import programs
+from support.wait import wait_until
 
 Services = Callable[..., Host]
 

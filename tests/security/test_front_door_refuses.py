@@ -16,8 +16,8 @@ from benchtop import topology
 from benchtop.people import enrol
 from benchtop.settings import Settings
 from benchtop.stack import compose
-from front_door import UPGRADE, ask, form_of
-from stand_in import stand_in
+from support.front_door import UPGRADE, ask, form_of
+from support.stand_in import stand_in
 
 SignedIn = Callable[[str], requests.Session]
 Service = Callable[..., Host]

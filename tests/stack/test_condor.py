@@ -15,7 +15,7 @@ from testinfra.host import Host
 from benchtop.keys import idtokens, secrets
 from benchtop.settings import Settings
 from benchtop.stack import compose
-from waiting import wait_until
+from support.wait import wait_until
 
 TOKEN = """
 import http.client, json, ssl, sys

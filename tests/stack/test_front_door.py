@@ -12,7 +12,7 @@ from testinfra.host import Host
 from benchtop.people import enrol
 from benchtop.settings import Settings
 from benchtop.stack import compose
-from front_door import UPGRADE, ask, form_of
+from support.front_door import UPGRADE, ask, form_of
 
 Services = Callable[..., Host]
 SignedIn = Callable[[str], requests.Session]

@@ -15,7 +15,7 @@ from benchtop.people import lists
 from benchtop.people.roster import People
 from benchtop.settings import Settings
 from benchtop.stack import compose
-from waiting import wait_until
+from support.wait import wait_until
 
 TOKEN = """
 import http.client, json, ssl, sys

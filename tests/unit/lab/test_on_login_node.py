@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from benchtop_lab import local
-from waiting import wait_until
+from support.wait import wait_until
 
 GONE = 20  # seconds on a busy machine
 SLEEP = "import time; time.sleep(600)"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchtop_lab import report, session
-from breaks_off import breaks_off
+from support.breaks_off import breaks_off
 
 LAB = Path(__file__).parents[3] / "lab"
 
