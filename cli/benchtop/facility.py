@@ -13,6 +13,7 @@ from rich.markup import escape
 
 from benchtop import topology
 from benchtop.config import apply, live
+from benchtop.config.people import PEOPLE
 from benchtop.console import OUT, Problem, say, step
 from benchtop.host import base_image, doctor, engine
 from benchtop.keys import changed, secrets
@@ -60,7 +61,7 @@ def up(settings: Settings) -> None:
     services.start(settings)
     accounts.apply(settings, everybody, "slurmctld")
     accounts.enrol_missing(settings, everybody)
-    live.adopt(settings, live.PEOPLE)
+    live.adopt(settings, PEOPLE)
     apply.bring_in(settings, everybody)
     welcome(settings, everybody)
 
@@ -210,7 +211,7 @@ def make_live(settings: Settings) -> None:
     """Make what changed in the checkout's configuration live, in a facility that is up."""
     everybody = accounts.load(settings)
     require_engine()
-    if live.missing(settings, live.PEOPLE):
+    if live.missing(settings, PEOPLE):
         raise Problem("The facility has not been up yet: `make up` starts it with the files as they are.")
     away = {name for cell in notices.in_maintenance(settings) for name in topology.services_of(cell)}
     well = {one.service for one in compose.containers(settings.project) if one.well}

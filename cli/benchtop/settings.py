@@ -54,9 +54,14 @@ class Settings:
         """The git-ignored folder that holds everything generated."""
         return self.root / ".benchtop"
 
+    @property
+    def live(self) -> Path:
+        """The copy of the configuration that services mount, below the same names as in the checkout."""
+        return self.state / "live"
+
     def live_file(self, name: str) -> Path:
-        """The live copy of a file of the checkout (config/live.py), or that file as long as there is none."""
-        copy = self.state / "live" / name
+        """The live copy of a file of the checkout, or that file as long as there is none."""
+        copy = self.live / name
         return copy if copy.exists() else self.root / name
 
     @classmethod

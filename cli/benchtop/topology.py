@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 
-CLUSTERS = ("hpc", "htc")
+SLURM, CONDOR = "hpc", "htc"  # the cluster of each scheduler
+SCHEDULERS = {SLURM: "Slurm", CONDOR: "HTCondor"}
+CLUSTERS = tuple(SCHEDULERS)
 MOST_CELLS = 3  # as many as compose.yaml has of a cluster's cells
 # Number of cells → the digits of each. As even as sixteen digits allow.
 SHARES = {

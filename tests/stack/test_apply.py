@@ -10,7 +10,6 @@ import pytest
 import requests
 from testinfra.host import Host
 
-from benchtop.config import live
 from benchtop.people import keycloak
 from benchtop.people.roster import People
 from benchtop.settings import Settings
@@ -30,7 +29,7 @@ def checkout(settings: Settings) -> Iterator[Checkout]:
 
 
 def live_text(settings: Settings, name: str) -> str:
-    return (live.root(settings) / name).read_text()
+    return (settings.live / name).read_text()
 
 
 def test_without_a_change_it_says_so(checkout: Checkout):
