@@ -102,6 +102,17 @@ def cell_start(settings: Settings, cell: str) -> None:
     cells.start(settings, cell)
 
 
+@cli.command("dev")
+@click.argument("cell")
+@pass_settings
+def dev_command(settings: Settings, cell: str) -> None:
+    """Run the hub of CELL from the checkout, reloaded at each change, until Ctrl-C."""
+    from benchtop import dev  # noqa: PLC0415 - only this verb needs to watch files
+
+    facility.require_engine()
+    dev.run(settings, cell)
+
+
 @cli.command()
 @click.argument("message", default="")
 @click.option("--clear", is_flag=True, help="show nothing any more")

@@ -109,7 +109,7 @@ def leave_out(settings: Settings) -> None:
 
 def stop(settings: Settings, cell: str, message: str) -> None:
     """Take a cell out of service; its people read `message` until `start`, and their jobs go on."""
-    _known(settings, cell)
+    require_known(settings, cell)
     text = notices.plain(
         message, f'Say what the people of {cell} are to read, for example MESSAGE="{cell} is back at 14:00"'
     )
@@ -129,13 +129,15 @@ def stop(settings: Settings, cell: str, message: str) -> None:
 
 def start(settings: Settings, cell: str) -> None:
     """Bring a cell back into service; the servers that outlived its absence are its again."""
-    _known(settings, cell)
+    require_known(settings, cell)
     notices.notice_file(settings, cell).unlink(missing_ok=True)
     services.start(settings, only=topology.services_of(cell))
     log.info("cell started cell=%s", cell)
 
 
-def _known(settings: Settings, cell: str) -> None:
+def require_known(settings: Settings, cell: str) -> None:
+    """Raise Problem, with the cells that there are, for a name that is none of them."""
     names = settings.cell_names
     if cell not in names:
-        raise Problem(f"There is no cell {cell} here. There are: {', '.join(names)}.")
+        what = f"There is no cell {cell} here" if cell else "No cell is named"
+        raise Problem(f"{what}: choose {' or '.join(names)}, for example CELL={names[0]}.")
