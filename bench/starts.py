@@ -52,9 +52,9 @@ class Course:
 
 COURSES = {
     "hpc": Course(
-        "Slurm", "hpc", "gpu-1", {"partition": "debug", "gpu": "pascal:1", "runtime": 10}, 1.5, 1.0
+        "Slurm", "hpc", "gpu-1", {"partition": "debug", "gpu": "pascal:1", "runtime": 10}, 1.0, 0.6
     ),
-    "htc": Course("HTCondor", "htc", "condor-ep-1", {"runtime": 10}, 2.0, 1.3),
+    "htc": Course("HTCondor", "htc", "condor-ep-1", {"runtime": 10}, 1.3, 0.8),
 }
 
 
