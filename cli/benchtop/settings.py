@@ -16,6 +16,8 @@ from benchtop.console import Problem
 
 # Host names as a browser and a certificate accept them.
 _HOST = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
+# A mail address that stands in HTML, in a link and in a sentence without being quoted
+MAIL = re.compile(r"[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
 # Compose's own rule for project names.
 _PROJECT = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
@@ -31,6 +33,7 @@ class Settings:
     port: int
     base: str
     project: str
+    support: str
     clusters: tuple[str, ...] = topology.CLUSTERS
     cells: int = topology.MOST_CELLS
 
@@ -103,6 +106,7 @@ class Settings:
             bind=value("BENCHTOP_BIND"),
             port=int(port),
             base=value("BENCHTOP_BASE"),
+            support=_support(value("BENCHTOP_SUPPORT")),
             project=_project(root, values.get("COMPOSE_PROJECT_NAME") or ""),
             clusters=_clusters(value("CLUSTERS")),
             cells=_cells(value("CELLS")),
@@ -127,6 +131,14 @@ def _cells(text: str) -> int:
             f"CELLS={text} is no number of cells: a cluster can have 1 to {topology.MOST_CELLS} of them."
         )
     return int(text)
+
+
+def _support(text: str) -> str:
+    if not MAIL.fullmatch(text):
+        raise Problem(
+            f"BENCHTOP_SUPPORT={text} is not a mail address: give the one that people may write to."
+        )
+    return text
 
 
 def _project(root: Path, chosen: str) -> str:

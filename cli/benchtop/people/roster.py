@@ -16,6 +16,7 @@ from pydantic_core import ErrorDetails
 
 from benchtop.console import Problem
 from benchtop.people.marked import Mistake, Place, Source, parse
+from benchtop.settings import MAIL
 
 PEOPLE_GID = 2000  # the primary group of every person
 LOWEST_UID, HIGHEST_UID = 2001, 59999  # below live the services; above, Debian's own reserve
@@ -32,7 +33,6 @@ _SYSTEM_NAMES = """
     openldap postgres slapd slurm slurmctld slurmdbd slurmd volumes
 """
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,30}")  # what useradd(8) calls portable
-_MAIL = re.compile(r"[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
 _TRES = re.compile(r"(cpu|mem|node|gres/gpu(:[a-z0-9]+)?)=\d{1,9}[KMGT]?")
 _WORDS = re.compile(r"[^\W_]([\w .,'()-]{0,62}[\w.)])?")  # no colon: it ends a field of passwd(5)
 
@@ -122,7 +122,7 @@ class Person(_Strict):
 
     name: Annotated[str, AfterValidator(_full_name)]
     uid: Annotated[int, Field(ge=LOWEST_UID, le=HIGHEST_UID)]
-    mail: Annotated[str, _matching(_MAIL, "a mail address")]
+    mail: Annotated[str, _matching(MAIL, "a mail address")]
     groups: list[str] = []
     clusters: list[Literal["hpc", "htc"]] = []
     accounts: list[str] = []

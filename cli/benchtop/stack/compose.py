@@ -70,6 +70,7 @@ def environment(settings: Settings, *profiles: str) -> dict[str, str]:
         "BENCHTOP_BIND": settings.bind,
         "BENCHTOP_PORT": str(settings.port),
         "BENCHTOP_BASE": settings.base,
+        "BENCHTOP_SUPPORT": settings.support,
         # Compose's menu of shortcuts would read the terminal that the progress is shown on
         "COMPOSE_MENU": "false",
     }

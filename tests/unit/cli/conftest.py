@@ -21,6 +21,7 @@ def settings(tmp_path: Path) -> Settings:
         port=8443,
         base="base:trixie",
         project="benchtop",
+        support="support@benchtop.example",
     )
 
 
