@@ -1,8 +1,9 @@
 """Runs the hub of `make dev`, and starts it anew for changed code. It is in no image: no site needs it.
 
-The words after its name are the command of the hub, as its image has it. At SIGHUP the changed code is looked
-at in a process of its own; as long as something is wrong with it, the hub that runs goes on. The slow part of
-a start is the import of JupyterHub: it is done once, here, and each hub begins as a fork of this.
+Its words are the command of the hub, as its image has it; HEALTH_CHECK is how Compose asks after it. At
+SIGHUP the changed code is looked at in a process of its own: as long as something is wrong, the former
+hub goes on. The slow part of a start is the import of JupyterHub: it is done once, here, and each hub is
+a fork.
 """
 
 import os
@@ -20,6 +21,7 @@ from importlib import import_module
 from pathlib import Path
 
 PRELOADED = ("jupyterhub.app", "jupyterhub.handlers", "jupyterhub.apihandlers", "batchspawner", "psycopg")
+HEALTH_CHECK = os.environ["HEALTH_CHECK"].split()
 SIGNALS = {signal.SIGHUP, signal.SIGTERM, signal.SIGCHLD}
 STOPS_WITHIN, STARTS_WITHIN = 30, 120  # seconds; both take less than one on an idle machine
 
@@ -70,7 +72,7 @@ def is_ready() -> bool:
         socket.create_connection(("hub", 8081), timeout=1).close()
     except OSError:
         return False
-    return subprocess.run(["hub-health"], capture_output=True, check=False).returncode == 0
+    return subprocess.run(HEALTH_CHECK, capture_output=True, check=False).returncode == 0
 
 
 def check() -> None:

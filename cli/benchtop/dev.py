@@ -52,9 +52,11 @@ def _override(settings: Settings, cell: str) -> Path:
     running = _container(settings, cell)
     package = compose.run(settings, "exec", "-T", cell, "python", "-c", _PACKAGE).stdout.decode().strip()
     (image,) = json.loads(compose.docker("image", "inspect", running.image).stdout)
+    health = compose.config(settings)["services"][cell]["healthcheck"]["test"][1:]
     hub = settings.root / "hub"
     service = {
         "entrypoint": ["python", f"{_CONFIGURATION}/reloader.py", *image["Config"]["Entrypoint"]],
+        "environment": {"HEALTH_CHECK": " ".join(health)},
         # of two mounts at one place, the later file's counts
         "volumes": [f"{hub}:{_CONFIGURATION}:ro", f"{hub / 'benchtop_hub'}:{package}:ro"],
     }

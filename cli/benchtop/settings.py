@@ -120,7 +120,7 @@ def _clusters(text: str) -> tuple[str, ...]:
     if strangers:
         raise Problem(
             f"CLUSTERS={text} names {strangers[0] or 'nothing'}, which is no cluster: "
-            "choose hpc (Slurm), htc (HTCondor) or hpc,htc."
+            f"choose {', '.join(f'{name} ({what})' for name, what in topology.SCHEDULERS.items())} or both."
         )
     return tuple(name for name in topology.CLUSTERS if name in words)
 

@@ -114,11 +114,10 @@ def plan(settings: Settings, files: list[str]) -> Plan:
 
 
 def nodes(settings: Settings) -> list[str]:
-    """The compute nodes: the services that are well as long as their slurmd is."""
+    """The compute nodes: whatever runs the image of one."""
+    parsed = compose.config(settings)["services"]
     return [
-        name
-        for name, service in compose.config(settings)["services"].items()
-        if "slurmd-health" in (service.get("healthcheck") or {}).get("test", ())
+        name for name, service in parsed.items() if service.get("image") == f"{settings.project}/slurm-node"
     ]
 
 

@@ -181,7 +181,7 @@ def _volumes(settings: Settings, now: datetime) -> dict[str, dict[str, bytes]]:
     client = b"".join(issue("apache-client", edge, "client", "apache"))
     slurm_key, jwt_key = _bytes(settings, "slurm.key", 1024), _bytes(settings, "jwt.key", 32)
     pool_key, people_key = _bytes(settings, "condor-pool.key", 32), _bytes(settings, "condor-people.key", 32)
-    minted_with = {"hpc": {"jwt.key": jwt_key}, "htc": {"people.key": people_key}}
+    minted_with = {topology.SLURM: {"jwt.key": jwt_key}, topology.CONDOR: {"people.key": people_key}}
     accounting = password("slurm-database.password")
     ldap = {name: password(f"ldap-{name}.password") for name in LDAP_SERVICES}
 

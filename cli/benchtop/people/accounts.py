@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.table import Table
 
+from benchtop import topology
 from benchtop.console import log, step
 from benchtop.keys import secrets
 from benchtop.people import lists, roster
@@ -43,7 +44,7 @@ def apply(settings: Settings, everybody: People, *services: str) -> None:
     """Make the directory and the scheduler's accounting (or one of them) equal to people.yaml."""
     logins = secrets.logins(settings, everybody.people)
     for service in services or _APPLIED:
-        if service == "slurmctld" and "hpc" not in settings.clusters:
+        if service == "slurmctld" and topology.SLURM not in settings.clusters:
             continue
         what, rendered = _APPLIED[service]
         with step(what) as current:

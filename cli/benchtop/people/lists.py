@@ -74,7 +74,7 @@ def accounting(people: People) -> bytes:
             "admin": person.admin,
         }
         for name, person in people.people.items()
-        if "hpc" in person.clusters and not person.disabled
+        if topology.SLURM in person.clusters and not person.disabled
     ]
     return _json(
         {

@@ -112,7 +112,7 @@ FULL_NAME = "name: must be a given and a family name, at most 64 letters, not"
         ({"clusters": "[hpc]"}, "accounts: is missing: whoever is on the cluster hpc needs one"),
         (
             {"accounts": "[default]"},
-            "accounts: is for people on the cluster hpc, which is not among the clusters",
+            "accounts: is for people on the cluster hpc, which is not among theirs",
         ),
         ({"qos": "[vip]"}, "qos: there is no QOS “vip” (normal, quick)"),
         ({"limits": "{gpu: -1}"}, "limits.gpu: “-1” is too small: at least 0"),
@@ -239,10 +239,22 @@ slurm:
     quick: {max_tres_per_user: gpu=1, preempt_mode: kill, flags: [Anything]}
   accounts:
     default: {description: Everybody, qos: []}
-    other: {description: Other, qos: [slow]}
+    other: {description: Other's, qos: [slow]}
 """
     found = refused(text + "people:\n" + ALICE)
-    assert [line.split(":", 2)[1] for line in found] == ["2", "3", "3", "6", "6", "7", "7", "7", "9", "10"]
+    assert [line.split(":", 2)[1] for line in found] == [
+        "2",
+        "3",
+        "3",
+        "6",
+        "6",
+        "7",
+        "7",
+        "7",
+        "9",
+        "10",
+        "10",
+    ]
 
 
 def test_more_people_cannot_take_a_name_or_uid_of_the_first(refused):
