@@ -8,9 +8,9 @@ import subprocess
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from benchtop import topology
 from benchtop.console import Problem, log
 from benchtop.settings import Settings
+from benchtop.stack import notices
 
 PROJECT_LABEL = "com.docker.compose.project"
 NETWORK_LABEL = "com.docker.compose.network"
@@ -62,7 +62,7 @@ def environment(settings: Settings, *profiles: str) -> dict[str, str]:
     return {
         **os.environ,
         "COMPOSE_PROJECT_NAME": settings.project,
-        "COMPOSE_PROFILES": topology.profiles(settings, *profiles),
+        "COMPOSE_PROFILES": _profiles(settings, *profiles),
         "CLUSTERS": ",".join(settings.clusters),
         "CELLS": str(settings.cells),
         "BENCHTOP_NAME": settings.name,
@@ -70,9 +70,16 @@ def environment(settings: Settings, *profiles: str) -> dict[str, str]:
         "BENCHTOP_BIND": settings.bind,
         "BENCHTOP_PORT": str(settings.port),
         "BENCHTOP_BASE": settings.base,
+        "BENCHTOP_SUPPORT": settings.support,
         # Compose's menu of shortcuts would read the terminal that the progress is shown on
         "COMPOSE_MENU": "false",
     }
+
+
+def _profiles(settings: Settings, *more: str) -> str:
+    """For COMPOSE_PROFILES: the clusters, and the cells that are in service."""
+    in_service = [cell for cell in settings.cell_names if not notices.notice_file(settings, cell).exists()]
+    return ",".join([*settings.clusters, *in_service, *more])
 
 
 _NO_DOCKER = "There is no docker command here: run `make doctor` to see what to install."
@@ -123,6 +130,7 @@ class Container:
     project: str
     folder: str
     image: str
+    built: str  # the id of the very image that it was made of
     state: str  # created, running, restarting, exited, dead, paused, removing
     health: str  # starting, healthy, unhealthy, or "" without a health check
     exit_code: int
@@ -182,6 +190,7 @@ def container(entry: dict[str, Any]) -> Container:
         project=labels.get(PROJECT_LABEL, ""),
         folder=labels.get(FOLDER_LABEL, ""),
         image=entry["Config"]["Image"],
+        built=entry["Image"],
         state=state["Status"],
         health="" if health.get("Status", "none") == "none" else health["Status"],
         exit_code=int(state.get("ExitCode") or 0),

@@ -14,10 +14,11 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
+from benchtop import topology
 from benchtop.console import Problem
-from benchtop.marked import Mistake, Place, Source, parse
+from benchtop.people.marked import Mistake, Place, Source, parse
+from benchtop.settings import MAIL
 
-CLUSTERS = ("hpc", "htc")  # what a person can be given, whether or not it is switched on yet
 PEOPLE_GID = 2000  # the primary group of every person
 LOWEST_UID, HIGHEST_UID = 2001, 59999  # below live the services; above, Debian's own reserve
 LOWEST_GID = 3000  # below live the groups that the facility makes by itself
@@ -32,8 +33,7 @@ _SYSTEM_NAMES = """
     apache browser condor hub jupyter jupyterhub keycloak ldap mariadb minter munge mysql nslcd
     openldap postgres slapd slurm slurmctld slurmdbd slurmd volumes
 """
-_NAME = re.compile(r"[a-z][a-z0-9_-]{0,30}")  # what useradd(8) calls portable
-_MAIL = re.compile(r"[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
+NAME = re.compile(r"[a-z][a-z0-9_-]{0,30}")  # what useradd(8) calls portable
 _TRES = re.compile(r"(cpu|mem|node|gres/gpu(:[a-z0-9]+)?)=\d{1,9}[KMGT]?")
 _WORDS = re.compile(r"[^\W_]([\w .,'()-]{0,62}[\w.)])?")  # no colon: it ends a field of passwd(5)
 
@@ -63,8 +63,17 @@ def _tres(text: str) -> str:
     return text
 
 
+def _cluster(text: str) -> str:
+    if text not in topology.CLUSTERS:
+        raise ValueError(f"“{text}” is not one of {' or '.join(topology.CLUSTERS)}")
+    return text
+
+
+_Cluster = Annotated[str, AfterValidator(_cluster)]
 _Gid = Annotated[int, Field(ge=LOWEST_GID, le=HIGHEST_UID)]
 _Line = Annotated[str, _matching(_WORDS, "a short line of plain text")]
+# sacctmgr(1) takes quotes for its own
+_Unquoted = Annotated[_Line, _matching(re.compile(r"[^']*"), "text without quotes")]
 _Tres = Annotated[str, AfterValidator(_tres)]
 _Count = Annotated[int, Field(ge=0, le=1_000_000)]
 
@@ -85,7 +94,7 @@ class Group(_Strict):
 class Qos(_Strict):
     """A quality of service: sacctmgr's own words."""
 
-    description: _Line | None = None
+    description: _Unquoted | None = None
     priority: _Count = 0
     preempt: list[str] = []
     preempt_mode: Literal["cancel", "requeue"] | None = None
@@ -99,7 +108,7 @@ class Qos(_Strict):
 class Account(_Strict):
     """A Slurm account, the QOS that it opens to its members, and how many jobs each of them may have."""
 
-    description: _Line
+    description: _Unquoted
     qos: Annotated[list[str], Field(min_length=1)]
     max_jobs_per_user: _Count | None = None
     max_submit_jobs_per_user: _Count | None = None
@@ -123,9 +132,9 @@ class Person(_Strict):
 
     name: Annotated[str, AfterValidator(_full_name)]
     uid: Annotated[int, Field(ge=LOWEST_UID, le=HIGHEST_UID)]
-    mail: Annotated[str, _matching(_MAIL, "a mail address")]
+    mail: Annotated[str, _matching(MAIL, "a mail address")]
     groups: list[str] = []
-    clusters: list[Literal["hpc", "htc"]] = []
+    clusters: list[_Cluster] = []
     accounts: list[str] = []
     qos: list[str] = []
     limits: Limits = Limits()
@@ -261,7 +270,7 @@ def _names(sources: Iterable[Source], mistakes: list[Mistake]) -> None:
                 here = source.mistake((*branch, name), "")
                 made_by_us = kind == "group" and (name.startswith("cluster-") or name == "facility-admins")
                 reason = ""
-                if not _NAME.fullmatch(name):
+                if not NAME.fullmatch(name):
                     shape = "a letter first, then a-z, 0-9, - and _, at most 31 characters"
                     reason = f"“{name}” is not a {kind}: {shape}"
                 elif made_by_us or name in _SYSTEM_NAMES.split():
@@ -306,12 +315,14 @@ def _references(sources: Iterable[Source], mistakes: list[Mistake]) -> None:
                         mistakes.append(source.mistake((*place, i), f"{_spot(place)}“{word}” is named twice"))
         for name, person in _entries(source, "login name").items():
             place = ("people", name, "accounts")
-            on_hpc, accounts = "hpc" in _words(person, "clusters"), _words(person, "accounts")
-            if on_hpc and not accounts:
-                reason = f"{_spot(place)}is missing: whoever is on the cluster hpc needs one"
+            has_slurm, accounts = topology.SLURM in _words(person, "clusters"), _words(person, "accounts")
+            if has_slurm and not accounts:
+                reason = f"{_spot(place)}is missing: whoever is on the cluster {topology.SLURM} needs one"
                 mistakes.append(source.mistake(place, reason))
-            if accounts and not on_hpc:
-                reason = f"{_spot(place)}is for people on the cluster hpc, which is not among the clusters"
+            if accounts and not has_slurm:
+                reason = (
+                    f"{_spot(place)}is for people on the cluster {topology.SLURM}, which is not among theirs"
+                )
                 mistakes.append(source.mistake(place, reason))
 
 

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-from benchtop import compose
 from benchtop.console import Problem, Step, log, step
 from benchtop.settings import Settings
+from benchtop.stack import compose
 
 # Where a host keeps the CA certificates that it trusts, in the order in which people override it
 CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
@@ -89,24 +89,30 @@ def digest(root: Path) -> str:
 
 
 def context_files(root: Path) -> Iterator[Path]:
-    """The files of the context in a fixed order.
+    """The files of the build context in a fixed order.
 
-    Of .dockerignore's language this reads what ours uses: plain paths from the root, and `**/NAME`.
+    Of .dockerignore's language this reads what ours uses: `*`, paths from the root, `**/NAME`, and `!` before
+    a folder that is taken in again. The last line that fits a path decides.
     """
     ignore = root / ".dockerignore"
-    lines = [line.strip() for line in ignore.read_text().splitlines()] if ignore.is_file() else []
-    patterns = [line.rstrip("/") for line in lines if line and not line.startswith("#")]
-    anywhere = {line.removeprefix("**/") for line in patterns if line.startswith("**/")}
-    exact = set(patterns)
+    lines = [line.strip().rstrip("/") for line in ignore.read_text().splitlines()] if ignore.is_file() else []
+    patterns = [(line.removeprefix("!"), line[0] == "!") for line in lines if line and line[0] != "#"]
+
+    def fits(pattern: str, path: Path) -> bool:
+        if pattern.startswith("**/"):
+            return path.name == pattern[3:]
+        name = str(path.relative_to(root))
+        return pattern in {"*", name} or name.startswith(f"{pattern}/")
+
+    def kept(path: Path) -> bool:
+        decisions = [taken for pattern, taken in patterns if fits(pattern, path)]
+        return not decisions or decisions[-1]
+
     for folder, folders, files in os.walk(root):
         here = Path(folder)
-
-        def kept(name: str, here: Path = here) -> bool:
-            return name not in anywhere and str((here / name).relative_to(root)) not in exact
-
         links = [name for name in folders if (here / name).is_symlink()]
-        folders[:] = sorted(name for name in folders if kept(name) and name not in links)
-        yield from (here / name for name in sorted([*files, *links]) if kept(name))
+        folders[:] = sorted(name for name in folders if kept(here / name) and name not in links)
+        yield from (here / name for name in sorted([*files, *links]) if kept(here / name))
 
 
 def image_ids(images: dict[str, str]) -> dict[str, str]:
