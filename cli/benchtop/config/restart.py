@@ -36,7 +36,7 @@ def outdated(settings: Settings) -> set[str]:
     names = sorted({each.image for each in found})
     if not names:
         return set()
-    newest = {}
+    newest: dict[str, str] = {}
     for entry in json.loads(compose.docker("image", "inspect", *names, check=False).stdout or b"[]"):
         newest |= dict.fromkeys(entry["RepoTags"], entry["Id"])
     tagged = {name: newest.get(name if ":" in name else f"{name}:latest") for name in names}
