@@ -46,14 +46,14 @@ class Condor(Part):
 
     def check(self, settings: Settings, files: list[str], everybody: People) -> Plan:
         """See Part."""
-        machines = _machines(settings)
+        kinds = machines(settings)
         hard: list[str] = []
-        for names in machines.values():
+        for names in kinds.values():
             differ = _differing(settings, names[0])
             if any(name in _RESTART or name.startswith(_RESTART_TOO) for name in differ):
                 hard += names
-        soft = [name for names in machines.values() for name in names if name not in hard]
-        jobs = [name for name in hard if name in machines["execute"]]
+        soft = [name for names in kinds.values() for name in names if name not in hard]
+        jobs = [name for name in hard if name in kinds["execute"]]
         notice = "the pool's daemons read it anew; nobody is logged out, jobs go on"
         if hard:
             notice = f"{', '.join(hard)} restart" + ("; nobody is logged out, jobs go on" if not jobs else "")
@@ -78,7 +78,7 @@ CONDOR = Condor("condor", ("condor",), "condor", "/etc/condor", cluster=topology
 _DAEMONS = ("central-manager", "access-point", "execute")  # the kinds of machine on which a daemon runs
 
 
-def _machines(settings: Settings) -> dict[str, list[str]]:
+def machines(settings: Settings) -> dict[str, list[str]]:
     """Kind of machine → the services that are such."""
     found: dict[str, list[str]] = {role: [] for role in _DAEMONS}
     for name, service in compose.config(settings)["services"].items():
@@ -110,7 +110,7 @@ def _wait_for_pool(settings: Settings, since: int) -> None:
     """
     late_ones = f'DaemonLastReconfigTime < {since} && MyType != "Submitter" && MyType != "Accounting"'
     query = ["condor_status", "-any", "-constraint", late_ones, "-autoformat", "Name"]
-    manager = _machines(settings)["central-manager"][0]
+    manager = machines(settings)["central-manager"][0]
     end = time.monotonic() + restart.WELL_WITHIN
     while True:
         late = compose.run(settings, "exec", "-T", manager, *query, check=False, timeout=60)

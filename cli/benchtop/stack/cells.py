@@ -139,5 +139,5 @@ def require_known(settings: Settings, cell: str) -> None:
     """Raise Problem, with the cells that there are, for a name that is none of them."""
     names = settings.cell_names
     if cell not in names:
-        what = f"There is no cell {cell} here" if cell else "No cell is named"
-        raise Problem(f"{what}: choose {' or '.join(names)}, for example CELL={names[0]}.")
+        what = f"There is no cell {cell} here" if cell else "Say which cell, for example CELL=hpc-1"
+        raise Problem(f"{what}. There are: {', '.join(names)}.")

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 from benchtop.config import apply, condor, live, slurm
 from benchtop.config.apply import CONDOR, PARTS, SLURM
@@ -12,6 +13,7 @@ from benchtop.console import Problem
 from benchtop.people import realm
 from benchtop.people.roster import load
 from benchtop.settings import Settings
+from benchtop.stack import compose
 
 ROOT = Path(__file__).parents[3]
 
@@ -182,3 +184,24 @@ def test_each_part_is_of_the_checkout_and_mounted_where_compose_says(part: Part)
     assert all((ROOT / name).exists() for name in part.paths)
     if part.folder:
         assert f"./.benchtop/live/{part.folder}:{part.mount}:ro" in (ROOT / "compose.yaml").read_text()
+
+
+def test_whoever_adds_a_machine_to_the_composition_has_it_told(settings: Settings, monkeypatch):
+    """Nodes and daemons are what compose.yaml says that they are: nothing else lists them."""
+    node, execute = {"image": "benchtop/slurm-node"}, {"environment": {"CONDOR_ROLE": "execute"}}
+    manager = {"environment": {"CONDOR_ROLE": "central-manager"}}
+    parsed = {"cpu-1": node, "cpu-2": node, "condor-ep-1": execute, "condor-ep-9": execute, "cm": manager}
+    parsed["htc-login"] = {"environment": {"CONDOR_ROLE": "client"}}
+    monkeypatch.setattr(compose, "config", lambda settings, *profiles: {"services": parsed})
+    assert slurm.nodes(settings) == ["cpu-1", "cpu-2"]
+    assert condor.machines(settings) == {
+        "central-manager": ["cm"],
+        "access-point": [],
+        "execute": ["condor-ep-1", "condor-ep-9"],
+    }
+
+
+def test_this_facilitys_nodes_are_found_that_way():
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+    nodes = [name for name, service in services.items() if service.get("image", "").endswith("}/slurm-node")]
+    assert nodes == ["gpu-1", "gpu-2", "cpu-1"]
