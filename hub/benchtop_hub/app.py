@@ -6,6 +6,7 @@ from typing import Any
 
 import batchspawner.api
 from jupyterhub.app import JupyterHub
+from jupyterhub.spawner import Spawner
 from traitlets import Unicode
 from traitlets.config import Config
 
@@ -37,6 +38,8 @@ class BenchtopHub(JupyterHub):
     def load_config_file(self, *files: Any, **more: Any) -> None:  # noqa: ANN401 as upstream has it
         """Read the configuration, and refuse to start with a setting that would do nothing."""
         super().load_config_file(*files, **more)
+        # a file that has its `c` from traitlets' get_config() writes into our configuration, unnoticed by us
+        self.update_config(self.config)
         hand_on(self.config, self.spawner_class)
         mistakes = [
             f"c.{name}: {sentence}" for name, sentence in settings.refused(self.config, self.spawner_class)
@@ -82,17 +85,23 @@ class BenchtopHub(JupyterHub):
             watcher.watch(self, getattr(self.authenticator, "cell", ""))
 
 
-def hand_on(config: Config, session: type[Session]) -> None:
+def hand_on(config: Config, session: type[Spawner]) -> None:
     """Move each setting of the session's section that is a backend's into the section of that backend.
 
-    An admin sets all about sessions in one section, like c.SlurmSession, whoever runs them.
+    An admin sets all about sessions in one section, like c.SlurmSession, whoever runs them. So they do in a
+    class of their own that is made of it: both sections count, and the narrower one wins.
     """
-    section = config.get(session.__name__, Config())
+    if not issubclass(session, Session):
+        return
     own = session.class_traits(config=True)
-    backends: Iterable[Any] = section.get("backend_classes", session.run_by)
-    for option in [name for name in section if name not in own]:
-        for backend in backends:
-            if option in backend.class_traits(config=True):
-                config[backend.__name__].setdefault(option, section[option])
-                del section[option]
-                break
+    sections = [config[kind.__name__] for kind in session.__mro__ if kind.__name__ in config]
+    backends: Iterable[Any] = next(
+        (section["backend_classes"] for section in sections if "backend_classes" in section), session.run_by
+    )
+    for section in sections:
+        for option in [name for name in section if name not in own]:
+            for backend in backends:
+                if option in backend.class_traits(config=True):
+                    config[backend.__name__].setdefault(option, section[option])
+                    del section[option]
+                    break
