@@ -25,7 +25,7 @@ from traitlets.config import Config, Configurable
 
 from benchtop_hub.access.minter import Refused, Unavailable
 from benchtop_hub.app import BenchtopHub, hand_on
-from benchtop_hub.backends import commands
+from benchtop_hub.backends import commands, request
 from benchtop_hub.sessions.spawner import Session
 from benchtop_hub.upstream import settings
 
@@ -97,7 +97,7 @@ async def rehearsal(hub: BenchtopHub, person: str) -> list[str]:
         try:
             granted = await backend.check_request(backend.parse_request({}), spawner.person)
             await backend.rehearse(granted, spawner.launch({}))
-        except (Refused, Unavailable) as trouble:
+        except (Refused, Unavailable, request.Refused) as trouble:
             print(f"{backend.name} could not be asked about it: {trouble}")
         except (ValueError, commands.Failed) as wrong:
             if isinstance(wrong, commands.Failed) and backend.is_silent(wrong):
