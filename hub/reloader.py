@@ -9,7 +9,6 @@ a fork.
 import os
 import pkgutil
 import runpy
-import shutil
 import signal
 import socket
 import subprocess
@@ -85,8 +84,9 @@ def check() -> None:
 
 def serve(command: list[str]) -> None:
     """Be the hub."""
-    sys.argv = command
-    runpy.run_path(shutil.which(command[0]) or command[0], run_name="__main__")
+    _, _, module, *arguments = command  # python -m MODULE …
+    sys.argv = [module, *arguments]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
 def forked(work: Callable[[], None]) -> int:

@@ -43,6 +43,7 @@ def up(settings: Settings) -> None:
     accounts.prepare(settings, everybody)
     notices.prepare(settings)
     images.build(settings)
+    apply.settle(settings)
     if stale := services.stale_networks(settings):
         say(f"Networks are made anew, for which everything stops: {', '.join(stale)}")
         down(settings)

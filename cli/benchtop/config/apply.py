@@ -27,9 +27,10 @@ PARTS: tuple[Part, ...] = (DIRECTORY, PEOPLE, REALM, THEME, SLURM, CONDOR, HUB, 
 def settle(settings: Settings) -> None:
     """Before a start: take the checkout's files for whatever does not run, which then starts with them.
 
-    What runs keeps what it has, until `bring_in`.
+    What runs keeps what it has, until `bring_in`; but for what starts anew with a new image, whose code and
+    configuration belong together.
     """
-    running = restart.running(settings)
+    running = restart.running(settings) - restart.outdated(settings)
     for part in PARTS:
         if live.missing(settings, part) or (
             part.folder and not running & restart.readers(settings, part.folder)

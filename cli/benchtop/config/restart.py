@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterable, Mapping
 
@@ -27,6 +28,19 @@ def readers(settings: Settings, folder: str) -> set[str]:
 def running(settings: Settings) -> set[str]:
     """The services that have started and can tell us of their state; one that falls over has not."""
     return {each.service for each in compose.containers(settings.project) if each.state == "running"}
+
+
+def outdated(settings: Settings) -> set[str]:
+    """The services whose image was built anew since they were made: the next start makes them anew, too."""
+    found = compose.containers(settings.project)
+    names = sorted({each.image for each in found})
+    if not names:
+        return set()
+    newest: dict[str, str] = {}
+    for entry in json.loads(compose.docker("image", "inspect", *names, check=False).stdout or b"[]"):
+        newest |= dict.fromkeys(entry["RepoTags"], entry["Id"])
+    tagged = {name: newest.get(name if ":" in name else f"{name}:latest") for name in names}
+    return {each.service for each in found if tagged[each.image] not in {None, each.built}}
 
 
 def unwell(settings: Settings) -> set[str]:

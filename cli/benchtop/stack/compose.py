@@ -130,6 +130,7 @@ class Container:
     project: str
     folder: str
     image: str
+    built: str  # the id of the very image that it was made of
     state: str  # created, running, restarting, exited, dead, paused, removing
     health: str  # starting, healthy, unhealthy, or "" without a health check
     exit_code: int
@@ -189,6 +190,7 @@ def container(entry: dict[str, Any]) -> Container:
         project=labels.get(PROJECT_LABEL, ""),
         folder=labels.get(FOLDER_LABEL, ""),
         image=entry["Config"]["Image"],
+        built=entry["Image"],
         state=state["Status"],
         health="" if health.get("Status", "none") == "none" else health["Status"],
         exit_code=int(state.get("ExitCode") or 0),

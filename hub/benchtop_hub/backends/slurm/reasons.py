@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 
+from benchtop_hub import wording
 from benchtop_hub.backends.queue import Job
 
 _IN_LINE = frozenset({"", "Priority", "Resources"})  # such a job waits for its turn, and for nothing else
@@ -64,18 +65,18 @@ _LIMIT = re.compile(
 )
 
 
-def why(reason: str) -> str:
+def explain(reason: str) -> str:
     """Why a job waits or ended, of squeue's reason; "" for none.
 
     A reason may have more behind it: "ReqNodeNotAvail, UnavailableNodes:gpu-1", "RaisedSignal:9(Killed)".
     """
     word, _, more = reason.partition(",")
     signal = word.partition("(")[0]
-    said = _WHY.get(signal) or _WHY.get(signal.partition(":")[0]) or _limit(word)
-    if said is None:
+    known = _WHY.get(signal) or _WHY.get(signal.partition(":")[0]) or _limit(word)
+    if known is None:
         return f"Slurm says “{reason}”" if reason else ""
     nodes = more.strip().removeprefix("UnavailableNodes:")
-    return f"{said} ({nodes})" if nodes and nodes != more.strip() else said
+    return f"{known} ({nodes})" if nodes and nodes != more.strip() else known
 
 
 def _limit(word: str) -> str | None:
@@ -110,15 +111,11 @@ def position(jobs: Mapping[str, Job], number: str) -> int | None:
     return sorted(line).index((-own.priority, int(number))) + 1
 
 
-def line(place: int | None, expected: datetime | None, now: datetime) -> str:
-    """Both as sentences, each only where it is known; expected, now: with a time zone."""
-    said = []
-    if place is not None:
-        said.append("It is the next in line." if place == 1 else f"It is number {place} in line.")
+def describe_turn(position: int | None, expected: datetime | None, now: datetime) -> str:
+    """Its position and expected start as sentences, each only where it is known; both times with a zone."""
+    known = []
+    if position is not None:
+        known.append("It is the next in line." if position == 1 else f"It is number {position} in line.")
     if expected is not None and expected > now:
-        minutes = round((expected - now).total_seconds() / 60)
-        about = "a minute" if minutes <= 1 else f"{minutes} minutes"
-        if minutes > 90:
-            about = f"{round(minutes / 60)} hours"
-        said.append(f"Slurm expects it to start in about {about}.")
-    return " ".join(said)
+        known.append(f"Slurm expects it to start in about {wording.about(expected - now)}.")
+    return " ".join(known)
