@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
 from benchtop_hub.backends.job_script import RUN
+
 from support.wait import wait_until
 
 # The Python of a job: told to run the session, it runs the test's program; told to report, it notes that.
