@@ -34,7 +34,16 @@ FLOORS: dict[str, list[set[str]]] = {
         {"cli"},
         {"__main__"},
     ],
-    "benchtop_hub": [],
+    "benchtop_hub": [
+        {"errors", "wording"},
+        {"upstream"},
+        {"access"},
+        {"backends"},
+        {"sessions"},
+        {"api", "pages"},
+        {"app"},
+        {"__main__", "check"},
+    ],
     "benchtop_lab": [],
     "benchtop_minter": [],
 }
@@ -92,3 +101,21 @@ def test_no_import_runs_back_up(package: str):
             if target != room and floor[target] >= floor[room]:
                 wrong.append(f"{name} imports {other}")
     assert wrong == []
+
+
+def test_no_backend_imports_another_one():
+    """Who takes one out, or adds one, touches none of the others."""
+    backends = {"condor", "container", "login_node", "slurm"}
+    inside = "benchtop_hub.backends."
+
+    def backend(name: str) -> str:
+        found = name.removeprefix(inside).split(".")[0] if name.startswith(inside) else ""
+        return found if found in backends else ""
+
+    pairs = {
+        (backend(name), backend(other))
+        for name in modules("benchtop_hub")
+        for other in imported("benchtop_hub", name)
+    }
+    assert ("slurm", "") in pairs, "the control"
+    assert {(one, other) for one, other in pairs if one and other and one != other} == set()
