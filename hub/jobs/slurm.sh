@@ -5,9 +5,10 @@
 {% endif %}
 {{ prologue }}
 {% if epilogue %}
-trap : TERM  # who ends the job tells all of it; this shell waits until the session has saved its work
-{{ srun }} {{ cmd }}
-status=$?
+trap 'kill -TERM "$!" 2>/dev/null' TERM  # who ends the job may tell this shell alone; the session saves its work
+{{ srun }} {{ cmd }} &
+while kill -0 "$!" 2>/dev/null; do wait "$!"; done
+wait "$!"; status=$?
 {{ epilogue }}
 exit "$status"
 {% else %}

@@ -69,7 +69,7 @@ class CondorBackend(Backend[form.Request, form.Granted]):
         return frozenset({"nprocs", "memory", "runtime"}) | AROUND
 
     def _rules(self, person: Person) -> form.Rules:
-        """The facility's, with what the site's `req_` settings say. ValueError: one cannot be read."""
+        """The facility's, with the site's `req_` settings. Raises ValueError for one that cannot be."""
         site = {name: value.strip() for name, value in person.defaults.items() if value.strip()}
         usual = form.Granted(
             form.JUPYTER,

@@ -21,11 +21,14 @@ export BENCHTOP_ENDS=$((EPOCHSECONDS + {seconds}))  # JupyterLab warns of it
 exec >{log} 2>&1 || exec >log 2>&1  # a home may be full, or not be there: then in the job's own folder
 cd ~
 """
+# HTCondor tells only this shell that the job is to end, and waits. How the session ended is how the job does.
 _END = """\
-trap : TERM  # who ends the job tells all of it; this shell waits until the session has saved its work
-{command}
-status=$?
+trap 'kill -TERM "$!" 2>/dev/null' TERM
+{command} &
+while kill -0 "$!" 2>/dev/null; do wait "$!"; done  # a signal ends a wait, too
+wait "$!"; status=$?
 {epilogue}
+[ "$status" -le 128 ] || kill -s "$((status - 128))" $$ 2>/dev/null
 exit "$status"
 """
 # Added before `queue`, where it wins over what the site has written.
@@ -103,8 +106,8 @@ def describe(granted: Granted, launch: Launch, *, cell: str, folder: str) -> str
 def _arguments(text: str) -> str:
     """The arguments in the new syntax, said to the job's ad itself.
 
-    condor_submit does not know the version of an access point that it is sent to directly, and takes it for one
-    of 2005, which has no arguments with blanks (condor_utils/submit_utils.cpp, SetArguments).
+    condor_submit does not know the version of an access point that it is sent to directly, and takes it for
+    one of 2005, which has no arguments with blanks (condor_utils/submit_utils.cpp, SetArguments).
     """
     quoted = _value("arguments", text)
     if not quoted.startswith('"'):

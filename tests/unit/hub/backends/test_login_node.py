@@ -1,9 +1,8 @@
-# ruff: noqa: D102  # stand-ins: their names say it
+# stand-ins: their names say it
 """A session on the login node: asked for in both forms, no secret among arguments, its end in plain words."""
 
 import asyncio
 import json
-import logging
 import stat
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,35 +10,14 @@ from types import SimpleNamespace
 import pytest
 from jupyterhub.spawner import SpawnException
 
-from benchtop_hub.access.minter import Refused
-from benchtop_hub.backends import commands
-from benchtop_hub.backends import login_node as local
-from benchtop_hub.backends.condor import form as pool
+from benchtop_hub.backends import commands, request
+from benchtop_hub.backends.login_node import Granted
 from benchtop_hub.backends.queue import Job
-from benchtop_hub.backends.slurm import backend as slurm
-from benchtop_hub.backends.slurm import form
+from benchtop_hub.backends.slurm.backend import SlurmBackend
 from benchtop_hub.sessions import certificates
-from benchtop_hub.sessions import spawner as session_module
-
-SECRET = "token of the session"
-NAMED = "0" * 32 + ".session"
-NUMBER = "local-2001-1700000000"
-
-
-class Minter:
-    """Certifies everybody but who left."""
-
-    def __init__(self):
-        self.keys: list[str] = []
-
-    async def certificate(self, person, key):
-        if person == "leaver":
-            raise Refused("The login of leaver is disabled.")
-        self.keys.append(key)
-        return f"certificate of {person}"
-
-    def known(self):
-        return []
+from standins import LOGIN_NUMBER as NUMBER
+from standins import NAMED, SECRET, Node, OnSlurm, cell, number_of, runs
+from standins import session as made
 
 
 @pytest.fixture
@@ -66,13 +44,13 @@ def ssh(monkeypatch):
 
 @pytest.fixture
 def node():
-    return local.LoginNode(Minter(), "hpc-login", Path("/keys"))
+    return Node()
 
 
 def test_each_call_has_a_key_of_its_own_that_is_gone_afterwards(ssh, node):
     for _ in "12":
         asyncio.run(node.run("alice", "list"))
-    assert len(set(node.minter.keys)) == 2
+    assert len(set(node.cell.minter.keys)) == 2
     assert ssh.files["key-cert.pub"] == "certificate of alice"
     assert ssh.modes == {0o700, 0o600}
     assert not ssh.folder.exists()
@@ -88,12 +66,12 @@ def test_it_asks_nobody_and_believes_one_host_key(ssh, node):
 
 
 def test_how_a_session_ended_stays_until_it_was_read_and_is_in_plain_words(node):
-    found = node.parse(
+    found = node.parse_queue(
         f"{NUMBER}|RUNNING|hpc-login||\nlocal-2002-7|OUT_OF_MEMORY|hpc-login||it took 300 MB\n"
     )
     assert found[NUMBER] == Job("RUNNING", "hpc-login", "")
     ended = found["local-2002-7"]
-    assert (ended.alive, ended.lingers, ended.told) == (False, True, "it took 300 MB")
+    assert (ended.alive, ended.lingers, ended.message) == (False, True, "it took 300 MB")
 
 
 @pytest.mark.parametrize(
@@ -101,14 +79,14 @@ def test_how_a_session_ended_stays_until_it_was_read_and_is_in_plain_words(node)
 )
 def test_an_answer_that_is_cut_off_is_no_answer(node, cut):
     with pytest.raises(ValueError, match="half a line"):
-        node.parse(cut)
+        node.parse_queue(cut)
 
 
 @pytest.mark.parametrize(
     "odd", ["", "|", "||||", "x|RUNNING|hpc-login||", f"{NUMBER}|RUNNING|a|b|c|d", f"{NUMBER}|RUNNING"]
 )
 def test_an_odd_line_costs_nobody_else_their_session(node, odd):
-    found = node.parse(f"local-2002-7|RUNNING|hpc-login||\n{odd}\nlocal-2002-8|RUNNING|hpc-login||\n")
+    found = node.parse_queue(f"local-2002-7|RUNNING|hpc-login||\n{odd}\nlocal-2002-8|RUNNING|hpc-login||\n")
     assert found.keys() == {"local-2002-7", "local-2002-8"}
 
 
@@ -127,59 +105,24 @@ def test_a_node_that_does_not_answer_is_no_end(ssh, node):
         asyncio.run(node.cancel(NUMBER, "alice"))
 
 
-@pytest.mark.parametrize("module", [form, pool])
-def test_both_forms_can_ask_for_it(module):
-    assert local.asked_for(module.read({"where": ["login"], "runtime": ["30"]}))
-    assert not local.asked_for(module.read({})), "the control: who says nothing gets a job"
-    with pytest.raises(form.Refused):
-        module.read({"where": "elsewhere"})
-
-
 # ---- a session of a spawner ------------------------------------------------------------------
 
 
-class Session(slurm.SlurmSession):
-    """The spawner without the rest of JupyterHub."""
+@pytest.fixture
+def session(ssh, node, keys, answers):
+    """Slurm, which may run it as well, must not be asked."""
+    ssh.says = f"{NUMBER}\n"
+    slurm = SlurmBackend(cell("hpc-1"))
 
-    pending = "spawn"
-    server = SimpleNamespace(base_url="/jupyterhub/hpc/user/alice/")
-
-    def get_env(self):
-        return {"JUPYTERHUB_API_TOKEN": SECRET, "HOME": "/home/alice", "USER": "alice"}
-
-    def _save(self):
-        pass
-
-    async def _until_answering(self, url):
-        pass
-
-
-class Cluster(slurm.SlurmCluster):
-    """Slurm, which must not be asked."""
-
-    async def run(self, person, *command, stdin="", env=None, errors=False):
+    async def run(person, *command, **_):
         raise AssertionError(f"nobody asks Slurm for a session on the login node: {command}")
 
-
-@pytest.fixture
-def session(ssh, keys, monkeypatch):
-    monkeypatch.setattr(session_module, "STARTING_AGE", 0.01)
-    monkeypatch.setattr(session_module.adoption, "keep", lambda spawner: None)
-    minter = Minter()
-    made = Session(
-        user=SimpleNamespace(name="alice", settings={"cookie_secret": b"0" * 32}),
-        orm_spawner=SimpleNamespace(server=None, name=""),
-        cluster=Cluster(minter), cell="hpc-1", login_node="hpc-login",
-        user_options={"where": "login", "runtime": 30}, log=logging.getLogger("test"), keys=str(keys),
-        authenticator=SimpleNamespace(required_group="cluster-hpc"),
-    )  # fmt: skip
-    ssh.says = NUMBER + "\n"
-    return made
+    slurm.run = run
+    return made(OnSlurm, slurm, node, keys=keys, user_options={"where": "login", "runtime": 30})
 
 
 async def reported(session, ssh):
-    while not session.job_id:
-        await asyncio.sleep(0)
+    await number_of(session)
     ssh.says = f"{NUMBER}|RUNNING|hpc-login||\n"
     return session.report_port(45678)
 
@@ -196,8 +139,7 @@ def test_a_session_is_on_the_login_node_and_listens_where_it_said(session, ssh):
     assert session.get_state()["job_id"] == NUMBER
 
 
-def test_a_start_that_a_restart_of_the_hub_cut_off_goes_on(session, ssh, monkeypatch):
-    monkeypatch.setattr(session_module.adoption, "begin", lambda spawner: None)
+def test_a_start_that_a_restart_of_the_hub_cut_off_goes_on(session, ssh):
     session.load_state({"job_id": NUMBER, "place": "hpc-login", "port": 45678, "tls_name": NAMED})
     ssh.says = f"{NUMBER}|RUNNING|hpc-login||\n"
     assert (
@@ -209,24 +151,6 @@ def test_a_login_node_that_does_not_answer_is_not_the_scheduler(session, ssh):
     ssh.fails = "ssh: connect to host hpc-login port 22: Connection refused"
     with pytest.raises(SpawnException, match=r": The login node does not answer\."):
         start(session, ssh)
-    session.job_id = NUMBER
-    assert asyncio.run(session._look(0.0)) is None
-    assert session.stage[1].startswith("The login node does not answer at the moment")
-
-
-def test_when_it_would_start_is_no_question_for_the_scheduler(session):
-    assert asyncio.run(session.estimate({"where": "login"})) == "It would start at once."
-
-
-@pytest.mark.parametrize("login", [True, False])
-def test_the_form_offers_it_where_there_is_one(login):
-    folder = Path(__file__).parents[3] / "hub/templates"
-    before = form.Before({"where": "login", "runtime": 30})
-    of_slurm = form.render(folder, form.Offer([]), form.Rules(1, 1024, "support", login), before)
-    usual = pool.Granted(pool.JUPYTER, 1, 1024, 1024, 480)
-    of_pool = pool.render(folder, [], pool.Rules(usual, 1440, "support", login), before)
-    for html in (of_slurm, of_pool):
-        assert ('<option value="login" selected>' in html) == login
 
 
 def test_its_secrets_go_by_standard_input_alone(session, ssh):
@@ -238,8 +162,8 @@ def test_its_secrets_go_by_standard_input_alone(session, ssh):
         assert not any(secret in said for said in ssh.stdin[1:])
 
 
-def test_it_gets_the_limits_of_the_facility_and_the_runtime_of_its_owner(session, ssh):
-    session.login_memory = 700
+def test_it_gets_the_limits_of_the_facility_and_the_runtime_of_its_owner(session, ssh, node):
+    node.login_memory = 700
     start(session, ssh)
     asked = json.loads(ssh.stdin[0])
     assert (asked["runtime"], asked["memory"], asked["group"]) == (30 * 60, 700, "cluster-hpc")
@@ -249,21 +173,22 @@ def test_it_gets_the_limits_of_the_facility_and_the_runtime_of_its_owner(session
 @pytest.mark.parametrize(
     ("here", "everywhere", "warned"), [(60, "7200", 3600), (60, "", 3600), (240, "7200", 7200)]
 )
-def test_jupyterlab_warns_of_whichever_end_without_use_comes_first(session, here, everywhere, warned):
-    session.login_idle = here
-    env = {"HOME": "/home/alice", "BENCHTOP_IDLE_AFTER": everywhere}
-    asked = json.loads(session.login_request(local.Granted(30, 700), env, ".log", "cluster-hpc", "mark"))
-    assert asked["env"]["BENCHTOP_IDLE_AFTER"] == str(warned)
+def test_jupyterlab_warns_of_whichever_end_without_use_comes_first(session, ssh, here, everywhere, warned):
+    _, node = session.backends
+    node.login_idle = here
+    launch = session.launch({"HOME": "/home/alice", "BENCHTOP_IDLE_AFTER": everywhere})
+    asyncio.run(node.submit(Granted(30, 700), launch))
+    assert json.loads(ssh.stdin[0])["env"]["BENCHTOP_IDLE_AFTER"] == str(warned)
 
 
 def test_a_hub_that_was_restarted_looks_for_it_in_the_right_place(session, ssh):
-    session.load_state({"job_id": NUMBER, "address": f"https://hpc-login.{NAMED}:45678", "tls_name": NAMED})
+    session.load_state(runs(NUMBER, "hpc-login"))
     ssh.says = f"{NUMBER}|RUNNING|hpc-login||\n"
     assert asyncio.run(session.poll()) is None
 
 
 def test_why_it_ended_is_kept_until_it_is_told(session, ssh):
-    session.load_state({"job_id": NUMBER, "address": f"https://hpc-login.{NAMED}:45678", "tls_name": NAMED})
+    session.load_state(runs(NUMBER, "hpc-login"))
     ssh.says = f"{NUMBER}|OUT_OF_MEMORY|hpc-login||it took 1300 MB of memory\n"
     assert asyncio.run(session.poll()) == 1
     session.clear_state()
@@ -271,14 +196,14 @@ def test_why_it_ended_is_kept_until_it_is_told(session, ssh):
 
 
 def test_nothing_is_told_of_a_session_that_its_owner_shut_down(session, ssh):
-    session.load_state({"job_id": NUMBER, "address": f"https://hpc-login.{NAMED}:45678", "tls_name": NAMED})
+    session.load_state(runs(NUMBER, "hpc-login"))
     ssh.says = f"{NUMBER}|COMPLETED|hpc-login||\n"
     assert asyncio.run(session.poll()) == 1
     assert session.ended == ""
 
 
 def test_a_node_that_is_away_ends_nothing(session, ssh):
-    session.load_state({"job_id": NUMBER, "address": f"https://hpc-login.{NAMED}:45678", "tls_name": NAMED})
+    session.load_state(runs(NUMBER, "hpc-login"))
     ssh.fails = "ssh: connect to host hpc-login port 22: Connection refused"
     assert asyncio.run(session.poll()) is None
 
@@ -290,11 +215,18 @@ def test_what_the_node_refuses_is_told_as_it_says(session, ssh):
     assert "already: stop it first" in caught.value.message
 
 
-@pytest.mark.parametrize(
-    ("runtime", "host", "sentence"), [(721, "hpc-login", "(720)"), (30, "", "no login node")]
-)
-def test_what_it_does_not_offer_is_refused_with_a_sentence(session, runtime, host, sentence):
-    session.login_node = host
-    with pytest.raises(form.Refused) as caught:
-        session.login_grants(runtime, "hpc-support@example.org")
-    assert sentence in caught.value.problem.sentence
+def test_more_than_it_offers_is_refused_with_a_sentence(node):
+    with pytest.raises(request.Refused, match=r"\(720\)\. .* or ask hpc-support@example\.org") as caught:
+        node.grant(721)
+    assert caught.value.problem.field == "runtime"
+    assert node.grant(720).runtime == 720, "the control"
+    assert node.grant(None).runtime == 120, "who does not say"
+
+
+def test_where_there_is_none_it_is_not_offered():
+    assert not Node(login_node="").offered
+    assert Node().offered
+
+
+def test_a_default_of_the_batch_system_is_none_of_its(node):
+    assert node.check_defaults({"memory": "nonsense"}) == frozenset()

@@ -1,11 +1,10 @@
 """A person's servers: what they may be called, and what the page of them does, without any script."""
 
 import re
-from datetime import timedelta
 
 import pytest
 
-from benchtop_hub.pages.servers import LONGEST, lasting, wrong_with
+from benchtop_hub.pages.servers import LONGEST, wrong_with
 from support.visitors import words
 
 
@@ -46,14 +45,6 @@ def test_more_than_the_setting_says_are_refused_with_those_that_there_are():
     assert wrong_with("c", ["b"], 2) is None
     assert "a, b" in (wrong_with("c", ["b", "a"], 2) or "")
     assert wrong_with("c", ["b", "a"], 0) is None, "0 is any number"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "said"),
-    [(-5, "0 min"), (59, "0 min"), (180, "3 min"), (7500, "2 h 5 min"), (90000, "1 d 1 h")],
-)
-def test_times_are_told_as_people_do(seconds, said):
-    assert lasting(timedelta(seconds=seconds)) == said
 
 
 def test_two_servers_run_at_the_same_time_and_each_stops_alone(visitor):

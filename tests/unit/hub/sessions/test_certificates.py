@@ -14,6 +14,7 @@ from jupyterhub.httpclient import JupyterHubHTTPClient, fetch
 
 from benchtop.keys import pki
 from benchtop_hub.sessions import certificates
+from benchtop_hub.upstream import http_client
 
 HOUR = timedelta(hours=1)
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
@@ -44,7 +45,7 @@ def asked(keys: Path, name: str, context: ssl.SSLContext | None) -> tuple[int | 
         writer.close()
 
     async def ask() -> int | str:
-        certificates.ask_sessions_who_they_are(keys)
+        http_client.check_sessions(certificates.trust(keys), certificates.Resolver)
         served = await asyncio.start_server(listen, "127.0.0.1", 0, ssl=context)
         port = served.sockets[0].getsockname()[1]
         try:

@@ -13,7 +13,7 @@ from jupyterhub import orm
 from benchtop_hub.backends.marks import mark
 from benchtop_hub.backends.queue import Job, Unknown
 from benchtop_hub.sessions import endings, reaper
-from benchtop_hub.upstream import ending as unasked
+from benchtop_hub.upstream import ending
 
 SECRET, CELL = b"0" * 32, "hpc-1"
 
@@ -52,14 +52,14 @@ class Facility:
         self.seen: Counter[str] = Counter()
         self.refuses = False  # the scheduler, to end a job
         monkeypatch.setattr(endings, "end", self._end_job)
-        monkeypatch.setattr(unasked, "end", self._end)
+        monkeypatch.setattr(ending, "end_server", self._end)
         monkeypatch.setattr(endings, "under_way", {})
 
     def _end_job(self, cluster, who, number, log):
         self.ended.append(number)
-        ending = asyncio.get_running_loop().create_future()
-        ending.set_result(not self.refuses)
-        return ending
+        ended = asyncio.get_running_loop().create_future()
+        ended.set_result(not self.refuses)
+        return ended
 
     async def _end(self, user, name):
         self.ended.append(f"server of {user.name}")

@@ -12,7 +12,7 @@ from jupyterhub.httpclient import JupyterHubHTTPClient
 from traitlets.config import Config
 
 from benchtop_hub.access.minter import KEEP, TIMEOUT, Minter, Refused, Unavailable
-from benchtop_hub.sessions import idle as activity
+from benchtop_hub.upstream.proxy import Proxy
 from benchtop_minter.service import PATIENCE
 
 TOKEN = {"token": "alices", "expires": 2000}
@@ -124,7 +124,7 @@ def test_a_hub_keeps_an_idle_connection_for_less_time_than_the_minter():
 
 def configured() -> Config:
     """What the hub's configuration says of its client: read, not run, as it wants the secrets of a cell."""
-    text = (Path(__file__).parents[3] / "hub/jupyterhub_config.py").read_text()
+    text = (Path(__file__).parents[4] / "hub/jupyterhub_config.py").read_text()
     (line,) = [line for line in text.splitlines() if line.startswith("c.JupyterHubHTTPClient.")]
     c = Config()
     exec(line, {"c": c})  # noqa: S102 our own
@@ -138,7 +138,7 @@ def test_a_route_is_added_at_once_whatever_the_proxy_has_closed(config: Config):
     async def use(url: str) -> None:
         JupyterHubHTTPClient.clear_instance()
         client = JupyterHubHTTPClient.instance(config=config)
-        proxy = activity.Proxy(api_url=url, auth_token="x", should_start=False)
+        proxy = Proxy(api_url=url, auth_token="x", should_start=False)
         for name in ("alice", "bob", "carol"):
             await proxy.add_route(f"/user/{name}/", "http://node:1", {})
         await client.close()

@@ -2,16 +2,15 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from benchtop_hub.backends.condor import form as pool
-from benchtop_hub.backends.slurm import form
+from benchtop_hub.backends import request
+from benchtop_hub.backends.condor import form
+from standins import TEMPLATES
 
-TEMPLATES = Path(__file__).parents[3] / "hub/templates"
 SHOWN = json.dumps(
     [
         {"Machine": node, "IsJupyterSlot": jupyter, "Cpus": free, "Memory": 1024, "Disk": 2048 * 1024.0}
@@ -19,40 +18,41 @@ SHOWN = json.dumps(
         for node, jupyter, free in (("ep-1", True, 4), ("ep-1", False, 0), ("ep-2", True, 6))
     ]
 )
-OFFERED = pool.places(SHOWN)
-RULES = pool.Rules(pool.Granted("jupyter", 1, 1024, 512, 480), 1440, "htc-support@example.org")
+OFFERED = form.parse_places(SHOWN)
+RULES = form.Rules(form.Granted("jupyter", 1, 1024, 512, 480), 1440, "htc-support@example.org")
 
 
-def refusal(**sent: object) -> form.Problem:
-    with pytest.raises(form.Refused) as caught:
-        pool.check(pool.read(sent), OFFERED, RULES)
+def refusal(**sent: object) -> request.Problem:
+    with pytest.raises(request.Refused) as caught:
+        form.check(form.parse(sent), OFFERED, RULES)
     return caught.value.problem
 
 
 def test_what_the_pool_says_is_understood():
-    assert OFFERED[0] == pool.Place("ep-1", "jupyter", 6, 2048, 4096, 4, 1024, 2048)
+    assert OFFERED[0] == form.Place("ep-1", "jupyter", 6, 2048, 4096, 4, 1024, 2048)
     assert [place.pool for place in OFFERED] == ["jupyter", "standard", "jupyter"]
 
 
 @pytest.mark.parametrize("nothing", ["", "[]"])
 def test_a_pool_without_nodes_has_no_places(nothing: str):
-    assert pool.places(nothing) == []
+    assert form.parse_places(nothing) == []
 
 
-@pytest.mark.parametrize("name", ["Machine", *pool.SIZES])
+@pytest.mark.parametrize("name", ["Machine", *form.SIZES])
 @pytest.mark.parametrize("value", [None, True, [], ["6"], {}, float("inf"), float("nan")])
 def test_a_slot_that_does_not_say_what_it_has_hides_no_other(name: str, value: object):
     slots = json.loads(SHOWN)
-    assert pool.places(json.dumps([slots[0], slots[1] | {name: value}, slots[2]])) == [OFFERED[0], OFFERED[2]]
+    shown = json.dumps([slots[0], slots[1] | {name: value}, slots[2]])
+    assert form.parse_places(shown) == [OFFERED[0], OFFERED[2]]
 
 
 def test_who_says_nothing_gets_the_usual():
-    assert pool.check(pool.read({}), OFFERED, RULES) == RULES.usual
+    assert form.check(form.parse({}), OFFERED, RULES) == RULES.usual
 
 
 def test_a_form_sends_text_and_lists():
     sent = {"pool": ["standard"], "cpus": ["2"], "memory": ["512"], "disk": [" 100 "], "runtime": [""]}
-    assert pool.check(pool.read(sent), OFFERED, RULES) == pool.Granted("standard", 2, 512, 100, 480)
+    assert form.check(form.parse(sent), OFFERED, RULES) == form.Granted("standard", 2, 512, 100, 480)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_more_than_any_place_has_is_refused_with_what_there_is(sent: dict[str, o
 
 def test_as_much_as_a_place_has_is_granted():
     sent = {"cpus": 6, "memory": 2048, "disk": 4096, "runtime": 1440}
-    assert pool.check(pool.read(sent), OFFERED, RULES).cpus == 6
+    assert form.check(form.parse(sent), OFFERED, RULES).cpus == 6
 
 
 def test_a_runtime_beyond_the_longest_is_refused():
@@ -75,8 +75,8 @@ def test_a_runtime_beyond_the_longest_is_refused():
 
 
 def test_a_kind_of_place_that_no_node_offers_is_refused():
-    with pytest.raises(form.Refused, match="no node offers the Standard pool"):
-        pool.check(pool.read({"pool": "standard"}), OFFERED[:1], RULES)
+    with pytest.raises(request.Refused, match="no node offers the Standard pool"):
+        form.check(form.parse({"pool": "standard"}), OFFERED[:1], RULES)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_what_makes_no_sense_is_refused_with_a_sentence(sent: dict[str, object],
 
 
 def page(offered=OFFERED, sent=None, problem=None, **asked):
-    return pool.render(TEMPLATES, offered, RULES, form.Before(asked, sent or {}, problem))
+    return form.render(TEMPLATES, offered, RULES, request.Before(asked, sent or {}, problem), [])
 
 
 def test_the_form_shows_what_is_free_and_what_is_most():
@@ -131,10 +131,10 @@ def test_a_pool_that_cannot_be_seen_has_a_form_that_says_so_and_starts_what_wait
 
 
 def test_a_job_can_wait_for_a_pool_that_cannot_be_seen():
-    assert pool.check(pool.read({"pool": "standard", "cpus": 7}), [], RULES).cpus == 7
-    with pytest.raises(form.Refused, match="more than a session may run"):
-        pool.check(pool.read({"runtime": 1441}), [], RULES)
-    assert "no node of the pool can be seen" in pool.expected(RULES.usual, [])
+    assert form.check(form.parse({"pool": "standard", "cpus": 7}), [], RULES).cpus == 7
+    with pytest.raises(request.Refused, match="more than a session may run"):
+        form.check(form.parse({"runtime": 1441}), [], RULES)
+    assert "no node of the pool can be seen" in form.expected_start(RULES.usual, [])
 
 
 def test_a_pool_of_which_one_kind_is_gone_offers_the_other():
@@ -144,10 +144,11 @@ def test_a_pool_of_which_one_kind_is_gone_offers_the_other():
 
 
 def test_a_session_would_start_at_once_where_a_place_has_that_much_free():
-    assert pool.expected(pool.Granted("jupyter", 6, 1024, 2048, 60), OFFERED) == "It would start at once."
+    whole = form.Granted("jupyter", 6, 1024, 2048, 60)
+    assert form.expected_start(whole, OFFERED) == "It would start at once."
     for too_much in ({"cpus": 7}, {"memory": 1025}, {"disk": 2049}, {"pool": "standard"}):
-        granted = replace(pool.Granted("jupyter", 1, 64, 64, 60), **too_much)
-        assert "It would wait" in pool.expected(granted, OFFERED)
+        granted = replace(form.Granted("jupyter", 1, 64, 64, 60), **too_much)
+        assert "It would wait" in form.expected_start(granted, OFFERED)
 
 
 ANYTHING = st.one_of(
@@ -166,14 +167,14 @@ PLAUSIBLE = {
 @settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.one_of(
-        st.dictionaries(st.one_of(st.sampled_from([*pool.FIELDS]), st.text(max_size=8)), ANYTHING),
+        st.dictionaries(st.one_of(st.sampled_from([*form.FIELDS]), st.text(max_size=8)), ANYTHING),
         st.fixed_dictionaries({}, optional={name: st.one_of(v, ANYTHING) for name, v in PLAUSIBLE.items()}),
     )
 )
 def test_whatever_is_sent_is_refused_with_a_sentence_or_fits_a_place(sent: dict[str, object]):
     try:
-        got = pool.check(pool.read(sent), OFFERED, RULES)
-    except form.Refused as refusal:
+        got = form.check(form.parse(sent), OFFERED, RULES)
+    except request.Refused as refusal:
         problem = refusal.problem
     else:
         problem = None

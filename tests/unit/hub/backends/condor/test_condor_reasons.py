@@ -8,12 +8,11 @@ from dataclasses import replace
 import pytest
 
 from benchtop_hub.backends import commands
-from benchtop_hub.backends.condor import form as pool
-from benchtop_hub.backends.condor import reasons as condor_waiting
+from benchtop_hub.backends.condor import form, reasons
 from benchtop_hub.backends.condor.reasons import Analysis
 
-WANTED = pool.Granted("jupyter", 2, 1024, 512, 60)
-FREE = pool.Place("ep-1", "jupyter", 6, 2048, 4096, 6, 2048, 4096)
+WANTED = form.Granted("jupyter", 2, 1024, 512, 60)
+FREE = form.Place("ep-1", "jupyter", 6, 2048, 4096, 6, 2048, 4096)
 BUSY = replace(FREE, free_cpus=1)
 OTHER = replace(FREE, pool="standard")
 NO_MATCH = "no match found"
@@ -71,16 +70,16 @@ MET = """\
     ],
 )
 def test_the_requirement_that_no_slot_meets_is_found(steps, unmet):
-    assert condor_waiting.read(HEAD + steps + UNMET) == Analysis(unmet, turned_away=True)
+    assert reasons.parse(HEAD + steps + UNMET) == Analysis(unmet, turned_away=True)
 
 
 def test_figures_other_than_nothing_are_not_believed():
     """They are of whole machines: a busy one matches as well as a free one."""
-    assert condor_waiting.read(HEAD + MET + TAIL.format(jobs=0, own=2, able=2)) == Analysis()
+    assert reasons.parse(HEAD + MET + TAIL.format(jobs=0, own=2, able=2)) == Analysis()
 
 
 def test_machines_that_take_no_such_job_by_their_own_rules_are_noticed():
-    assert condor_waiting.read(HEAD + MET + TAIL.format(jobs=1, own=3, able=0)) == Analysis(turned_away=True)
+    assert reasons.parse(HEAD + MET + TAIL.format(jobs=1, own=3, able=0)) == Analysis(turned_away=True)
 
 
 @pytest.mark.parametrize(
@@ -93,16 +92,16 @@ def test_machines_that_take_no_such_job_by_their_own_rules_are_noticed():
         "[x] 0 TARGET.HasUnicorn",
         f"[0] {'9' * 5000} TARGET.HasUnicorn",
         "\x00\ufffd" * 50_000,
-        " " * condor_waiting.LARGEST + UNICORN,
+        " " * reasons.LARGEST + UNICORN,
     ],
 )
 def test_what_is_not_understood_is_no_reason(said):
-    assert condor_waiting.read(said) == Analysis()
+    assert reasons.parse(said) == Analysis()
 
 
 def test_steps_that_name_each_other_without_end_stay_short():
     said = "[0] 1 x\n" + "".join(f"[{n}] 0 {f'[{n - 1}] ' * 100}\n" for n in range(1, 60))
-    assert len(condor_waiting.read(said).unmet) <= condor_waiting.SHOWN
+    assert len(reasons.parse(said).unmet) <= reasons.SHOWN
 
 
 UNICORN_FOUND = Analysis("HasUnicorn is true", turned_away=True)
@@ -170,7 +169,7 @@ UNICORN_FOUND = Analysis("HasUnicorn is true", turned_away=True)
     ],
 )
 def test_a_reason_is_told_in_plain_words(rejected, places, analysis, words):
-    assert condor_waiting.why(rejected, WANTED, places, analysis) == words
+    assert reasons.explain(rejected, WANTED, places, analysis) == words
 
 
 class Asked:
@@ -182,7 +181,7 @@ class Asked:
         self.at_once = self.most_at_once = 0
         self.says = HEAD + UNICORN + UNMET
         self.trouble: Exception | None = None
-        self.reasons = condor_waiting.Reasons(self.places, self.analyse, clock=lambda: self.now)
+        self.reasons = reasons.Reasons(self.places, self.analyse, clock=lambda: self.now)
 
     async def places(self, person):
         if self.trouble:
@@ -211,7 +210,7 @@ class Asked:
 def test_what_is_found_out_is_told_from_then_on():
     async def look():
         asked = Asked()
-        assert asked.reasons.of("7", "alice", NO_MATCH, WANTED, LOG) == condor_waiting._WORDS[NO_MATCH]
+        assert asked.reasons.of("7", "alice", NO_MATCH, WANTED, LOG) == reasons._WORDS[NO_MATCH]
         return await asked.why("7")
 
     assert asyncio.run(look()) == "no machine meets its requirement “HasUnicorn is true”"

@@ -4,7 +4,7 @@ from datetime import datetime
 
 import pytest
 
-from benchtop_hub.backends.slurm import rights
+from benchtop_hub.backends.slurm import answers, rights
 
 PARTITIONS = """\
 PartitionName=debug AllowGroups=ALL AllowAccounts=tier3,default AllowQos=normal,interactive QoS=part \
@@ -61,8 +61,8 @@ Groups=(null) Accounts=(null)
 
 
 def choices(assoc, accounts=ACCOUNTS, groups=frozenset()):
-    parts = rights.partitions(PARTITIONS, rights.nodes(NODES))
-    return rights.choices(parts, rights.qualities(QOS), rights.associations(accounts, assoc), groups)
+    parts = answers.partitions(PARTITIONS, answers.nodes(NODES))
+    return rights.choices(parts, answers.qualities(QOS), answers.associations(accounts, assoc), groups)
 
 
 def one(assoc, *wanted, accounts=ACCOUNTS):
@@ -82,23 +82,23 @@ def one(assoc, *wanted, accounts=ACCOUNTS):
     ],
 )
 def test_times_are_read_and_never_rounded_up(text, expected):
-    assert rights.minutes(text) == expected
+    assert answers.minutes(text) == expected
 
 
 def test_a_node_tells_what_it_has_and_what_is_free():
-    gpu_1 = next(node for node in rights.nodes(NODES) if node.name == "gpu-1")
+    gpu_1 = next(node for node in answers.nodes(NODES) if node.name == "gpu-1")
     assert gpu_1 == rights.Node(
         "gpu-1", "debug", 16, 8192, {"any": 2, "pascal": 2}, 12, {"any": 1, "pascal": 1}
     )
 
 
 def test_a_node_that_takes_no_jobs_has_nothing_free():
-    (gpu_2,) = [node for node in rights.nodes(NODES) if node.name == "gpu-2"]
+    (gpu_2,) = [node for node in answers.nodes(NODES) if node.name == "gpu-2"]
     assert (gpu_2.free_cpus, gpu_2.free_gpus) == (0, {"any": 0, "tesla": 0})
 
 
 def test_a_partition_that_is_down_or_has_no_node_is_not_offered():
-    assert {"broken", "empty"}.isdisjoint(rights.partitions(PARTITIONS, rights.nodes(NODES)))
+    assert {"broken", "empty"}.isdisjoint(answers.partitions(PARTITIONS, answers.nodes(NODES)))
 
 
 def test_a_partition_has_the_gpus_of_its_best_node():
@@ -111,7 +111,7 @@ def test_a_partition_has_the_gpus_of_its_best_node():
     ("text", "megabytes"), [("mem=4000M", 4000), ("mem=4G", 4096), ("mem=1.50G", 1536), ("mem=2T", 2097152)]
 )
 def test_memory_is_read_in_megabytes(text, megabytes):
-    assert rights.resources(f"cpu=1,{text}")["mem"] == megabytes
+    assert answers.resources(f"cpu=1,{text}")["mem"] == megabytes
 
 
 def test_only_matching_accounts_partitions_and_qos_are_combined():
@@ -225,16 +225,16 @@ def test_a_partition_of_a_group_is_for_the_group():
 
 def test_reservations_are_those_that_the_person_may_use_and_that_are_not_over():
     def names(person, groups=frozenset()):
-        return [one.name for one in rights.reservations(RESERVED, person, groups, NOW)]
+        return [one.name for one in answers.reservations(RESERVED, person, groups, NOW)]
 
     assert names("alice") == ["class", "account"]
     assert names("alice", {"usatlas"}) == ["class", "group", "account"]
     assert names("carol") == ["account", "not-her"]
-    assert rights.reservations("No reservations in the system\n", "alice", set(), NOW) == []
+    assert answers.reservations("No reservations in the system\n", "alice", set(), NOW) == []
 
 
 def test_a_reservation_serves_its_partition_and_its_accounts():
-    known = {one.name: one for one in rights.reservations(RESERVED, "alice", {"usatlas"}, NOW)}
+    known = {one.name: one for one in answers.reservations(RESERVED, "alice", {"usatlas"}, NOW)}
     debug, usatlas = one(ALICE, "debug", "default", "normal"), one(ALICE, "usatlas", "tier3", "usatlas")
     assert [known["class"].serves(c) for c in (debug, usatlas)] == [True, False]
     assert [known["account"].serves(c) for c in (debug, usatlas)] == [False, True]

@@ -3,20 +3,21 @@
 import json
 import re
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import datetime
 
 import pytest
 from bs4 import BeautifulSoup
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from benchtop_hub.backends.slurm import form
+from benchtop_hub.backends import request
+from benchtop_hub.backends.slurm import form, page
 from benchtop_hub.backends.slurm.rights import Choice, Limit, Node, Reservation, Shape
+from standins import TEMPLATES
 
-TEMPLATES = Path(__file__).parents[3] / "hub/templates"
 SUPPORT = "hpc-support@example.org"
-RULES = form.Rules(cpus=1, memory=1024, support=SUPPORT, login=True)
+RULES = form.Rules(cpus=1, memory=1024, support=SUPPORT)
+PLACES = [("batch", "a job of Slurm"), ("login", "on the login node")]
 CPU, PASCAL, TESLA = (
     Shape(16, 8192, {}),
     Shape(8, 4096, {"any": 2, "pascal": 2}),
@@ -60,11 +61,11 @@ CAROL = form.Offer(
 
 
 def granted(offer, **sent):
-    return form.check(form.read(sent), offer, RULES)
+    return form.check(form.parse(sent), offer, RULES)
 
 
 def refused(offer, **sent):
-    with pytest.raises(form.Refused) as caught:
+    with pytest.raises(request.Refused) as caught:
         granted(offer, **sent)
     return caught.value.problem
 
@@ -227,7 +228,7 @@ HARMLESS = re.compile(r"[A-Za-z0-9_.:-]*", re.ASCII)
 def test_whatever_is_sent_is_refused_with_a_sentence_or_granted_within_the_rights(sent):
     try:
         got = granted(ALICE, **sent)
-    except form.Refused as refusal:
+    except request.Refused as refusal:
         problem = refusal.problem
         assert problem.field in {*form.FIELDS, *sent, "?"}
         assert problem.sentence.endswith(".")
@@ -254,13 +255,13 @@ def test_whatever_is_sent_is_refused_with_a_sentence_or_granted_within_the_right
 
 @given(st.fixed_dictionaries({}, optional=PLAUSIBLE))
 def test_what_is_left_of_an_earlier_request_is_granted(sent):
-    kept, usual = form.still_granted(sent, lambda some: form.check(form.read(some), ALICE, RULES))
+    kept, usual = request.still_granted(sent, lambda some: form.check(form.parse(some), ALICE, RULES))
     assert granted(ALICE, **kept) == usual
     assert kept.items() <= sent.items()
 
 
-def page(offer, sent=None, problem=None, **asked):
-    return form.render(TEMPLATES, offer, RULES, form.Before(asked, sent or {}, problem))
+def shown(offer, sent=None, problem=None, **asked):
+    return page.render(TEMPLATES, offer, RULES, request.Before(asked, sent or {}, problem), PLACES)
 
 
 def sent_as_it_is(html):
@@ -275,12 +276,12 @@ def sent_as_it_is(html):
 
 @pytest.mark.parametrize("offer", [ALICE, CAROL])
 def test_the_form_as_it_comes_is_a_valid_request(offer):
-    assert form.check(form.read(sent_as_it_is(page(offer))), offer, RULES) == granted(offer)
+    assert form.check(form.parse(sent_as_it_is(shown(offer))), offer, RULES) == granted(offer)
 
 
 def test_the_form_as_the_last_start_left_it_is_a_valid_request():
     asked = {"partition": "debug", "gpu": "pascal:1", "cpus": 3, "reservation": "class"}
-    assert form.read(sent_as_it_is(page(ALICE, **asked))).model_dump(include=asked.keys()) == asked
+    assert form.parse(sent_as_it_is(shown(ALICE, **asked))).model_dump(include=asked.keys()) == asked
 
 
 def script(html):
@@ -289,36 +290,36 @@ def script(html):
 
 
 def test_the_form_offers_what_the_person_may_use():
-    html = page(ALICE)
+    html = shown(ALICE)
     assert 'value="tesla:2"' in html
     assert "usatlas" in html
 
 
 def test_the_form_offers_no_gpu_to_who_may_have_none():
-    html = page(CAROL)
+    html = shown(CAROL)
     assert "pascal" not in html
     assert 'value="none"' in html
 
 
 def test_every_field_has_a_label():
-    html = page(ALICE)
+    html = shown(ALICE)
     assert all(f'<label for="{name}">' in html and f'id="{name}"' in html for name in form.FIELDS)
 
 
 def test_reservations_are_a_question_only_where_there_are_some():
-    assert 'value="class"' in page(ALICE)
-    assert 'name="reservation"' not in page(CAROL)
+    assert 'value="class"' in shown(ALICE)
+    assert 'name="reservation"' not in shown(CAROL)
 
 
 def test_the_form_says_what_is_free_now_and_counts_a_node_once():
-    html = " ".join(page(ALICE).split())
+    html = " ".join(shown(ALICE).split())
     assert "usatlas 6 of 8 CPUs" in html
     assert "debug 22 of 24 CPUs" in html
     assert "1 of 2 pascal" in html
 
 
 def test_the_script_is_told_what_fits_with_what():
-    told = script(page(ALICE))
+    told = script(shown(ALICE))
     fits = {
         tuple(tuple(told["lists"][each]) for each in offer["fits"].values()): offer
         for offer in told["offers"]
@@ -333,12 +334,12 @@ def test_the_script_is_told_what_fits_with_what():
 def test_hundreds_of_accounts_with_the_same_limits_are_told_once():
     shared = choice("debug", "a0", "normal", 30)
     many = form.Offer([replace(shared, account=f"a{number}") for number in range(200)])
-    assert len(script(page(many))["offers"]) == len(shared.shapes)
-    assert page(many).count("<option") > 200
+    assert len(script(shown(many))["offers"]) == len(shared.shapes)
+    assert shown(many).count("<option") > 200
 
 
 def test_the_form_starts_with_what_the_last_start_asked_for():
-    html = page(ALICE, partition="debug", gpu="pascal:1", runtime=20, cpus=3)
+    html = shown(ALICE, partition="debug", gpu="pascal:1", runtime=20, cpus=3)
     for value in ("debug", "pascal:1"):
         assert f'<option value="{value}" selected>' in html
     assert 'value="20"' in html
@@ -346,15 +347,15 @@ def test_the_form_starts_with_what_the_last_start_asked_for():
 
 
 def test_what_of_the_last_start_is_no_longer_granted_is_left_out():
-    html = page(CAROL, partition="usatlas", gpu="tesla:2", runtime=20, nonsense="x")
+    html = shown(CAROL, partition="usatlas", gpu="tesla:2", runtime=20, nonsense="x")
     assert '<option value="debug" selected>' in html
     assert '<option value="none" selected>' in html
     assert 'value="20"' in html
 
 
 def test_a_refused_form_shows_the_sentence_at_the_field_and_keeps_what_was_said():
-    problem = form.Problem("runtime", "900", "rule", "Runtime: 900 is too much.")
-    html = page(ALICE, {"runtime": "900", "partition": "debug"}, problem)
+    problem = request.Problem("runtime", "900", "rule", "Runtime: 900 is too much.")
+    html = shown(ALICE, {"runtime": "900", "partition": "debug"}, problem)
     assert 'aria-describedby="runtime-problem runtime-help"' in html
     assert 'value="900"' in html
     assert '<option value="debug" selected>' in html
@@ -362,32 +363,16 @@ def test_a_refused_form_shows_the_sentence_at_the_field_and_keeps_what_was_said(
 
 def test_a_form_that_nobody_refused_complains_of_nothing():
     """A link fills the form in, and so does the last start."""
-    html = page(ALICE, {"partition": "debug"}, form.Problem("", "", "", ""))
+    html = shown(ALICE, {"partition": "debug"}, request.Problem("", "", "", ""))
     assert "bt-problem" not in html
 
 
 def test_what_somebody_sent_is_never_markup():
     sneaky = '"><script>alert(1)</script>'
-    html = page(ALICE, {"runtime": sneaky}, form.Problem("runtime", sneaky, "rule", sneaky))
+    html = shown(ALICE, {"runtime": sneaky}, request.Problem("runtime", sneaky, "rule", sneaky))
     assert "<script>" not in html
 
 
 def test_what_the_scheduler_said_cannot_end_the_scripts_data():
-    html = page(form.Offer([choice("</script><b>", "default", "normal", 30)]))
+    html = shown(form.Offer([choice("</script><b>", "default", "normal", 30)]))
     assert "</script><b>" not in html
-
-
-@pytest.mark.parametrize(
-    ("wait", "sentence"),
-    [
-        (timedelta(seconds=-3), "It would start at once."),
-        (timedelta(seconds=20), "It would start at once."),
-        (timedelta(minutes=1), "It would start in about 1 minute."),
-        (timedelta(minutes=90), "It would start in about 90 minutes."),
-        (timedelta(hours=5), "It would start in about 5 hours."),
-        (timedelta(days=3), "It would start in about 3 days."),
-    ],
-)
-def test_the_expected_start_is_said_as_people_say_it(wait, sentence):
-    now = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
-    assert form.start_at(now + wait, now) == sentence

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from benchtop_hub.backends.queue import Job
-from benchtop_hub.backends.slurm import reasons as waiting
+from benchtop_hub.backends.slurm import reasons
 
 NOW = datetime(2026, 11, 25, 11, tzinfo=UTC)
 
@@ -44,7 +44,7 @@ NOW = datetime(2026, 11, 25, 11, tzinfo=UTC)
     ],
 )
 def test_a_reason_is_told_in_plain_words(reason, words):
-    assert waiting.why(reason) == words
+    assert reasons.explain(reason) == words
 
 
 def queued(reason, priority, partition="debug", state="PENDING"):
@@ -63,24 +63,24 @@ QUEUE = {
 
 @pytest.mark.parametrize(("number", "place"), [("3", 1), ("2", 2), ("5", 3), ("6", 1)])
 def test_the_position_is_that_among_those_who_wait_for_their_turn(number, place):
-    assert waiting.position(QUEUE, number) == place
+    assert reasons.position(QUEUE, number) == place
 
 
 @pytest.mark.parametrize("number", ["1", "4", "99"])
 def test_who_does_not_wait_for_a_turn_has_no_position(number):
-    assert waiting.position(QUEUE, number) is None
+    assert reasons.position(QUEUE, number) is None
 
 
 def test_no_position_is_guessed_where_an_array_waits():
-    assert waiting.position({**QUEUE, "7_[1-9]": queued("Priority", 9)}, "3") is None
+    assert reasons.position({**QUEUE, "7_[1-9]": queued("Priority", 9)}, "3") is None
 
 
 @pytest.mark.parametrize(("seconds", "about"), [(20, "a minute"), (300, "5 minutes"), (10800, "3 hours")])
 def test_the_expected_start_is_told_as_a_time_to_wait(seconds, about):
-    said = waiting.line(2, NOW + timedelta(seconds=seconds), NOW)
+    said = reasons.describe_turn(2, NOW + timedelta(seconds=seconds), NOW)
     assert said == f"It is number 2 in line. Slurm expects it to start in about {about}."
 
 
 def test_what_is_not_known_is_not_told():
-    assert waiting.line(None, None, NOW) == ""
-    assert waiting.line(1, NOW - timedelta(1), NOW) == "It is the next in line."
+    assert reasons.describe_turn(None, None, NOW) == ""
+    assert reasons.describe_turn(1, NOW - timedelta(1), NOW) == "It is the next in line."
