@@ -19,8 +19,8 @@ def tracked(*patterns: str) -> list[str]:
 
 
 def shell_scripts() -> list[str]:
-    """Files whose first line names a shell, whatever they are called."""
-    return [name for name in tracked() if first_line(ROOT / name).endswith((b"bash", b"/sh"))]
+    """Files whose first line names a shell, whatever they are called; hub/jobs has templates of such."""
+    return [name for name in tracked(":!hub/jobs") if first_line(ROOT / name).endswith((b"bash", b"/sh"))]
 
 
 def python_scripts() -> list[str]:

@@ -1,5 +1,5 @@
 // The spawn form shows what fits together. What fits stands beside it as JSON, written by
-// hub/benchtop_hub/form.py and pool.py; the form works without this script, and the hub believes neither.
+// hub/benchtop_hub/backends/*/form.py; the form works without this script, and the hub believes neither.
 "use strict";
 
 (() => {

@@ -10,7 +10,7 @@ from jupyterhub.apihandlers import APIHandler
 from jupyterhub.scopes import needs_scope
 from tornado.web import HTTPError
 
-from benchtop_hub.backends.slurm import form
+from benchtop_hub.backends import request
 
 LARGEST = 8192  # bytes of a request
 
@@ -19,7 +19,7 @@ class Estimating(Protocol):
     """A spawner that can say when it would start."""
 
     async def estimate(self, sent: dict[str, Any]) -> str:
-        """A sentence. Raises form.Refused, or an HTTPError that has one."""
+        """A sentence. Raises request.Refused, or an HTTPError that has one."""
 
 
 class ExpectedHandler(APIHandler):
@@ -39,7 +39,7 @@ class ExpectedHandler(APIHandler):
         spawner: Estimating = user.spawner
         try:
             answer = {"sentence": await spawner.estimate(sent)}
-        except form.Refused as refused:
+        except request.Refused as refused:
             self.set_status(400)
             answer = {"field": refused.problem.field, "sentence": refused.problem.sentence}
         self.finish(answer)

@@ -19,9 +19,9 @@ from tornado import web
 
 from benchtop_hub import wording
 from benchtop_hub.access.administrators import ForAdministrators
-from benchtop_hub.access.identity import request_id
-from benchtop_hub.backends import login_node
-from benchtop_hub.pages import farewell, servers
+from benchtop_hub.errors import request_id
+from benchtop_hub.pages import servers
+from benchtop_hub.upstream.ending import stop_server
 
 LONGEST_FILTER = 64  # characters
 
@@ -34,6 +34,7 @@ class Session:
     server: str  # empty: their usual one
     cell: str
     job: str
+    number: str  # of the job, as people know it
     node: str
     resources: str
     state: str
@@ -43,7 +44,7 @@ class Session:
     def has(self, text: str) -> bool:
         """Does anything of it contain this text, in whatever case?"""
         shown = (
-            self.person, self.server, self.cell, self.job, self.node, self.resources, self.state,
+            self.person, self.server, self.cell, self.number, self.node, self.resources, self.state,
         )  # fmt: skip
         return any(text.lower() in one.lower() for one in shown)
 
@@ -83,6 +84,7 @@ def running(users: Mapping[Any, Any], cell: str, now: datetime) -> list[Session]
             server=name,
             cell=cell,
             job=str(spawner.job_id),
+            number=spawner.job_number,
             node=spawner.node_name,
             resources=resources(spawner.granted),
             state=servers.state(spawner),
@@ -107,7 +109,6 @@ class Sessions(ForAdministrators):
             "sessions.html",
             sessions=sorted((one for one in everything if one.has(wanted)), key=order),
             total=len(everything),
-            has_no_job=login_node.has,
             sign=self.sign,
             lasting=wording.lasting,
             ago=wording.ago,
@@ -127,8 +128,8 @@ class Sessions(ForAdministrators):
             self.admin.name, person[:40], name[:40], job[:20], self._cell, request_id(self),
         )  # fmt: skip
         if there:
-            spawner.ended = farewell.STOPPED
-            await servers.end(self, user, name)
+            spawner.ended = wording.STOPPED
+            await stop_server(self, user, name)
         told = {"ended" if there else "gone": f"{person}/{name}" if name else person}
         self.redirect(f"/sessions/{self._cluster}?{urlencode(told, safe='/')}", status=303)
 

@@ -66,18 +66,18 @@ _LIMIT = re.compile(
 )
 
 
-def why(reason: str) -> str:
+def explain(reason: str) -> str:
     """Why a job waits or ended, of squeue's reason; "" for none.
 
     A reason may have more behind it: "ReqNodeNotAvail, UnavailableNodes:gpu-1", "RaisedSignal:9(Killed)".
     """
     word, _, more = reason.partition(",")
     signal = word.partition("(")[0]
-    said = _WHY.get(signal) or _WHY.get(signal.partition(":")[0]) or _limit(word)
-    if said is None:
+    known = _WHY.get(signal) or _WHY.get(signal.partition(":")[0]) or _limit(word)
+    if known is None:
         return f"Slurm says “{reason}”" if reason else ""
     nodes = more.strip().removeprefix("UnavailableNodes:")
-    return f"{said} ({nodes})" if nodes and nodes != more.strip() else said
+    return f"{known} ({nodes})" if nodes and nodes != more.strip() else known
 
 
 def _limit(word: str) -> str | None:
@@ -113,11 +113,11 @@ def position(jobs: Mapping[str, Job], number: str) -> int | None:
     return sorted(line).index((-own.priority, int(number))) + 1
 
 
-def line(place: int | None, expected: datetime | None, now: datetime) -> str:
-    """Both as sentences, each only where it is known; expected, now: with a time zone."""
-    sentences = []
-    if place is not None:
-        sentences.append(f"You are {'next' if place == 1 else f'number {place}'} in the queue.")
+def describe_turn(position: int | None, expected: datetime | None, now: datetime) -> str:
+    """Its position and expected start as sentences, each only where it is known; both times with a zone."""
+    known = []
+    if position is not None:
+        known.append(f"You are {'next' if position == 1 else f'number {position}'} in the queue.")
     if expected is not None and expected > now:
-        sentences.append(f"{wording.expected_start(expected, now)}.")
-    return " ".join(sentences)
+        known.append(f"{wording.expected_start(expected, now)}.")
+    return " ".join(known)
