@@ -1,8 +1,8 @@
 """A session on the login node: no scheduler, nothing to wait for, and little of everything.
 
 The hub goes there by SSH as the person, with a key that it has just made and the minter's certificate for
-it, which is good for a minute and for one program (lab/benchtop_lab/local.py). That program starts a session,
-tells of all of them, and ends one: what a scheduler does, so a login node is a `Cluster`.
+it, which is good for a minute and for one program (lab/benchtop_lab/login_node). That program starts a
+session, tells of all of them, and ends one: what a scheduler does, so a login node is a `Cluster`.
 """
 
 import json

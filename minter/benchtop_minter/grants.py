@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 MAX_LIFE = timedelta(minutes=10)  # a stolen token is worth this long; a hub asks again for each action
 SSH_LIFE = timedelta(minutes=1)  # a certificate is shown once, right away
 SSH_BEFORE = timedelta(seconds=5)  # as much may the login node's clock be behind
-SSH_COMMAND = "/opt/lab/bin/python -I -m benchtop_lab.local"  # all that a certificate is good for
+SSH_COMMAND = "/opt/lab/bin/python -I -m benchtop_lab.login_node"  # all that a certificate is good for
 LOWEST_UID = 1500  # below: root, daemons, the facility's own service users
 PERSON = re.compile(r"[a-z][a-z0-9_-]{0,30}")  # as accounts/people.yaml allows; nothing else reaches NSS
 
