@@ -20,9 +20,9 @@ import round_trip
 import starts
 import starts_at_once
 from benchtop import enrol
-from benchtop.hubs import Hub
 from benchtop.settings import Settings
 from figures import Figure, Table, until
+from support.hub import Hub
 
 ROOT = Path(__file__).parents[1]
 HEAD = """\

@@ -13,12 +13,12 @@ from statistics import median
 
 from playwright.sync_api import Page, expect, sync_playwright
 
-import steps
 from benchtop import testing
-from benchtop.hubs import Hub
 from benchtop.settings import Settings
 from figures import Figure, Table
 from round_trip import Line, configured, in_turn, milliseconds, stands_at
+from support import pages
+from support.hub import Hub
 
 BLOCKS, TIMES, WARM = 3, 40, 20  # TIMES and WARM in each block
 WHAT = {
@@ -175,10 +175,10 @@ def page(settings: Settings, *sessions: Hub) -> Iterator[Page]:
         context = chromium.new_context()
         try:
             tab = context.new_page()
-            steps.log_in(tab, settings, sessions[0].person)
+            pages.log_in(tab, settings, sessions[0].person)
             for one in reversed(sessions):
                 tab.goto(f"{one.lab}lab")  # that is where a session's cookies come from
-                steps.wait_for_lab(tab)
+                pages.wait_for_lab(tab)
             yield tab
         finally:
             context.close()

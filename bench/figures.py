@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import quantiles
 
 from benchtop.console import Problem
-from waiting import wait_until
+from support.wait import wait_until
 
 CLOSELY = 0.02  # seconds between two looks, where the look itself is what is measured
 

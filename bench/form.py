@@ -15,9 +15,9 @@ from statistics import median
 
 import starts
 from benchtop import compose, enrol
-from benchtop.hubs import Hub
 from benchtop.settings import Settings
 from figures import Figure, p95, until
+from support.hub import Hub
 
 ASKER = starts.PERSON
 PEOPLE, ACCOUNTS = 2000, 200

@@ -2,11 +2,11 @@
 
 import time
 
-from benchtop.hubs import Hub
 from benchtop.settings import Settings
-from breaking import kill
 from figures import Figure, until
-from traffic import Traffic
+from support.facility import kill
+from support.hub import Hub
+from support.traffic import Traffic
 
 
 def measure(settings: Settings, own: Hub) -> list[Figure]:

@@ -17,10 +17,10 @@ import requests
 
 from benchtop import compose
 from benchtop.console import Problem
-from benchtop.hubs import Hub
 from benchtop.settings import Settings
 from figures import Figure, p95, until
 from starts import PERSON
+from support.hub import Hub
 
 CELLS, WARM = 200, 20
 SMALL: Mapping[str, Mapping[str, object]] = {

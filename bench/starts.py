@@ -20,9 +20,9 @@ from statistics import median
 
 from benchtop import compose, enrol
 from benchtop.console import Problem
-from benchtop.hubs import Hub
 from benchtop.settings import Settings
 from figures import Figure, Table, until
+from support.hub import Hub
 
 PERSON, FLOOR_PORT = "alice", "18888"
 ANSWER = 30  # seconds for one question

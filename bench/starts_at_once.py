@@ -19,10 +19,10 @@ import form
 import starts
 from benchtop import enrol
 from benchtop.console import Problem
-from benchtop.hubs import Hub
 from benchtop.settings import Settings
 from figures import Figure, p95
 from guests import guests
+from support.hub import Hub
 
 PEOPLE = 20
 LOGINS = 4  # at a time: the front door lets an address make few steps of logins in ten seconds

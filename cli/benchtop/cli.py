@@ -240,7 +240,7 @@ def _beside_the_tests(settings: Settings, *words: str) -> int:
     testing.install(settings)
     environment = compose.environment(settings)
     testing.prepare(settings, environment)
-    paths = [environment.get("PYTHONPATH", ""), "hub", "tests", "tests/faults", "tests/browser"]
+    paths = [environment.get("PYTHONPATH", ""), "hub", "tests"]
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     command = [sys.executable, *words]
     return subprocess.run(command, cwd=settings.root, env=environment, check=False).returncode

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-import steps
 from benchtop.settings import Settings
+from support import pages
 
 CDP_PORT = os.environ.get("BENCHTOP_CDP_PORT", "9222")
 # A page of the facility answers within seconds; a session that starts has its own, longer wait.
@@ -41,7 +41,7 @@ def arrive(settings: Settings) -> Callable[[Page, str], None]:
         page.goto(settings.url)
         if page.url != f"{settings.url}/":
             page.context.clear_cookies()
-            steps.log_in(page, settings, name)
+            pages.log_in(page, settings, name)
             known[name] = [*page.context.cookies()]
 
     return come

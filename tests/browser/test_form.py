@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-import steps
 from benchtop.settings import Settings
+from support import pages
 
 FORM = {"hpc": "alice", "htc": "bob"}  # who looks at which
 
@@ -78,9 +78,9 @@ def test_a_screen_reader_finds_nothing_serious_wrong(
     page: Page, settings: Settings, pictures: Path, cluster: str, arrive: Callable[[Page, str], None]
 ):
     arrive(page, FORM[cluster])
-    page.set_viewport_size(steps.PHONE)
+    page.set_viewport_size(pages.PHONE)
     open_form(page, settings, cluster)
-    steps.nothing_serious(page, pictures / f"form-{cluster}-phone.png")
+    pages.nothing_serious(page, pictures / f"form-{cluster}-phone.png")
 
 
 def test_the_form_works_without_a_script(without_script: Page, settings: Settings):

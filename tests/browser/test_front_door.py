@@ -8,10 +8,10 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Page, expect
 
-import steps
 from benchtop import enrol
 from benchtop.settings import Settings
-from front_door import form_of
+from support import pages
+from support.front_door import form_of
 
 POLICY = r"^CSP |Content.Security.Policy"
 HUB = "/jupyterhub/hpc/hub"
@@ -27,7 +27,7 @@ TELL = """document.addEventListener("securitypolicyviolation",
 @pytest.fixture
 def carol(page: Page, settings: Settings) -> Iterator[Page]:
     """Carol's browser, logged in; her session ends with the test."""
-    steps.log_in(page, settings, "carol")
+    pages.log_in(page, settings, "carol")
     end_own(page, settings)
     yield page
     if page.context.cookies(settings.url):
@@ -42,13 +42,13 @@ def end_own(page: Page, settings: Settings) -> None:
 
 def test_the_next_person_on_the_same_browser_finds_nothing_of_the_first(carol: Page, settings: Settings):
     page = carol
-    steps.start(page, settings, partition="debug")
+    pages.start(page, settings, partition="debug")
     page.goto(f"{settings.url}{HUB}/logout")
     page.wait_for_url(f"{settings.url}/signed-out")
     expect(page.get_by_role("heading", name="You are signed out")).to_be_visible()
     assert not page.context.cookies(settings.url)
     try:
-        steps.log_in(page, settings, "erin")
+        pages.log_in(page, settings, "erin")
         page.goto(f"{settings.url}{HUB}/home")
         assert page.evaluate("window.jhdata.user") == "erin"
         answer = page.goto(f"{settings.url}/jupyterhub/hpc/user/carol/lab")
@@ -57,9 +57,9 @@ def test_the_next_person_on_the_same_browser_finds_nothing_of_the_first(carol: P
         expect(page.get_by_role("heading", name="You may not open this")).to_be_visible()
     finally:
         page.context.clear_cookies()
-        steps.log_in(page, settings, "carol")  # hers again, and it still runs
+        pages.log_in(page, settings, "carol")  # hers again, and it still runs
     page.goto(f"{settings.url}/jupyterhub/hpc/user/carol/lab")
-    steps.wait_for_lab(page)
+    pages.wait_for_lab(page)
 
 
 def test_who_logs_in_over_anothers_forgotten_session_is_themselves(
@@ -71,7 +71,7 @@ def test_who_logs_in_over_anothers_forgotten_session_is_themselves(
     for name in ("mellon-hub", "KEYCLOAK_IDENTITY", "KEYCLOAK_SESSION", "AUTH_SESSION_ID"):
         page.context.clear_cookies(name=name)
     assert [cookie for cookie in page.context.cookies() if cookie["path"].startswith(HUB)]  # type: ignore[typeddict-item]
-    steps.log_in(page, settings, "erin")
+    pages.log_in(page, settings, "erin")
     page.goto(f"{settings.url}{HUB}/home")
     assert page.evaluate("window.jhdata.user") == "erin"
     assert "carol" not in page.locator("body").inner_text()
@@ -82,9 +82,9 @@ def test_jupyterlab_lives_with_its_content_security_policy(carol: Page, settings
     complaints: list[str] = []
     page.on("console", lambda line: complaints.append(line.text) if re.search(POLICY, line.text) else None)
     page.add_init_script(TELL)
-    steps.start(page, settings, partition="debug")
+    pages.start(page, settings, partition="debug")
     page.goto(f"{settings.url}/jupyterhub/hpc/user/carol/lab?reset")  # without the documents of another test
-    steps.wait_for_lab(page)
+    pages.wait_for_lab(page)
     page.locator('.jp-LauncherCard[title="Start a new terminal session"]').click()
     terminal = page.locator(".jp-Terminal .xterm-screen")
     expect(terminal).to_be_visible()
@@ -97,7 +97,7 @@ def test_jupyterlab_lives_with_its_content_security_policy(carol: Page, settings
         "display(SVG('<svg xmlns=\"http://www.w3.org/2000/svg\"/>'))\n"
         "while not (said := open('policy.txt').read()): time.sleep(0.1)\nprint(said)"
     )
-    assert "42" in steps.run_in_new_notebook(page, code)
+    assert "42" in pages.run_in_new_notebook(page, code)
     assert not complaints
 
     forbidden = "https://elsewhere.example/x.js"

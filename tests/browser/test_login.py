@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-import steps
 from benchtop import accounts, enrol, people
 from benchtop.settings import Settings
+from support import pages
 
 WRONG_CODE = "000000"
 
@@ -18,9 +18,9 @@ WRONG_CODE = "000000"
 @pytest.fixture
 def dave(settings: Settings) -> Iterator[str]:
     """Dave, who has no second factor: neither before the test nor after it."""
-    steps.benchtop(settings, "people", "reset", "dave")
+    pages.benchtop(settings, "people", "reset", "dave")
     yield "dave"
-    steps.benchtop(settings, "people", "reset", "dave")
+    pages.benchtop(settings, "people", "reset", "dave")
 
 
 @pytest.fixture(scope="session")
@@ -54,22 +54,22 @@ def test_a_newcomer_enrols_from_the_qr_image_and_comes_back_with_its_code(
     dave: str, new_visitor: Callable[[], Page], settings: Settings, pictures: Path
 ):
     page = new_visitor()
-    steps.give_password(page, settings, dave, enrol.password(settings, dave))
+    pages.give_password(page, settings, dave, enrol.password(settings, dave))
     expect(page.locator("#kc-totp-settings-form")).to_be_visible()
     page.screenshot(path=pictures / "enrolment.png")
-    otp = steps.read_qr(page)
-    steps.finish_enrolment(page, otp)
+    otp = pages.read_qr(page)
+    pages.finish_enrolment(page, otp)
     page.wait_for_url(f"{settings.url}/")
     expect(page.get_by_role("heading", name="Welcome")).to_contain_text("Dave")
 
     again = new_visitor()
-    steps.give_password(again, settings, dave, enrol.password(settings, dave))
-    steps.give_code(again, steps.code_after(otp))
+    pages.give_password(again, settings, dave, enrol.password(settings, dave))
+    pages.give_code(again, pages.code_after(otp))
     again.wait_for_url(f"{settings.url}/")
 
 
 def test_who_leaves_the_enrolment_page_is_not_in(dave: str, page: Page, settings: Settings):
-    steps.give_password(page, settings, dave, enrol.password(settings, dave))
+    pages.give_password(page, settings, dave, enrol.password(settings, dave))
     expect(page.locator("#kc-totp-settings-form")).to_be_visible()
     page.goto(f"{settings.url}/jupyterhub/hpc/")
     expect(page).to_have_url(re.compile(re.escape(settings.login_url)))
@@ -79,22 +79,22 @@ def test_a_wrong_password_is_refused_and_the_right_one_taken(
     readers: dict[str, str], page: Page, settings: Settings, pictures: Path
 ):
     name = readers["wrong password"]
-    steps.give_password(page, settings, name, "not-the-password")
+    pages.give_password(page, settings, name, "not-the-password")
     expect(page.locator("[id^=input-error]").first).to_be_visible()
     expect(page.locator("input[name=otp]")).to_have_count(0)
     page.screenshot(path=pictures / "wrong-password.png")
-    steps.log_in(page, settings, name)
+    pages.log_in(page, settings, name)
 
 
 def test_a_wrong_code_is_refused_and_the_right_one_taken(
     readers: dict[str, str], page: Page, settings: Settings, pictures: Path
 ):
     name = readers["wrong code"]
-    steps.give_password(page, settings, name, enrol.password(settings, name))
-    steps.give_code(page, WRONG_CODE)
+    pages.give_password(page, settings, name, enrol.password(settings, name))
+    pages.give_code(page, WRONG_CODE)
     expect(page.locator("[id^=input-error-otp]").first).to_be_visible()
     page.screenshot(path=pictures / "wrong-code.png")
-    steps.give_code(page, enrol.fresh_code(settings, name))
+    pages.give_code(page, enrol.fresh_code(settings, name))
     page.wait_for_url(f"{settings.url}/")
 
 
@@ -104,20 +104,20 @@ def test_a_code_that_was_used_is_refused(
     name = readers["used code"]
     code = enrol.fresh_code(settings, name)
     first = new_visitor()
-    steps.give_password(first, settings, name, enrol.password(settings, name))
-    steps.give_code(first, code)
+    pages.give_password(first, settings, name, enrol.password(settings, name))
+    pages.give_code(first, code)
     first.wait_for_url(f"{settings.url}/")
 
     second = new_visitor()
-    steps.give_password(second, settings, name, enrol.password(settings, name))
-    steps.give_code(second, code)
+    pages.give_password(second, settings, name, enrol.password(settings, name))
+    pages.give_code(second, code)
     expect(second.locator("[id^=input-error-otp]").first).to_be_visible()
 
 
 def test_somebody_without_a_cluster_gets_a_page_that_says_whom_to_ask(
     page: Page, settings: Settings, pictures: Path
 ):
-    steps.log_in(page, settings, "frank")
+    pages.log_in(page, settings, "frank")
     expect(page.get_by_role("heading", name="Your account has no cluster yet")).to_be_visible()
     expect(page.get_by_role("main").get_by_role("link", name=re.compile("@"))).to_be_visible()
     page.screenshot(path=pictures / "no-cluster.png")
@@ -130,14 +130,14 @@ def test_the_landing_page_offers_what_the_person_may_use(page: Page, settings: S
     page.goto(settings.url)
     expect(page.locator("#username")).to_be_visible()
     page.screenshot(path=pictures / "login.png")
-    steps.log_in(page, settings, "alice")
+    pages.log_in(page, settings, "alice")
     expect(page.get_by_role("link", name="Open notebooks on HPC")).to_be_visible()
     page.screenshot(path=pictures / "landing.png")
 
 
 def test_every_demo_person_can_be_asked_for_by_a_program(settings: Settings):
     """A trainer's script logs in with what `benchtop people --json` prints."""
-    people = json.loads(steps.benchtop(settings, "people", "--json"))
+    people = json.loads(pages.benchtop(settings, "people", "--json"))
     assert {"alice", "bob", "carol", "dave", "erin", "frank"} <= {person["name"] for person in people}
     assert all({"name", "password", "totp_secret", "clusters"} <= person.keys() for person in people)
     assert all(person["totp_secret"] for person in people if person["name"] != "dave")

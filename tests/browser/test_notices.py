@@ -8,10 +8,9 @@ import pytest
 import requests
 from playwright.sync_api import Locator, Page, expect
 
-import life
-import steps
-from benchtop.hubs import Hub
 from benchtop.settings import Settings
+from support import pages, sessions
+from support.hub import Hub
 
 MINUTE = 60_000
 RUNTIME = {"hpc": 10, "htc": 10}  # minutes
@@ -21,15 +20,15 @@ RUNTIME = {"hpc": 10, "htc": 10}  # minutes
 def lab(page: Page, settings: Settings, signed_in: Callable[[str], requests.Session], cluster: str):
     """Alice's JupyterLab in a session of ten minutes, on a page whose clock the test sets."""
     own = Hub(settings, signed_in("alice"), "alice", cluster)
-    life.end(own)
-    life.ready(own, within=60, runtime=RUNTIME[cluster])
-    steps.log_in(page, settings, "alice")
+    sessions.end(own)
+    sessions.ready(own, within=60, runtime=RUNTIME[cluster])
+    pages.log_in(page, settings, "alice")
     page.clock.install()
     with told(page):
         page.goto(f"{own.lab}lab")
-        steps.wait_for_lab(page)
+        pages.wait_for_lab(page)
     yield page
-    life.end(own)
+    sessions.end(own)
 
 
 @contextmanager

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-import steps
 from benchtop import notices, topology
 from benchtop.settings import Settings
+from support import pages
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def test_the_page_of_ones_servers(
     expect(page.get_by_role("status").filter(has_text=announced)).to_be_visible()
     expect(page.get_by_role("heading", name="My Server")).to_be_visible()
     page.screenshot(path=pictures / "servers.png")
-    steps.nothing_serious(page, pictures / "servers-phone.png")
+    pages.nothing_serious(page, pictures / "servers-phone.png")
 
 
 def test_a_name_that_cannot_be_is_told_at_the_field_without_a_script(
@@ -60,7 +60,7 @@ def test_the_list_of_all_sessions(
     expect(page.get_by_role("heading", name=re.compile("Sessions on the cluster"))).to_be_visible()
     expect(page.get_by_role("status").filter(has_text=announced)).to_be_visible()
     page.screenshot(path=pictures / "sessions.png", full_page=True)
-    steps.nothing_serious(page, pictures / "sessions-phone.png")
+    pages.nothing_serious(page, pictures / "sessions-phone.png")
 
 
 # What a script may try: each ends with what it can read

@@ -10,10 +10,11 @@ import requests
 from playwright.sync_api import Page, expect
 from testinfra.host import Host
 
-import steps
-from benchtop import hubs, people, topology
+from benchtop import people, topology
 from benchtop.settings import Settings
-from waiting import wait_until
+from support import pages
+from support.hub import Hub
+from support.wait import wait_until
 
 Service = Callable[..., Host]
 AS = "setpriv --reuid %s --regid people --init-groups"
@@ -59,7 +60,7 @@ def no_session(
     def end(name: str) -> None:
         touched.add(name)
         for cluster in everybody.people[name].clusters:
-            hub = hubs.Hub(settings, signed_in(name), name, cluster)
+            hub = Hub(settings, signed_in(name), name, cluster)
             assert hub.stop().status_code in {202, 204, 404}
             wait_until(lambda hub=hub: hub.server() is None, timeout=60, what=f"the end of {name}'s session")
         wait_until(lambda: not jobs(name), timeout=30, what=f"the end of {name}'s jobs")
@@ -80,7 +81,7 @@ def test_alice_runs_a_cell_inside_a_job_with_a_pascal_gpu(
 ):
     no_session("alice")
     began = time.monotonic()
-    steps.log_in(page, settings, "alice")
+    pages.log_in(page, settings, "alice")
     page.get_by_role("link", name="Open notebooks on HPC").click()
     page.get_by_label("Where").select_option("batch")
     page.get_by_label("Partition").select_option("usatlas")
@@ -90,9 +91,9 @@ def test_alice_runs_a_cell_inside_a_job_with_a_pascal_gpu(
     page.screenshot(path=pictures / "form.png")
     clicked = time.monotonic()
     page.get_by_role("button", name="Start").click()
-    steps.wait_for_lab(page)
+    pages.wait_for_lab(page)
     ready = time.monotonic()
-    said = steps.run_in_new_notebook(page, CELL)
+    said = pages.run_in_new_notebook(page, CELL)
     done = time.monotonic()
     page.screenshot(path=pictures / "notebook.png")
 
@@ -120,13 +121,13 @@ def test_files_stay_when_the_session_ends(
     no_session("alice")
     arrive(page, "alice")
     words = f"kept {time.time_ns()}"
-    steps.start(page, settings, partition="debug")
-    steps.run_in_new_notebook(page, f"open('kept.txt', 'w').write('{words}')")
+    pages.start(page, settings, partition="debug")
+    pages.run_in_new_notebook(page, f"open('kept.txt', 'w').write('{words}')")
     first = jobs("alice")
     no_session("alice")
-    steps.start(page, settings, partition="debug")
+    pages.start(page, settings, partition="debug")
     assert jobs("alice") != first
-    assert words in steps.run_in_new_notebook(page, "print(open('kept.txt').read())")
+    assert words in pages.run_in_new_notebook(page, "print(open('kept.txt').read())")
 
 
 def test_stop_ends_the_job_at_once(
@@ -138,7 +139,7 @@ def test_stop_ends_the_job_at_once(
 ):
     no_session("alice")
     arrive(page, "alice")
-    steps.start(page, settings, partition="debug")
+    pages.start(page, settings, partition="debug")
     assert len(jobs("alice")) == 1
     page.goto(f"{settings.url}/jupyterhub/hpc/hub/home")
     page.get_by_role("button", name=re.compile("Stop My Server")).click()
@@ -177,7 +178,7 @@ def test_a_forged_request_of_carol_for_a_gpu_is_refused_with_a_sentence(
     page.screenshot(path=pictures / "refused.png")
     assert not jobs("carol")
     cell = topology.cell_of("carol", "hpc", settings.cells)
-    log = steps.log_of(settings, cell)
+    log = pages.log_of(settings, cell)
     assert re.search(
         rf"spawn refused user=carol cell={cell} field=gpu value='pascal:1' rule=\S+ request=\S+", log
     )
@@ -193,7 +194,7 @@ def test_the_same_request_of_alice_is_granted(
     """The control beside the refusal: it is carol's rights that refuse it, not the form."""
     no_session("alice")
     arrive(page, "alice")
-    steps.start(page, settings, partition="debug", gpu="pascal:1")
+    pages.start(page, settings, partition="debug", gpu="pascal:1")
     assert len(jobs("alice")) == 1
 
 
@@ -205,12 +206,12 @@ def test_bob_runs_a_cell_inside_a_job_of_the_pool(
     page: Page, settings: Settings, pictures: Path, no_session: Callable[[str], None]
 ):
     no_session("bob")
-    steps.log_in(page, settings, "bob")
+    pages.log_in(page, settings, "bob")
     page.get_by_role("link", name="Open notebooks on HTC").click()
     page.screenshot(path=pictures / "pool-form.png")
     page.get_by_role("button", name="Start").click()
-    steps.wait_for_lab(page)
-    who, where, slot, folder = steps.run_in_new_notebook(page, POOL_CELL).splitlines()
+    pages.wait_for_lab(page)
+    who, where, slot, folder = pages.run_in_new_notebook(page, POOL_CELL).splitlines()
     page.screenshot(path=pictures / "pool-notebook.png")
     assert (who, folder) == ("bob", "/home/bob")
     assert where in {"condor-ep-1", "condor-ep-2"}
@@ -227,15 +228,15 @@ def test_alice_has_a_server_on_each_cluster_at_the_same_time(
     no_session("alice")
     arrive(page, "alice")
     expect(page.get_by_role("link", name=re.compile("Open notebooks on"))).to_have_count(2)
-    steps.start(page, settings, partition="debug")
-    steps.start_in_pool(page, settings)
+    pages.start(page, settings, partition="debug")
+    pages.start_in_pool(page, settings)
     where = {}
     for cluster in ("hpc", "htc"):
         # a workspace of its own: both have the same home, and would show each other's notebooks
         page.goto(f"{settings.url}/jupyterhub/{cluster}/user/alice/lab/workspaces/{cluster}")
-        steps.wait_for_lab(page)
-        where[cluster] = steps.run_in_new_notebook(page, "import socket; print(socket.gethostname())")
+        pages.wait_for_lab(page)
+        where[cluster] = pages.run_in_new_notebook(page, "import socket; print(socket.gethostname())")
     assert where["hpc"] in {"gpu-1", "cpu-1"}
     assert where["htc"] in {"condor-ep-1", "condor-ep-2"}
     for cluster in ("hpc", "htc"):
-        assert hubs.Hub(settings, signed_in("alice"), "alice", cluster).ready()
+        assert Hub(settings, signed_in("alice"), "alice", cluster).ready()

@@ -9,10 +9,10 @@ import requests
 from playwright.sync_api import Browser, Page, expect
 from testinfra.host import Host
 
-import steps
-from benchtop.hubs import Hub
 from benchtop.settings import Settings
-from waiting import wait_until
+from support import pages
+from support.hub import Hub
+from support.wait import wait_until
 
 STARTS = 120  # seconds, on a busy machine
 CONFIG = "/home/alice/.jupyter/jupyter_server_config.py"
@@ -90,7 +90,7 @@ def test_who_waits_reads_how_far_it_is_and_since_when(waiting: Page):
 
 
 def test_a_screen_reader_and_a_phone_find_nothing_wrong(waiting: Page, pictures: Path):
-    steps.nothing_serious(waiting, pictures / "waiting-phone.png")
+    pages.nothing_serious(waiting, pictures / "waiting-phone.png")
 
 
 def test_stop_ends_it_and_says_so(waiting: Page):
@@ -109,7 +109,7 @@ def test_without_a_script_it_is_followed_and_stopped_as_well(without_script: Pag
 
 def test_it_leads_to_the_session_by_itself(waiting: Page, node: Callable[[str], str]):
     node("scancel --user=alice --state=RUNNING")
-    steps.wait_for_lab(waiting)
+    pages.wait_for_lab(waiting)
 
 
 def test_a_failure_is_announced_with_its_reason_and_a_way_on(
@@ -120,6 +120,6 @@ def test_a_failure_is_announced_with_its_reason_and_a_way_on(
     alert = alice.get_by_role("alert")
     expect(alert).to_contain_text("ended before JupyterLab could start", timeout=STARTS * 1000)
     expect(alert).to_contain_text("told to alice")
-    steps.nothing_serious(alice, pictures / "failed-start-phone.png")
+    pages.nothing_serious(alice, pictures / "failed-start-phone.png")
     alice.get_by_role("link", name="Choose again").click()
     expect(alice.get_by_role("button", name="Start")).to_be_visible()

@@ -6,15 +6,15 @@ people's sessions are over.
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from functools import partial
 
 import pytest
 import requests
 
-from benchtop.hubs import Hub
 from benchtop.settings import Settings
-from breaking import begin_session, end, well
-from traffic import Traffic
+from support import sessions
+from support.facility import well
+from support.hub import Hub
+from support.traffic import Traffic
 
 
 @pytest.fixture
@@ -30,8 +30,8 @@ def notebook(hub: Callable[[str, str], Hub]) -> Iterator[Callable[..., Traffic]]
 
         def begin(name: str, cluster: str) -> Traffic:
             own = hub(name, cluster)
-            endings.callback(end, partial(hub, name, cluster))
-            begin_session(own)
+            endings.callback(lambda: sessions.end(hub(name, cluster)))
+            sessions.begin_anew(own)
             return endings.enter_context(Traffic(own))
 
         yield begin

@@ -28,14 +28,14 @@ from threading import Event, Lock, Thread
 import requests
 from bs4 import BeautifulSoup
 
-import life
 from benchtop import compose, enrol
 from benchtop.console import Problem
-from benchtop.hubs import Hub
 from benchtop.settings import Settings
-from benchtop_hub.jobs import ENDED
-from breaking import kill, restart, well
-from waiting import wait_until
+from benchtop_hub.backends.queue import ENDED
+from support import sessions
+from support.facility import kill, restart, well
+from support.hub import Hub
+from support.wait import wait_until
 
 # Two people of one cell, and one of another; the administrator reads the list of all sessions.
 PEOPLE: Mapping[str, tuple[str, ...]] = {"alice": ("hpc", "htc"), "erin": ("hpc", "htc"), "carol": ("hpc",)}
@@ -413,7 +413,7 @@ class Play:
         return came
 
     def _click(self) -> None:
-        asks = {"where": "login", "runtime": 20} if self.one.login else life.SMALL[self.one.cluster]
+        asks = {"where": "login", "runtime": 20} if self.one.login else sessions.SMALL[self.one.cluster]
 
         def click() -> str:
             try:

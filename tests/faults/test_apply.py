@@ -11,7 +11,7 @@ from testinfra.host import Host
 
 from benchtop import compose, enrol, live
 from benchtop.settings import Settings
-from checkout import Checkout, made
+from support.checkout import Checkout, made
 
 Services = Callable[..., Host]
 

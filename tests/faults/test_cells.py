@@ -8,13 +8,13 @@ from contextlib import contextmanager
 
 from bs4 import BeautifulSoup
 
-import life
 from benchtop import compose, enrol, topology
-from benchtop.hubs import Hub
 from benchtop.settings import Settings
-from breaking import stopped
-from traffic import Traffic
-from waiting import wait_until
+from support import sessions
+from support.facility import stopped
+from support.hub import Hub
+from support.traffic import Traffic
+from support.wait import wait_until
 
 TOLD = 10  # seconds after which a page must say what is wrong
 BACK = 30  # … and after which the cell must serve its people again
@@ -113,7 +113,7 @@ def test_a_cell_in_maintenance_shows_the_admins_words_and_comes_back_with_its_se
     assert before
     assert (now["ready"], now["started"]) == (True, before["started"])
     work.hub.stop()
-    wait_until(lambda: work.hub.server() is None, timeout=life.END, what="the session to end")
+    wait_until(lambda: work.hub.server() is None, timeout=sessions.END, what="the session to end")
 
 
 def test_an_administrator_still_sees_the_sessions_of_the_other_cells(settings: Settings, hub: Hubs):

@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import pytest
 
-from benchtop.hubs import Hub
 from benchtop.settings import Settings
-from breaking import crash, restart, well
-from traffic import Traffic
-from waiting import wait_until
+from support.facility import crash, restart, well
+from support.hub import Hub
+from support.traffic import Traffic
+from support.wait import wait_until
 
 Notebook = Callable[[str, str], Traffic]
 

@@ -5,11 +5,11 @@ from collections.abc import Callable
 
 import pytest
 
-import life
 from benchtop.settings import Settings
-from breaking import kill, started
-from traffic import Traffic
-from waiting import wait_until
+from support import sessions
+from support.facility import kill, started
+from support.traffic import Traffic
+from support.wait import wait_until
 
 LOGIN_BACK = 30  # seconds after which a hub that died serves its people again
 ROUTES_BACK = 5  # … and after which a proxy that died leads to sessions again
@@ -39,7 +39,7 @@ def test_no_message_is_lost_when_a_hub_dies_and_it_knows_its_sessions_again(
         assert then
         assert (now["ready"], now["started"]) == (True, then["started"])
         work.hub.stop()
-        wait_until(lambda own=work.hub: own.server() is None, timeout=life.END, what="the session to end")  # type: ignore[misc]
+        wait_until(lambda own=work.hub: own.server() is None, timeout=sessions.END, what="the session to end")  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(("name", "cluster"), PEOPLE)

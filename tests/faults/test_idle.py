@@ -4,17 +4,15 @@ Apart from the stack's tests because the short times that this takes restart the
 """
 
 from collections.abc import Callable, Iterator
-from functools import partial
 
 import pytest
 
-import life
-from batch import Batch
-from benchtop.hubs import Hub
 from benchtop.settings import Settings
-from breaking import begin_session, end
-from checkout import Checkout
-from waiting import stays, wait_until
+from support import sessions
+from support.batch import Batch
+from support.checkout import Checkout
+from support.hub import Hub
+from support.wait import stays, wait_until
 
 CONFIG = "hub/jupyterhub_config.py"
 IDLE, REPORT = 40, 5  # seconds
@@ -45,7 +43,7 @@ def test_a_session_that_nobody_uses_ends_and_its_neighbour_that_is_used_does_not
     alice, erin = hub("alice", cluster), hub("erin", cluster)
     try:
         for own in (alice, erin):
-            begin_session(own)
+            sessions.begin_anew(own)
         kernel = erin.kernel()
 
         def asks_and_is_there() -> bool:
@@ -55,24 +53,24 @@ def test_a_session_that_nobody_uses_ends_and_its_neighbour_that_is_used_does_not
 
         stays(asks_and_is_there, lasting=IDLE / 2, what="alice's session")
         wait_until(lambda: not asks_and_is_there(), timeout=CULLED, what="alice's session to be over")
-        assert life.told_once(alice).startswith("nobody used it for ")
+        assert sessions.told_once(alice).startswith("nobody used it for ")
         assert erin.ready()
     finally:
         for name in ("alice", "erin"):
-            end(partial(hub, name, cluster))
+            sessions.end(hub(name, cluster))
 
 
 @pytest.mark.usefixtures("impatient")
 def test_a_start_that_takes_too_long_says_what_it_waited_for_and_leaves_no_job(hub: Hubs, settings: Settings):
     alice, batch = hub("alice", "hpc"), Batch(settings, "hpc")
-    life.over(alice, batch)
+    sessions.over(alice, batch)
     try:
-        with life.full(batch, "erin"):
-            life.start(alice, partition="harvester")
+        with sessions.full(batch, "erin"):
+            sessions.start(alice, partition="harvester")
             wait_until(lambda: alice.server() is None, timeout=GIVEN_UP + 10, what="the start to be given up")
             why = alice.failure()
             assert f"did not start within {GIVEN_UP} seconds" in why
             assert "all fitting nodes are busy" in why
             wait_until(lambda: not batch.jobs("alice"), timeout=30, what="its job to be gone")
     finally:
-        end(partial(hub, "alice", "hpc"))
+        sessions.end(hub("alice", "hpc"))

@@ -12,13 +12,13 @@ from functools import partial
 import pytest
 import requests
 
-import life
-from batch import CONTROLLER, Batch
 from benchtop import compose
-from benchtop.hubs import Hub
 from benchtop.settings import Settings
-from breaking import kill, restart, stopped, well
-from waiting import stays, wait_until
+from support import sessions
+from support.batch import CONTROLLER, Batch
+from support.facility import kill, restart, stopped, well
+from support.hub import Hub
+from support.wait import stays, wait_until
 
 BACK = 30  # seconds after which a hub that died serves its people again
 LOOK = 5  # seconds between two looks of a hub at its sessions
@@ -52,9 +52,9 @@ kill -s STOP "${child%%)*}"
 
 
 @pytest.fixture
-def own(settings: Settings, signed_in: Callable[[str], requests.Session]) -> Iterator[life.Own]:
+def own(settings: Settings, signed_in: Callable[[str], requests.Session]) -> Iterator[sessions.Own]:
     """`own("alice", "hpc")`: their session, which does not run now and will not when the test is over."""
-    with life.owners(settings, signed_in) as meet:
+    with sessions.owners(settings, signed_in) as meet:
         yield meet
 
 
@@ -79,11 +79,13 @@ def paused(settings: Settings, *services: str) -> Iterator[None]:
 # ---- a hub that dies ---------------------------------------------------------------------------
 
 
-def test_a_start_outlives_its_hub_in_the_queue_and_while_its_job_reports(own: life.Own, settings: Settings):
+def test_a_start_outlives_its_hub_in_the_queue_and_while_its_job_reports(
+    own: sessions.Own, settings: Settings
+):
     reader, batch = own("alice", "hpc"), Batch(settings, "hpc")
-    with life.full(batch, "dave") as make_room:
-        life.start(reader, partition="harvester")
-        job = wait_until(lambda: batch.job(reader.person), timeout=life.START, what="the job")
+    with sessions.full(batch, "dave") as make_room:
+        sessions.start(reader, partition="harvester")
+        job = wait_until(lambda: batch.job(reader.person), timeout=sessions.START, what="the job")
         killed(reader)
         assert (reader.server() or {}).get("pending") == "spawn"
         with stopped(settings, reader.cell):
@@ -91,28 +93,28 @@ def test_a_start_outlives_its_hub_in_the_queue_and_while_its_job_reports(own: li
             log = ["cat", f"/home/{reader.person}/.benchtop-session.log"]
             wait_until(
                 lambda: b"the hub does not answer yet" in batch.run(reader.person, *log, check=False).stdout,
-                timeout=life.START,
+                timeout=sessions.START,
                 what="the job to report to nobody",
             )
-    wait_until(reader.ready, timeout=life.START, what="the start to come to its end")
+    wait_until(reader.ready, timeout=sessions.START, what="the start to come to its end")
     assert [one.number for one in batch.jobs(reader.person)] == [job.number]
     assert reader.open().ok
 
 
 def test_a_start_in_a_full_pool_is_known_to_a_hub_that_was_killed_and_can_be_stopped(
-    own: life.Own, settings: Settings
+    own: sessions.Own, settings: Settings
 ):
     usual, batch = own("bob", "htc"), Batch(settings, "htc")
     running = [usual, replace(usual, name="second")]
     for one in running:
-        life.start(one, cpus=6)  # all that a node has for notebooks
+        sessions.start(one, cpus=6)  # all that a node has for notebooks
     for one in running:
-        wait_until(one.ready, timeout=life.START, what=f"the server {one.name or 'without a name'}")
+        wait_until(one.ready, timeout=sessions.START, what=f"the server {one.name or 'without a name'}")
     third = replace(usual, name="third")
-    life.start(third, cpus=6)
+    sessions.start(third, cpus=6)
     waiting = wait_until(
         lambda: [job for job in batch.jobs(usual.person) if job.state == "PENDING"],
-        timeout=life.START,
+        timeout=sessions.START,
         what="the third to wait",
     )
     killed(usual)
@@ -121,19 +123,21 @@ def test_a_start_in_a_full_pool_is_known_to_a_hub_that_was_killed_and_can_be_sto
     assert third.stop().status_code in {202, 204}
     wait_until(
         lambda: waiting[0].number not in {job.number for job in batch.jobs(usual.person)},
-        timeout=life.END,
+        timeout=sessions.END,
         what="the job that waited to be gone",
     )
-    wait_until(lambda: not (third.server() or {}).get("pending"), timeout=life.END, what="the hub to know")
+    wait_until(
+        lambda: not (third.server() or {}).get("pending"), timeout=sessions.END, what="the hub to know"
+    )
     assert all(one.ready() for one in running)
 
 
-def test_a_suspended_session_outlives_its_hub_and_goes_on(own: life.Own, settings: Settings):
+def test_a_suspended_session_outlives_its_hub_and_goes_on(own: sessions.Own, settings: Settings):
     """Upstream asks for its page when it starts, and ends it a minute later because there is none."""
     readers = {own("alice", cluster): Batch(settings, cluster) for cluster in CONTROLLER}
     jobs = {}
     for reader, batch in readers.items():
-        life.begin(reader)
+        sessions.begin(reader)
         jobs[batch] = batch.jobs(reader.person)[0].number
     try:
         for reader, batch in readers.items():
@@ -164,7 +168,7 @@ def becomes(batch: Batch, own: Hub, state: str) -> None:
 
 
 def test_a_scheduler_that_is_slow_costs_no_session_and_leaves_no_job_that_nobody_owns(
-    own: life.Own, settings: Settings
+    own: sessions.Own, settings: Settings
 ):
     """It takes what is sent, and does it when nobody waits for it any more."""
     running = [own("alice", "hpc"), own("bob", "htc")]
@@ -173,23 +177,23 @@ def test_a_scheduler_that_is_slow_costs_no_session_and_leaves_no_job_that_nobody
     assert lost.cell not in {running[0].cell, late[0].cell}
     parts = list(CONTROLLER.values())
     for one in running:
-        life.begin(one)
+        sessions.begin(one)
     taken = {one: latest_job(one) for one in (lost, late[0])}
     with ThreadPoolExecutor(3) as pool:
         # for a moment: a start waits
         knows_the_form(*late)
         with paused(settings, *parts):
-            starts = [pool.submit(life.start, one) for one in late]
+            starts = [pool.submit(sessions.start, one) for one in late]
             stays(lambda: all(one.ready() for one in running), lasting=SLOW, what="a session")
         for one, begun in zip(late, starts, strict=True):
             begun.result()
-            wait_until(one.ready, timeout=life.START, what=f"the start on {one.cluster}")
-            life.over(one, Batch(settings, one.cluster))
+            wait_until(one.ready, timeout=sessions.START, what=f"the start on {one.cluster}")
+            sessions.over(one, Batch(settings, one.cluster))
         # for longer: it fails, and a hub dies meanwhile
         knows_the_form(*late, lost)
         with paused(settings, *parts):
             cut = pool.submit(broken_off, lost)
-            answers = [pool.submit(one.start, **life.SMALL[one.cluster]) for one in late]
+            answers = [pool.submit(one.start, **sessions.SMALL[one.cluster]) for one in late]
             wait_until(lambda: sending(lost), timeout=10, what="the job to be on its way", every=0.05)
             kill(settings, lost.cell)
             for one, answer in zip(late, answers, strict=True):
@@ -199,10 +203,12 @@ def test_a_scheduler_that_is_slow_costs_no_session_and_leaves_no_job_that_nobody
     wait_until(lost.answers, timeout=BACK, what="the hub that died to be back")
     for one, before in taken.items():
         # Slurm took the job all the same. It ends as soon as it reports, or the hub's reaper ends it.
-        wait_until(lambda o=one, b=before: latest_job(o) > b, timeout=life.REAPED, what="the late job")  # type: ignore[misc]
+        wait_until(lambda o=one, b=before: latest_job(o) > b, timeout=sessions.REAPED, what="the late job")  # type: ignore[misc]
     for one in (lost, *late):
         batch = Batch(settings, one.cluster)
-        wait_until(lambda b=batch, o=one: not b.jobs(o.person), timeout=life.REAPED, what="no job to be left")  # type: ignore[misc]
+        wait_until(
+            lambda b=batch, o=one: not b.jobs(o.person), timeout=sessions.REAPED, what="no job to be left"
+        )  # type: ignore[misc]
         assert one.server() is None
     assert all(one.jupyter("GET", "status").ok for one in running)
 
@@ -222,7 +228,7 @@ def latest_job(own: Hub) -> int:
 def broken_off(own: Hub) -> None:
     """A start whose hub dies while it is asked."""
     with suppress(requests.RequestException):
-        own.start(**life.SMALL[own.cluster])
+        own.start(**sessions.SMALL[own.cluster])
 
 
 def sending(own: Hub) -> str:
@@ -240,7 +246,7 @@ def refusal(own: Hub, answer: requests.Response) -> str:
 
 
 def test_a_start_that_a_restart_of_the_access_point_cuts_off_says_so_and_leaves_no_job(
-    own: life.Own, settings: Settings
+    own: sessions.Own, settings: Settings
 ):
     """The schedd holds a job for a second after it has its files; after a restart it never lets it go."""
     reader, batch = own("bob", "htc"), Batch(settings, "htc")
@@ -252,24 +258,24 @@ def test_a_start_that_a_restart_of_the_access_point_cuts_off_says_so_and_leaves_
             timeout=20,
             what="somebody to watch the schedd",
         )
-        life.start(reader)
+        sessions.start(reader)
         caught.result()
     restart(settings, "condor-ap")
     wait_until(lambda: reader.server() is None, timeout=CUT_OFF, what="the start to fail")
     assert "HTCondor was restarted just when it took the job in; start it again" in reader.failure()
-    wait_until(lambda: not batch.jobs(reader.person), timeout=life.END, what="the job to be gone")
-    life.begin(reader)
+    wait_until(lambda: not batch.jobs(reader.person), timeout=sessions.END, what="the job to be gone")
+    sessions.begin(reader)
 
 
 # ---- a node that is lost -----------------------------------------------------------------------
 
 
 def test_a_session_whose_node_is_lost_can_be_stopped_at_once_and_slurm_tells_why_it_ended(
-    own: life.Own, settings: Settings
+    own: sessions.Own, settings: Settings
 ):
-    sessions = {"hpc": own("erin", "hpc"), "htc": own("erin", "htc")}
-    life.begin(sessions["hpc"], gpu="pascal:1")  # on gpu-1: commands run on cpu-1
-    life.begin(sessions["htc"])
+    both = {"hpc": own("erin", "hpc"), "htc": own("erin", "htc")}
+    sessions.begin(both["hpc"], gpu="pascal:1")  # on gpu-1: commands run on cpu-1
+    sessions.begin(both["htc"])
     slurm = Batch(settings, "hpc")
     used = ["squeue", "--noheader", "--user=erin", "--format=%M"]  # 0:22
     wait_until(
@@ -277,14 +283,14 @@ def test_a_session_whose_node_is_lost_can_be_stopped_at_once_and_slurm_tells_why
         timeout=SETTLED + 10,
         what="Slurm to believe in the job",
     )
-    for cluster, one in sessions.items():
+    for cluster, one in both.items():
         job = Batch(settings, cluster).job(one.person)
         assert job
         kill(settings, job.node)
-    hpc, htc = sessions["hpc"], sessions["htc"]
+    hpc, htc = both["hpc"], both["htc"]
     wait_until(lambda: hpc.server() is None, timeout=NODE_LOST, what="the hub to know", every=1)
-    assert life.told_once(hpc) == "its node failed."
+    assert sessions.told_once(hpc) == "its node failed."
     # HTCondor looks for the job as long as its lease lasts, twenty minutes; nobody has to wait for that
     assert htc.stop().status_code in {202, 204}
-    wait_until(lambda: htc.server() is None, timeout=life.END, what="the end of the session")
-    life.begin(htc)
+    wait_until(lambda: htc.server() is None, timeout=sessions.END, what="the end of the session")
+    sessions.begin(htc)

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import pytest
 from bs4 import BeautifulSoup
 
-import life
-from benchtop.hubs import Hub
 from benchtop.settings import Settings
-from breaking import crash, end, restart, stopped, well
-from traffic import Traffic
-from waiting import stays, wait_until
+from support import sessions
+from support.facility import crash, restart, stopped, well
+from support.hub import Hub
+from support.traffic import Traffic
+from support.wait import stays, wait_until
 
 Notebook = Callable[[str, str], Traffic]
 Hubs = Callable[[str, str], Hub]
@@ -51,7 +51,7 @@ def neighbours(notebook: Notebook, hub: Hubs) -> dict[str, Neighbours]:
     met = {}
     for cluster, (name, other) in PEOPLE.items():
         newcomer = hub(other, cluster)
-        end(lambda own=newcomer: own)  # type: ignore[misc]
+        sessions.end(newcomer)
         work = notebook(name, cluster)
         met[cluster] = Neighbours(work, newcomer, (work.hub.server() or {}).get("started"))
     return met
@@ -94,16 +94,16 @@ def test_a_session_lives_while_a_part_is_away(
 def test_a_start_waits_for_a_pool_of_which_no_node_is_seen(hub: Hubs, settings: Settings):
     """The hub and the central manager have just started, and neither has heard of a node."""
     own = hub("bob", "htc")
-    end(lambda: own)
+    sessions.end(own)
     with stopped(settings, "condor-ep-1", "condor-ep-2"):
         restart(settings, "condor-cm", own.cell)
         well(settings, "condor-cm", own.cell)
-        life.start(own)
+        sessions.start(own)
         wait_until(
             lambda: "no machine offers the Jupyter slots" in own.stage(), timeout=TOLD, what="the reason"
         )
-    wait_until(own.ready, timeout=life.START, what="bob's session")
-    end(lambda: own)
+    wait_until(own.ready, timeout=sessions.START, what="bob's session")
+    sessions.end(own)
 
 
 def live_on(neighbours: dict[str, Neighbours], lasting: float) -> None:
@@ -117,7 +117,7 @@ def live_on(neighbours: dict[str, Neighbours], lasting: float) -> None:
 
 def refusal(newcomer: Hub) -> str:
     """What somebody reads whose session cannot start."""
-    answer = newcomer.start(**life.SMALL[newcomer.cluster])
+    answer = newcomer.start(**sessions.SMALL[newcomer.cluster])
     if answer.ok:  # the page waits, and is told when it fails
         wait_until(lambda: newcomer.server() is None, timeout=REFUSED, what="the start to fail")
         return newcomer.failure()
@@ -130,8 +130,8 @@ def starts_on_the_login_node(newcomer: Hub) -> None:
     page = newcomer.browser.get(f"{newcomer.base}/hub/spawn", timeout=60)
     (where,) = BeautifulSoup(page.text, "html.parser").select("#spawn_form [name=where]")
     assert where.get("value") == "login" or where.select_one("option[value=login]")
-    life.ready(newcomer, where="login", runtime=10)
-    end(lambda: newcomer)
+    sessions.ready(newcomer, where="login", runtime=10)
+    sessions.end(newcomer)
 
 
 def works_again(one: Neighbours) -> None:
@@ -141,11 +141,11 @@ def works_again(one: Neighbours) -> None:
     assert (work.failed, work.cuts) == ([], 0)
     try:
         wait_until(
-            lambda: newcomer.start(**life.SMALL[newcomer.cluster]).ok,
+            lambda: newcomer.start(**sessions.SMALL[newcomer.cluster]).ok,
             timeout=AGAIN,
             what="a start to be accepted",
         )
-        wait_until(newcomer.ready, timeout=life.START, what=f"the session of {newcomer.person}")
+        wait_until(newcomer.ready, timeout=sessions.START, what=f"the session of {newcomer.person}")
     finally:
-        end(lambda: newcomer)
-    end(lambda: work.hub)
+        sessions.end(newcomer)
+    sessions.end(work.hub)

@@ -9,11 +9,11 @@ from bs4 import BeautifulSoup
 
 from benchtop import enrol
 from benchtop.console import Problem
-from benchtop.hubs import Hub
 from benchtop.settings import Settings
-from breaking import crash, stopped
-from traffic import Traffic
-from waiting import stays, wait_until
+from support.facility import crash, stopped
+from support.hub import Hub
+from support.traffic import Traffic
+from support.wait import stays, wait_until
 
 Notebook = Callable[[str, str], Traffic]
 TOLD = 15  # seconds after which a page must say that a service is away

@@ -4,11 +4,11 @@ import time
 from collections.abc import Callable
 
 from benchtop import accounts, compose, enrol, keycloak
-from benchtop.hubs import Hub
 from benchtop.settings import Settings
-from breaking import begin_session, end
-from checkout import made
-from waiting import wait_until
+from support import sessions
+from support.checkout import made
+from support.hub import Hub
+from support.wait import wait_until
 
 FORGOTTEN = 60  # seconds after which a hub must know that a session ended with the facility
 
@@ -20,7 +20,7 @@ def test_homes_second_factors_and_accounting_outlive_the_facility(
     works = [hub("alice", "hpc"), hub("bob", "htc")]
     mark = f"mark-{time.time_ns()}"
     for work in works:
-        begin_session(work)
+        sessions.begin_anew(work)
         said = work.jupyter(
             "PUT", f"contents/{mark}.txt", {"type": "file", "format": "text", "content": mark}
         )
@@ -60,9 +60,9 @@ def starts_anew(own: Hub) -> None:
     """The hub knows that the session of before is over, and starts another one."""
     wait_until(lambda: own.server() is None, timeout=FORGOTTEN, what="the hub to know", every=1)
     try:
-        begin_session(own)
+        sessions.begin_anew(own)
     finally:
-        end(lambda: own)
+        sessions.end(own)
 
 
 def running(settings: Settings) -> tuple[list[str], list[str]]:

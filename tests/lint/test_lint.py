@@ -51,7 +51,8 @@ def test_python_is_formatted():
 
 
 def test_python_is_typed():
-    for package in ("cli/benchtop", "hub/benchtop_hub", "lab/benchtop_lab", "minter/benchtop_minter"):
+    packages = ("cli/benchtop", "hub/benchtop_hub", "lab/benchtop_lab", "minter/benchtop_minter")
+    for package in (*packages, "tests/support"):
         clean("mypy", package)
 
 

@@ -10,13 +10,13 @@ import requests
 from bs4 import BeautifulSoup
 from testinfra.host import Host
 
-import life
-import programs
-from batch import Batch
-from benchtop import hubs, topology
+from benchtop import topology
 from benchtop.settings import Settings
-from benchtop_hub.identity import sign
-from front_door import ask
+from benchtop_hub.access.identity import sign
+from support import programs, sessions
+from support.batch import Batch
+from support.front_door import ask
+from support.hub import Hub
 
 pytestmark = pytest.mark.sessions
 
@@ -40,14 +40,14 @@ OWN = {"Cross-Origin-Opener-Policy": "same-origin", "X-Own": "yes"}
 
 
 @pytest.fixture(scope="module")
-def alices(signed_in: SignedIn, settings: Settings) -> Iterator[hubs.Hub]:
+def alices(signed_in: SignedIn, settings: Settings) -> Iterator[Hub]:
     """A session of alice's, who is in the cell of erin, the administrator."""
     assert topology.cell_of("alice", "hpc", settings.cells) == topology.cell_of("erin", "hpc", settings.cells)
-    file, batch = life.SLOW.format(person="alice"), Batch(settings, "hpc")
+    file, batch = sessions.SLOW.format(person="alice"), Batch(settings, "hpc")
     line = f"c.ServerApp.tornado_settings = {json.dumps({'headers': OWN})}"
     batch.run("alice", "sh", "-c", 'mkdir -p ~/.jupyter && echo "$0" > "$1"', line, file)
     try:
-        with life.running(hubs.Hub(settings, signed_in("alice"), "alice", "hpc")) as own:
+        with sessions.running(Hub(settings, signed_in("alice"), "alice", "hpc")) as own:
             yield own
     finally:
         batch.run("alice", "rm", "-f", file)
@@ -119,7 +119,7 @@ def test_a_part_of_the_list_has_no_door_of_its_own(
         assert (answer.status in {403, 404}, "rowgroup" in answer.text) == (True, False), path
 
 
-def test_the_hub_itself_tells_a_person_from_a_script(alices: hubs.Hub, service: Service):
+def test_the_hub_itself_tells_a_person_from_a_script(alices: Hub, service: Service):
     apache = service("apache")
     status, page = straight(apache, alices.cell, "/sessions", NAVIGATES)
     assert status == 200, "the control"
@@ -133,7 +133,7 @@ def test_the_hub_itself_tells_a_person_from_a_script(alices: hubs.Hub, service: 
     assert alices.ready()
 
 
-def test_no_script_presses_a_button(alices: hubs.Hub, signed_in: SignedIn, settings: Settings):
+def test_no_script_presses_a_button(alices: Hub, signed_in: SignedIn, settings: Settings):
     erin = signed_in("erin")
     sends = button(erin.get(f"{settings.url}/sessions/hpc", timeout=60).text, "alice")
     for at in (f"{settings.url}/sessions/hpc/{alices.cell}", f"{settings.url}{HUB}/sessions"):
@@ -142,7 +142,7 @@ def test_no_script_presses_a_button(alices: hubs.Hub, signed_in: SignedIn, setti
     assert alices.ready()
 
 
-def test_no_server_makes_itself_of_the_hubs_kind(alices: hubs.Hub, signed_in: SignedIn, settings: Settings):
+def test_no_server_makes_itself_of_the_hubs_kind(alices: Hub, signed_in: SignedIn, settings: Settings):
     """Else a page of it could keep hold of a window of the hub's."""
     assert alices.open().ok
     path, alice = "/jupyterhub/hpc/user/alice/static/favicon.ico", signed_in("alice")
@@ -191,9 +191,7 @@ def powers(ask: Callable[[str, str], requests.Response], api: str) -> dict[tuple
     return {what: status for what, status in found.items() if status not in {403, 404}}
 
 
-def test_an_administrators_cookie_is_a_persons_cookie(
-    alices: hubs.Hub, signed_in: SignedIn, settings: Settings
-):
+def test_an_administrators_cookie_is_a_persons_cookie(alices: Hub, signed_in: SignedIn, settings: Settings):
     erin, api = signed_in("erin"), f"{settings.url}{HUB}/api"
     own = programs.own_page(erin, settings, "hpc", "GET", "/users/erin")
     assert (own.status_code, own.json()["admin"]) == (200, False), "the control: the cookie is good"
@@ -203,7 +201,7 @@ def test_an_administrators_cookie_is_a_persons_cookie(
     assert alices.ready()
 
 
-def test_an_administrators_token_is_a_persons_token(alices: hubs.Hub, token: str, settings: Settings):
+def test_an_administrators_token_is_a_persons_token(alices: Hub, token: str, settings: Settings):
     program = programs.program(settings, token)
     api = f"{settings.url}/_cell/{alices.cell}/jupyterhub/hpc/hub/api"
     assert program.get(f"{api}/users/erin", timeout=60).status_code == 200, "the control"
@@ -212,7 +210,7 @@ def test_an_administrators_token_is_a_persons_token(alices: hubs.Hub, token: str
 
 
 def test_an_administrators_token_opens_nobody_elses_server(
-    alices: hubs.Hub, token: str, signed_in: SignedIn, settings: Settings
+    alices: Hub, token: str, signed_in: SignedIn, settings: Settings
 ):
     """Apache lets any token through to the server that the address names: the server asks whose it is."""
     program, server = programs.program(settings, token), f"{alices.base}/user/alice"
@@ -226,7 +224,7 @@ def test_an_administrators_token_opens_nobody_elses_server(
 
 
 def test_an_administrator_starts_nothing_in_somebody_elses_name(
-    alices: hubs.Hub, signed_in: SignedIn, settings: Settings
+    alices: Hub, signed_in: SignedIn, settings: Settings
 ):
     for whose, status in (("alice", {403, 404}), ("erin", {200})):
         answer = ask(settings, f"{HUB}/spawn/{whose}", session=signed_in("erin"), headers=NAVIGATES)

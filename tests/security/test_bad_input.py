@@ -13,8 +13,8 @@ from bs4 import BeautifulSoup
 
 from benchtop import compose, enrol, topology
 from benchtop.settings import Settings
-from front_door import UPGRADE, Answer, ask, form_of
-from waiting import wait_until
+from support.front_door import UPGRADE, Answer, ask, form_of
+from support.wait import wait_until
 
 SignedIn = Callable[[str], requests.Session]
 

@@ -11,10 +11,10 @@ import requests
 from bs4 import BeautifulSoup
 from testinfra.host import Host
 
-import programs
 from benchtop import accounts, compose, enrol, keycloak, people
 from benchtop.settings import Settings
-from waiting import wait_until
+from support import programs
+from support.wait import wait_until
 
 Services = Callable[..., Host]
 

@@ -6,8 +6,8 @@ import pytest
 import requests
 from bs4 import BeautifulSoup
 
-from benchtop.hubs import Hub
 from benchtop.settings import Settings
+from support.hub import Hub
 
 pytestmark = pytest.mark.sessions
 

@@ -12,7 +12,7 @@ import requests
 
 from benchtop import enrol
 from benchtop.settings import Settings
-from front_door import ask, form_of
+from support.front_door import ask, form_of
 
 Say = dict[str, str]
 

@@ -14,8 +14,8 @@ from testinfra.host import Host
 
 from benchtop import compose, enrol, topology
 from benchtop.settings import Settings
-from front_door import UPGRADE, ask, form_of
-from stand_in import stand_in
+from support.front_door import UPGRADE, ask, form_of
+from support.stand_in import stand_in
 
 SignedIn = Callable[[str], requests.Session]
 Service = Callable[..., Host]

@@ -13,9 +13,9 @@ from testinfra.host import Host
 
 from benchtop import compose, topology
 from benchtop.settings import Settings
-from front_door import UPGRADE, ask, cookies_for, dial
-from stand_in import stand_in
-from waiting import wait_until
+from support.front_door import UPGRADE, ask, cookies_for, dial
+from support.stand_in import stand_in
+from support.wait import wait_until
 
 pytestmark = pytest.mark.alone
 

@@ -12,7 +12,7 @@ from testinfra.host import Host
 
 from benchtop import compose
 from benchtop.settings import Settings
-from waiting import wait_until
+from support.wait import wait_until
 
 Services = Callable[..., Host]
 

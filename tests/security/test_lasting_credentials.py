@@ -8,11 +8,11 @@ import requests
 from testinfra.backend.base import CommandResult
 from testinfra.host import Host
 
-import life
-from batch import Batch
 from benchtop import compose
-from benchtop.hubs import Hub
 from benchtop.settings import Settings
+from support import sessions
+from support.batch import Batch
+from support.hub import Hub
 
 pytestmark = pytest.mark.sessions
 
@@ -199,16 +199,18 @@ GRANTS = ["client_credentials", "password", "refresh_token", "authorization_code
 @pytest.fixture
 def session(settings: Settings, signed_in: SignedIn) -> Iterator[Hub]:
     """A session of alice's."""
-    with life.owners(settings, signed_in) as meet:
+    with sessions.owners(settings, signed_in) as meet:
         own = meet("alice", "hpc")
-        life.ready(own)
+        sessions.ready(own)
         yield own
 
 
 def test_a_sessions_own_token_makes_no_other(session: Hub, settings: Settings):
     job = Batch(settings, "hpc").job("alice")
     assert job
-    (line,) = Batch(settings, "hpc").said("alice", "python3", "-c", life.SESSION, on=job.node).splitlines()
+    (line,) = (
+        Batch(settings, "hpc").said("alice", "python3", "-c", sessions.SESSION, on=job.node).splitlines()
+    )
     env = json.loads(line)["env"]
     token, client = env["JUPYTERHUB_API_TOKEN"], env["JUPYTERHUB_CLIENT_ID"]
     questions: list[tuple[str, str, object]] = [

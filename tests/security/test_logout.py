@@ -12,8 +12,8 @@ import requests
 
 from benchtop import enrol, keycloak
 from benchtop.settings import Settings
-from front_door import ask, form_of
-from waiting import wait_until
+from support.front_door import ask, form_of
+from support.wait import wait_until
 
 SignedIn = Callable[[str], requests.Session]
 

@@ -12,7 +12,7 @@ from testinfra.host import Host
 
 from benchtop import topology
 from benchtop.settings import Settings
-from front_door import ask, dial
+from support.front_door import ask, dial
 
 SignedIn = Callable[[str], requests.Session]
 

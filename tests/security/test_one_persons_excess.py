@@ -12,12 +12,12 @@ import pytest
 import requests
 from testinfra.host import Host
 
-import life
-from batch import Batch
 from benchtop import compose
-from benchtop.hubs import Hub
 from benchtop.settings import Settings
-from waiting import wait_until
+from support import sessions
+from support.batch import Batch
+from support.hub import Hub
+from support.wait import wait_until
 
 pytestmark = pytest.mark.sessions
 
@@ -152,9 +152,9 @@ def neighbour(
     """A session on a node of each cluster in turn; whoever attacks has nothing there."""
     cluster = str(request.param)
     batch = Batch(settings, cluster)
-    with life.owners(settings, signed_in) as meet:
+    with sessions.owners(settings, signed_in) as meet:
         own = meet(OTHERS[cluster], cluster)
-        life.begin(own, **LEAST[cluster])
+        sessions.begin(own, **LEAST[cluster])
         job = batch.job(own.person)
         assert job
         started = own.jupyter("GET", "status").json()["started"]
@@ -248,7 +248,7 @@ def test_a_job_cannot_raise_what_it_may_have(neighbour: Neighbour):
     batch, node = neighbour.batch, neighbour.node
     for raised in ("ulimit -u 600", "ulimit -n 9000"):
         assert batch.run(ATTACKER, "bash", "-c", raised, on=node, check=False).returncode != 0
-    (process,) = batch.said(neighbour.own.person, "python3", "-c", life.SESSION, on=node).splitlines()
+    (process,) = batch.said(neighbour.own.person, "python3", "-c", sessions.SESSION, on=node).splitlines()
     pid = json.loads(process)["pid"]
     limits = batch.said(neighbour.own.person, "cat", f"/proc/{pid}/limits", on=node).splitlines()
     most = {line[:25].strip(): line.split()[-2] for line in limits[1:]}
@@ -311,7 +311,7 @@ def test_a_broken_ad_hides_nobody_elses_session(
 ):
     """Which calls itself one of the same cell. A start takes the answer of the queue."""
     batch = Batch(settings, "htc")
-    with life.owners(settings, signed_in) as meet:
+    with sessions.owners(settings, signed_in) as meet:
         own = meet("bob", "htc")
         batch.clear(ATTACKER)
         marked = f'My.BenchtopCell = "{own.cell}"\nMy.BenchtopMark = "{own.cell}:{ATTACKER}:{"0" * 32}"\n'
@@ -322,7 +322,7 @@ def test_a_broken_ad_hides_nobody_elses_session(
         edits += [f"condor_qedit {number}.1 HoldReason '\"{'x' * 9000}\"'"]
         try:
             batch.run(ATTACKER, "sh", "-c", " && ".join(edits))
-            life.ready(own)
+            sessions.ready(own)
         finally:
             # HTCondor itself removes no job whose state is a text
             batch.run(ATTACKER, "condor_qedit", f"{number}.0", "JobStatus", "5", check=False)

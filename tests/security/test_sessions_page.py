@@ -9,11 +9,12 @@ import requests
 from bs4 import BeautifulSoup
 from testinfra.host import Host
 
-import life
-from benchtop import hubs, topology
+from benchtop import topology
 from benchtop.settings import Settings
-from benchtop_hub.identity import sign
-from front_door import ask
+from benchtop_hub.access.identity import sign
+from support import sessions
+from support.front_door import ask
+from support.hub import Hub
 
 pytestmark = pytest.mark.sessions
 
@@ -23,16 +24,16 @@ MEMBER, ADMIN = "people|cluster-{}", "people|cluster-{}|facility-admins"
 
 
 @pytest.fixture(scope="module")
-def shared(signed_in: SignedIn, settings: Settings) -> Iterator[hubs.Hub]:
-    with life.running(hubs.Hub(settings, signed_in("carol"), "carol", "hpc")) as own:
+def shared(signed_in: SignedIn, settings: Settings) -> Iterator[Hub]:
+    with sessions.running(Hub(settings, signed_in("carol"), "carol", "hpc")) as own:
         yield own
 
 
 @pytest.fixture
-def carols(shared: hubs.Hub) -> hubs.Hub:
+def carols(shared: Hub) -> Hub:
     """A session of carol's, who on two or three cells is in another one than erin; anew once it was ended."""
     if not shared.ready():
-        life.ready(shared)
+        sessions.ready(shared)
     return shared
 
 
@@ -45,7 +46,7 @@ def button(page: str, person: str) -> dict[str, str]:
     raise AssertionError(f"no button for {person}: {page}")
 
 
-def test_nobody_else_sees_or_ends_any(carols: hubs.Hub, signed_in: SignedIn, settings: Settings):
+def test_nobody_else_sees_or_ends_any(carols: Hub, signed_in: SignedIn, settings: Settings):
     sends = button(signed_in("erin").get(f"{settings.url}/sessions/hpc", timeout=60).text, "carol")
     at = sends.pop("at")
     for name in ("alice", "bob", "carol"):
@@ -75,9 +76,7 @@ def test_no_script_and_no_frame_of_the_same_origin_reads_it(signed_in: SignedIn,
         assert page.status == status, destination
 
 
-def test_a_button_without_its_pages_sign_does_nothing(
-    carols: hubs.Hub, signed_in: SignedIn, settings: Settings
-):
+def test_a_button_without_its_pages_sign_does_nothing(carols: Hub, signed_in: SignedIn, settings: Settings):
     sends = button(signed_in("erin").get(f"{settings.url}/sessions/hpc", timeout=60).text, "carol")
     at = settings.url + sends.pop("at")
     elsewhere = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "document"}
@@ -87,7 +86,7 @@ def test_a_button_without_its_pages_sign_does_nothing(
 
 
 def test_an_administrator_sees_the_sessions_of_every_cell_and_ends_one(
-    carols: hubs.Hub, signed_in: SignedIn, settings: Settings
+    carols: Hub, signed_in: SignedIn, settings: Settings
 ):
     if settings.cells > 1:
         assert carols.cell != topology.cell_of("erin", "hpc", settings.cells), "the control: another cell"
@@ -98,7 +97,7 @@ def test_an_administrator_sees_the_sessions_of_every_cell_and_ends_one(
     sends = button(page.text, "carol")
     ended = signed_in("erin").post(settings.url + sends.pop("at"), data=sends, timeout=60)
     assert "The session of <strong>carol</strong> has been told to end" in ended.text
-    assert life.told_once(carols) == "an administrator ended it."
+    assert sessions.told_once(carols) == "an administrator ended it."
 
 
 @pytest.mark.parametrize("cell", [cell for name in topology.CLUSTERS for cell in topology.every_cell(name)])

@@ -19,14 +19,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-import life
-from batch import Batch
 from benchtop import compose
-from benchtop.hubs import Hub
 from benchtop.settings import Settings
-from benchtop_hub import certificates
+from benchtop_hub.sessions import certificates
 from benchtop_lab.session.proof import server_context
-from waiting import wait_until
+from support import sessions
+from support.batch import Batch
+from support.hub import Hub
+from support.wait import wait_until
 
 pytestmark = pytest.mark.sessions
 
@@ -179,20 +179,20 @@ def begun(
 ) -> Iterator[Begun]:
     """A session on each kind of node, which its owner has opened: whose it is, its node, its process."""
     cluster, wanted = ("hpc", {"where": "login"}) if " " in request.param else (request.param, {})
-    with life.owners(settings, signed_in) as sessions:
-        own, batch = sessions(OWNER, cluster), Batch(settings, cluster)
+    with sessions.owners(settings, signed_in) as meet:
+        own, batch = meet(OWNER, cluster), Batch(settings, cluster)
         if wanted:
             answer = own.start(**wanted)
             assert answer.status_code in {201, 202}, answer.text
-            wait_until(own.ready, timeout=life.START, what="the session on the login node")
+            wait_until(own.ready, timeout=sessions.START, what="the session on the login node")
             node = f"{cluster}-login"
         else:
-            life.ready(own)
+            sessions.ready(own)
             job = batch.job(OWNER)
             assert job
             node = job.node
         assert own.open().ok
-        (process,) = batch.said(OWNER, "python3", "-c", life.SESSION, on=node).splitlines()
+        (process,) = batch.said(OWNER, "python3", "-c", sessions.SESSION, on=node).splitlines()
         yield own, node, json.loads(process)
 
 
@@ -231,7 +231,7 @@ def test_an_impostor_of_a_session_that_was_killed_is_told_nothing_and_shown_to_n
             assert "jupyterhub-session-id" in said
         finally:
             batch.run(OWNER, "kill", "-CONT", keeper, on=node)
-    wait_until(lambda: own.server() is None, timeout=life.END, what="the end of the session")
+    wait_until(lambda: own.server() is None, timeout=sessions.END, what="the end of the session")
     lines = compose.log_text(settings, "--no-log-prefix", "--since", "5m", f"{own.cell}-proxy")
     told = [line for line in lines if "the session itself does not answer" in line]
     assert told
@@ -242,19 +242,19 @@ def test_nor_does_one_of_a_session_that_was_cancelled_hear_a_word(
     settings: Settings, signed_in: Callable[[str], requests.Session]
 ):
     """As it comes, from the end of the session until the hub has noticed."""
-    with life.owners(settings, signed_in) as sessions:
-        own, batch = sessions(OWNER, "hpc"), Batch(settings, "hpc")
-        life.begin(own)
+    with sessions.owners(settings, signed_in) as meet:
+        own, batch = meet(OWNER, "hpc"), Batch(settings, "hpc")
+        sessions.begin(own)
         job = batch.job(OWNER)
         assert job
-        (process,) = batch.said(OWNER, "python3", "-c", life.SESSION, on=job.node).splitlines()
+        (process,) = batch.said(OWNER, "python3", "-c", sessions.SESSION, on=job.node).splitlines()
         with impostor(settings, job.node, STRANGERS["hpc"], json.loads(process)["port"]) as stranger:
             batch.cancel(OWNER, job.number)
             stranger.shows(anothers(settings, own.cell))
             pages: list[str] = []
             wait_until(
                 lambda: pages.extend(answer.text for answer in asks(own)) or own.server() is None,
-                timeout=life.END,
+                timeout=sessions.END,
                 what="the hub to notice",
                 every=0,
             )

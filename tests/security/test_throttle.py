@@ -7,8 +7,8 @@ import pytest
 import requests
 
 from benchtop.settings import Settings
-from front_door import Answer, ask
-from waiting import wait_until
+from support.front_door import Answer, ask
+from support.wait import wait_until
 
 pytestmark = pytest.mark.alone
 

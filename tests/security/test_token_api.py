@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import requests
 
-import programs
 from benchtop import topology
 from benchtop.settings import Settings
-from front_door import ask
-from waiting import wait_until
+from support import programs
+from support.front_door import ask
+from support.wait import wait_until
 
 pytestmark = pytest.mark.sessions
 

@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-import laptop
 from benchtop import compose, topology
 from benchtop.settings import Settings
+from support import laptop
 
 pytestmark = pytest.mark.alone  # other tests have something listen for a while
 

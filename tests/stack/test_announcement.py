@@ -9,7 +9,7 @@ from testinfra.host import Host
 
 from benchtop import notices, topology
 from benchtop.settings import Settings
-from waiting import wait_until
+from support.wait import wait_until
 
 SignedIn = Callable[[str], requests.Session]
 TEXT = "Slurm is down on Friday <from 8> & to 10."

@@ -10,12 +10,12 @@ import pytest
 import requests
 from testinfra.host import Host
 
-import life
 from benchtop import keycloak, live
-from benchtop.hubs import Hub
 from benchtop.people import People
 from benchtop.settings import Settings
-from checkout import Checkout
+from support import sessions
+from support.checkout import Checkout
+from support.hub import Hub
 
 Services = Callable[..., Host]
 
@@ -190,7 +190,7 @@ def test_a_setting_of_the_pool(
         return service("condor-cm").check_output("condor_config_val -negotiator NEGOTIATOR_INTERVAL")
 
     assert asked() == "5"
-    with life.running(Hub(settings, signed_in("alice"), "alice", "htc")):
+    with sessions.running(Hub(settings, signed_in("alice"), "alice", "htc")):
         pass
     assert "alice@" in service("condor-cm").check_output("condor_status -submitters -autoformat Name")
     checkout.edit("condor/config.d/30-jobs.conf", "NEGOTIATOR_INTERVAL = 5", "NEGOTIATOR_INTERVAL = 7")

@@ -10,10 +10,11 @@ import pytest
 import requests
 from bs4 import BeautifulSoup
 
-import life
-from benchtop import compose, hubs, topology
+from benchtop import compose, topology
 from benchtop.settings import Settings
-from waiting import wait_until
+from support import sessions
+from support.hub import Hub
+from support.wait import wait_until
 
 SignedIn = Callable[[str], requests.Session]
 PEOPLE = [
@@ -102,13 +103,13 @@ def test_status_lists_each_cell_with_its_people(signed_in: SignedIn, settings: S
 
 
 @pytest.fixture
-def server(signed_in: SignedIn, settings: Settings) -> Iterator[hubs.Hub]:
+def server(signed_in: SignedIn, settings: Settings) -> Iterator[Hub]:
     """A server of alice's on cluster hpc, ended afterwards."""
-    with life.running(hubs.Hub(settings, signed_in("alice"), "alice", "hpc")) as own:
+    with sessions.running(Hub(settings, signed_in("alice"), "alice", "hpc")) as own:
         yield own
 
 
-def test_another_number_of_cells_is_refused_while_a_server_would_move(server: hubs.Hub, settings: Settings):
+def test_another_number_of_cells_is_refused_while_a_server_would_move(server: Hub, settings: Settings):
     """Alice is in the second of three cells, and would be in the first of two."""
     assert "alice" in benchtop("status").stdout  # the control: her server is seen
     before = [one.id for one in compose.containers(settings.project)]
@@ -119,7 +120,7 @@ def test_another_number_of_cells_is_refused_while_a_server_would_move(server: hu
     assert server.ready()
 
 
-def test_so_is_the_loss_of_a_cluster(server: hubs.Hub):
+def test_so_is_the_loss_of_a_cluster(server: Hub):
     done = benchtop("up", CLUSTERS="htc")
     assert done.returncode == 1
     assert "alice (hpc-2 → none)" in done.stderr + done.stdout

@@ -14,7 +14,7 @@ from testinfra.host import Host
 
 from benchtop import compose, idtokens, secrets
 from benchtop.settings import Settings
-from waiting import wait_until
+from support.wait import wait_until
 
 TOKEN = """
 import http.client, json, ssl, sys

@@ -8,9 +8,9 @@ import pytest
 import requests
 from testinfra.host import Host
 
-from benchtop.hubs import Hub
 from benchtop.settings import Settings
-from waiting import wait_until
+from support.hub import Hub
+from support.wait import wait_until
 
 START = 60  # seconds; a start takes about four
 QUICK = 15  # seconds in which a session that is stopped must be gone, and a reason on the page

@@ -7,9 +7,9 @@ import requests
 from bs4 import BeautifulSoup
 from testinfra.host import Host
 
-from benchtop.hubs import Hub
 from benchtop.settings import Settings
-from waiting import wait_until
+from support.hub import Hub
+from support.wait import wait_until
 
 LIVE = 60  # seconds after which a change by sacctmgr alone is in the form
 OWN, OTHERS = "test-form-own", "test-form-others"

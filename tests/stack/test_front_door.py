@@ -11,7 +11,7 @@ from testinfra.host import Host
 
 from benchtop import compose, enrol
 from benchtop.settings import Settings
-from front_door import UPGRADE, ask, form_of
+from support.front_door import UPGRADE, ask, form_of
 
 Services = Callable[..., Host]
 SignedIn = Callable[[str], requests.Session]

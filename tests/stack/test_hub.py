@@ -15,7 +15,7 @@ from testinfra.host import Host
 
 from benchtop import compose
 from benchtop.settings import Settings
-from waiting import wait_until
+from support.wait import wait_until
 
 HUB = "/jupyterhub/hpc/hub"
 GROUPS = {"alice": "people|cluster-hpc|usatlas", "carol": "people|cluster-hpc", "frank": "people"}

@@ -15,11 +15,11 @@ import requests
 from testinfra.backend.base import CommandResult
 from testinfra.host import Host
 
-import life
 from benchtop import compose
-from benchtop.hubs import Hub
 from benchtop.settings import Settings
-from waiting import wait_until
+from support import sessions
+from support.hub import Hub
+from support.wait import wait_until
 
 SMALL = {"partition": "debug", "runtime": 10}
 QUICK = 10  # seconds in which a session that is stopped must be gone
@@ -254,7 +254,7 @@ def report(service: Callable[[str], Host]) -> Report:
     def send(to: Person, token: str, path: str, body: object) -> int:
         """To the hub of a person's cell."""
         sent = json.dumps([f"{to.own.gateway}/{path}", token, json.dumps(body)])
-        pipe = f"printf %s {shlex.quote(sent)} | python3 -c {shlex.quote(life.REPORT)}"
+        pipe = f"printf %s {shlex.quote(sent)} | python3 -c {shlex.quote(sessions.REPORT)}"
         return int(service("cpu-1").check_output("sh -c %s", pipe))
 
     return send

@@ -12,7 +12,7 @@ from testinfra.host import Host
 
 from benchtop import compose, enrol
 from benchtop.settings import Settings
-from waiting import wait_until
+from support.wait import wait_until
 
 BASE = "dc=benchtop,dc=example"
 SIGN_IN, LOOK_UP = "ldap://127.0.0.1:390/", "ldap://127.0.0.1:389/"

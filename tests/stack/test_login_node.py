@@ -8,11 +8,10 @@ import pytest
 import requests
 from testinfra.host import Host
 
-import life
-import traffic
-from benchtop.hubs import Hub
 from benchtop.settings import Settings
-from waiting import wait_until
+from support import sessions, traffic
+from support.hub import Hub
+from support.wait import wait_until
 
 CLUSTERS = ("hpc", "htc")
 START = 60  # seconds; a start takes about one
@@ -35,14 +34,14 @@ def alice(
     own = Hub(settings, signed_in("alice"), "alice", cluster)
     service(own.cell)  # for their logs, should the test fail
     service(f"{cluster}-login")
-    life.end(own)
+    sessions.end(own)
     yield own
-    life.end(own)
+    sessions.end(own)
 
 
 def begin(own: Hub) -> None:
     """A session on the login node, opened."""
-    life.begin(own, within=START, where="login", runtime=10)
+    sessions.begin(own, within=START, where="login", runtime=10)
 
 
 def processes(node: Host, person: str = "alice") -> list[str]:
@@ -69,7 +68,7 @@ def test_a_session_runs_there_as_the_person_and_leaves_nothing_behind(
         timeout=10,
         what="two that are cut loose",
     )
-    life.end(alice)
+    sessions.end(alice)
     wait_until(lambda: not processes(node), timeout=NOTICED, what="the end of all that alice had there")
 
 
@@ -96,7 +95,7 @@ def test_too_much_memory_ends_it_and_its_owner_is_told_once(alice: Hub, cluster:
     with contextlib.suppress(*traffic.CUT):
         traffic.run(alice, alice.kernel(), GREEDY)
     wait_until(lambda: alice.server() is None, timeout=NOTICED, what="the hub to notice the end")
-    assert "MB of memory; the limit on the login node is 1024 MB" in life.told_once(alice)
+    assert "MB of memory; the limit on the login node is 1024 MB" in sessions.told_once(alice)
 
 
 def test_a_second_one_at_the_same_time_is_refused_with_a_sentence(alice: Hub, cluster: str):

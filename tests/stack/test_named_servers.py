@@ -7,10 +7,10 @@ import pytest
 import requests
 from testinfra.host import Host
 
-import life
-from benchtop import hubs
 from benchtop.settings import Settings
-from waiting import wait_until
+from support import sessions
+from support.hub import Hub
+from support.wait import wait_until
 
 SignedIn = Callable[[str], requests.Session]
 STARTS, ENDS = 120, 60  # seconds, on a busy machine
@@ -19,9 +19,9 @@ STARTS, ENDS = 120, 60  # seconds, on a busy machine
 @pytest.fixture(params=["hpc", "htc"])
 def both(
     request: pytest.FixtureRequest, signed_in: SignedIn, settings: Settings
-) -> Iterator[tuple[hubs.Hub, hubs.Hub]]:
+) -> Iterator[tuple[Hub, Hub]]:
     """Alice's usual server on a cluster and one called `second`; neither runs, now and afterwards."""
-    usual = hubs.Hub(settings, signed_in("alice"), "alice", request.param)
+    usual = Hub(settings, signed_in("alice"), "alice", request.param)
     second = replace(usual, name="second")
 
     def over() -> bool:
@@ -44,11 +44,11 @@ def job_names(service: Callable[..., Host], cluster: str) -> set[str]:
 
 
 def test_two_servers_run_beside_each_other_and_each_ends_alone(
-    both: tuple[hubs.Hub, hubs.Hub], service: Callable[..., Host]
+    both: tuple[Hub, Hub], service: Callable[..., Host]
 ):
     usual, second = both
     for one in both:
-        life.start(one)
+        sessions.start(one)
     for one in both:
         wait_until(one.ready, timeout=STARTS, what=f"alice's server {one.name or 'without a name'}")
         assert one.open().ok
@@ -62,7 +62,7 @@ def test_two_servers_run_beside_each_other_and_each_ends_alone(
 
 def test_a_name_that_cannot_be_is_refused_with_what_to_write(signed_in: SignedIn, settings: Settings):
     for name in ("My_Server", "lab", "x" * 31):
-        own = hubs.Hub(settings, signed_in("alice"), "alice", "hpc", name)
-        answer = own.start(**life.SMALL["hpc"])
+        own = Hub(settings, signed_in("alice"), "alice", "hpc", name)
+        answer = own.start(**sessions.SMALL["hpc"])
         assert answer.status_code == 400
         assert f"“{name}”" in answer.json()["message"]

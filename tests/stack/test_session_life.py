@@ -11,12 +11,12 @@ from dataclasses import replace
 import pytest
 import requests
 
-import life
-from batch import Batch
 from benchtop import compose
-from benchtop.hubs import Hub
 from benchtop.settings import Settings
-from waiting import stays, wait_until
+from support import sessions
+from support.batch import Batch
+from support.hub import Hub
+from support.wait import stays, wait_until
 
 CLUSTERS = ["hpc", "htc"]
 TOLD = 10  # seconds: five from the end of a job until its owner knows, and the scheduler's own
@@ -27,9 +27,9 @@ SignedIn = Callable[[str], requests.Session]
 
 
 @pytest.fixture
-def own(settings: Settings, signed_in: SignedIn) -> Iterator[life.Own]:
+def own(settings: Settings, signed_in: SignedIn) -> Iterator[sessions.Own]:
     """`own("alice", "hpc")`: their session, which does not run now and will not when the test is over."""
-    with life.owners(settings, signed_in) as meet:
+    with sessions.owners(settings, signed_in) as meet:
         yield meet
 
 
@@ -37,7 +37,7 @@ def own(settings: Settings, signed_in: SignedIn) -> Iterator[life.Own]:
 
 
 def test_starts_at_once_from_two_windows_give_each_server_one_job_and_all_are_asked_about_at_once(
-    own: life.Own, settings: Settings
+    own: sessions.Own, settings: Settings
 ):
     """Servers of one person: the usual one and one with a name, on either cluster."""
     usual = [own("alice", cluster) for cluster in CLUSTERS]
@@ -46,10 +46,10 @@ def test_starts_at_once_from_two_windows_give_each_server_one_job_and_all_are_as
         one.server()  # opens a page, for its cookies
     windows = [replace(one, browser=copy(one.browser)) for one in servers]
     with ThreadPoolExecutor(len(servers) * 2) as pool:
-        answers = list(pool.map(lambda one: one.start(**life.SMALL[one.cluster]), [*servers, *windows]))
+        answers = list(pool.map(lambda one: one.start(**sessions.SMALL[one.cluster]), [*servers, *windows]))
     assert {answer.status_code for answer in answers} <= {201, 202, 400}
     for one in servers:
-        wait_until(one.ready, timeout=life.START, what=f"{one.cluster} {one.name}")
+        wait_until(one.ready, timeout=sessions.START, what=f"{one.cluster} {one.name}")
     for one in usual:
         names = sorted(job.name for job in Batch(settings, one.cluster).jobs("alice"))
         assert names == [f"jh-{one.cell}-alice", f"jh-{one.cell}-alice-second"]
@@ -72,18 +72,18 @@ def asked(batch: Batch, person: str) -> int:
 # ---- what a job says ---------------------------------------------------------------------------
 
 
-def test_a_job_reports_twice_but_not_something_else_and_not_too_late(own: life.Own, settings: Settings):
+def test_a_job_reports_twice_but_not_something_else_and_not_too_late(own: sessions.Own, settings: Settings):
     reader, batch = own("carol", "hpc"), Batch(settings, "hpc")
-    with life.slow(reader, batch) as go_on:
-        life.start(reader)
-        job, session = life.loading(reader, batch)
+    with sessions.slow(reader, batch) as go_on:
+        sessions.start(reader)
+        job, session = sessions.loading(reader, batch)
         port = int(str(session["port"]))
         assert report(reader, job.node, session, port) == 204
         assert report(reader, job.node, session, port + 1 if port < 65535 else port - 1) == 403
         go_on()
-    wait_until(reader.ready, timeout=life.START, what="the session, where it said first")
+    wait_until(reader.ready, timeout=sessions.START, what="the session, where it said first")
     assert reader.open().ok
-    life.over(reader, batch)
+    sessions.over(reader, batch)
     assert report(reader, job.node, session, port) == 403
     # a whole job that comes when nobody waits for it any more
     again = compose.command(
@@ -110,7 +110,7 @@ def report(own: Hub, node: str, session: dict[str, object], port: int) -> int:
     """Say a port to the hub as a process of that session would; the status of its answer."""
     token = dict(session["env"])["JUPYTERHUB_API_TOKEN"]  # type: ignore[call-overload]
     said = json.dumps([f"{own.gateway}/session/port", token, json.dumps({"port": port})]).encode()
-    answer = compose.run(own.settings, "exec", "-T", node, "python3", "-c", life.REPORT, input=said)
+    answer = compose.run(own.settings, "exec", "-T", node, "python3", "-c", sessions.REPORT, input=said)
     return int(answer.stdout)
 
 
@@ -119,12 +119,12 @@ def report(own: Hub, node: str, session: dict[str, object], port: int) -> int:
 
 @pytest.mark.parametrize(("cluster", "how"), [("hpc", "killed"), ("htc", "killed"), ("htc", "cancelled")])
 def test_a_job_that_dies_before_jupyterlab_answers_is_told_within_seconds(
-    own: life.Own, settings: Settings, cluster: str, how: str
+    own: sessions.Own, settings: Settings, cluster: str, how: str
 ):
     reader, batch = own("erin", cluster), Batch(settings, cluster)
-    with life.slow(reader, batch):
-        life.start(reader)
-        job, session = life.loading(reader, batch)
+    with sessions.slow(reader, batch):
+        sessions.start(reader)
+        job, session = sessions.loading(reader, batch)
         if how == "killed":
             batch.run(reader.person, "kill", "-KILL", str(session["pid"]), on=job.node)
         else:
@@ -137,13 +137,13 @@ def test_a_job_that_dies_before_jupyterlab_answers_is_told_within_seconds(
 
 
 def test_a_session_that_is_put_on_hold_waits_says_so_and_is_never_started_anew(
-    own: life.Own, settings: Settings
+    own: sessions.Own, settings: Settings
 ):
     """Slurm: held while it waits, and requeued while it runs."""
     reader, batch = own("carol", "hpc"), Batch(settings, "hpc")
-    with life.full(batch, "dave") as make_room:
-        life.start(reader, partition="harvester")
-        job = wait_until(lambda: batch.job(reader.person), timeout=life.START, what="the job")
+    with sessions.full(batch, "dave") as make_room:
+        sessions.start(reader, partition="harvester")
+        job = wait_until(lambda: batch.job(reader.person), timeout=sessions.START, what="the job")
         batch.run(reader.person, "scontrol", "hold", job.number)
         wait_until(lambda: "you put it on hold" in reader.stage(), timeout=TOLD, what="the hold on the page")
         batch.run(batch.operator, "scontrol", "hold", job.number)
@@ -151,36 +151,36 @@ def test_a_session_that_is_put_on_hold_waits_says_so_and_is_never_started_anew(
         wait_until(lambda: by in reader.stage(), timeout=TOLD, what="the administrator's hold on the page")
         batch.run(batch.operator, "scontrol", "release", job.number)
         make_room()
-    wait_until(reader.ready, timeout=life.START, what="the session to run after all")
+    wait_until(reader.ready, timeout=sessions.START, what="the session to run after all")
     assert batch.run(batch.operator, "scontrol", "requeue", job.number, check=False).returncode != 0
     stays(reader.ready, lasting=LOOK + 2, what="the session that was not to be requeued")
     assert [one.number for one in batch.jobs(reader.person)] == [job.number]
 
 
 def test_a_session_whose_job_is_put_on_hold_ends_and_its_owner_is_told_why_once(
-    own: life.Own, settings: Settings
+    own: sessions.Own, settings: Settings
 ):
     """HTCondor: what is on hold does not run any more."""
     reader, batch = own("erin", "htc"), Batch(settings, "htc")
-    life.begin(reader)
+    sessions.begin(reader)
     job = batch.job(reader.person)
     assert job
     batch.run(batch.operator, "condor_hold", "-reason", "the operator looks at it", job.number)
-    assert "the operator looks at it" in life.told_once(reader)
-    wait_until(lambda: not batch.jobs(reader.person), timeout=life.END, what="the job to be gone")
+    assert "the operator looks at it" in sessions.told_once(reader)
+    wait_until(lambda: not batch.jobs(reader.person), timeout=sessions.END, what="the job to be gone")
 
 
-def test_a_session_that_makes_room_ends_and_its_owner_is_told_why_once(own: life.Own, settings: Settings):
+def test_a_session_that_makes_room_ends_and_its_owner_is_told_why_once(own: sessions.Own, settings: Settings):
     reader, batch = own("erin", "hpc"), Batch(settings, "hpc")
-    life.begin(reader, partition="scavenger", qos="scavenger", cpus=8, gpu="pascal:1")
+    sessions.begin(reader, partition="scavenger", qos="scavenger", cpus=8, gpu="pascal:1")
     options = ["--partition=debug", "--qos=interactive", "--nodelist=gpu-1", "--cpus-per-task=4", "--time=5"]
     try:
         batch.run("dave", "sbatch", *options, "--chdir=/tmp", "--output=/dev/null", "--wrap=sleep 300")
-        assert life.told_once(reader) == "a job with a higher right took its place."
+        assert sessions.told_once(reader) == "a job with a higher right took its place."
         assert not batch.jobs(reader.person)
         wait_until(
             lambda: [job.state for job in batch.jobs("dave")] == ["RUNNING"],
-            timeout=life.FULL,
+            timeout=sessions.FULL,
             what="the job that it made room for",
         )
     finally:
@@ -188,18 +188,20 @@ def test_a_session_that_makes_room_ends_and_its_owner_is_told_why_once(own: life
 
 
 @pytest.mark.usefixtures("orphans")
-def test_a_session_ends_with_its_time_keeps_its_files_and_says_why_once(own: life.Own, settings: Settings):
-    sessions = [(own("erin", cluster), Batch(settings, cluster)) for cluster in CLUSTERS]
+def test_a_session_ends_with_its_time_keeps_its_files_and_says_why_once(
+    own: sessions.Own, settings: Settings
+):
+    both = [(own("erin", cluster), Batch(settings, cluster)) for cluster in CLUSTERS]
     file = {"type": "file", "format": "text", "content": "kept"}
-    for reader, _ in sessions:
-        life.start(reader, runtime=1)
-    for reader, _ in sessions:
-        wait_until(reader.ready, timeout=life.START, what=f"the session on {reader.cluster}")
+    for reader, _ in both:
+        sessions.start(reader, runtime=1)
+    for reader, _ in both:
+        wait_until(reader.ready, timeout=sessions.START, what=f"the session on {reader.cluster}")
         assert reader.open().ok
         assert reader.jupyter("PUT", f"contents/life-{reader.cluster}", file).ok
-    for reader, batch in sessions:
+    for reader, batch in both:
         wait_until(lambda own=reader: own.server() is None, timeout=MINUTE, what="the end", every=1)  # type: ignore[misc]
-        assert life.told_once(reader) == "its time was over."
+        assert sessions.told_once(reader) == "its time was over."
         node = {"hpc": "cpu-1", "htc": "condor-ep-1"}[reader.cluster]
         path = f"/home/{reader.person}/life-{reader.cluster}"
         assert batch.said(reader.person, "cat", path, on=node) == "kept"
@@ -217,15 +219,15 @@ def orphans(settings: Settings, signed_in: SignedIn) -> Iterator[dict[str, int]]
     because both take a minute.
     """
     batches = [Batch(settings, cluster) for cluster in CLUSTERS]
-    with life.owners(settings, signed_in) as own:
+    with sessions.owners(settings, signed_in) as own:
         before = {}
         try:
             for batch in batches:
                 session = own("alice", batch.cluster)
-                life.start(session)
-                found = wait_until(lambda b=batch: mark(b, "alice"), timeout=life.START, what="the mark")  # type: ignore[misc]
-                life.over(session, batch)
-                before[batch.cluster] = life.reaped(session)
+                sessions.start(session)
+                found = wait_until(lambda b=batch: mark(b, "alice"), timeout=sessions.START, what="the mark")  # type: ignore[misc]
+                sessions.over(session, batch)
+                before[batch.cluster] = sessions.reaped(session)
                 for person in ("alice", "dave"):
                     plain(batch, person, found)
             yield before
@@ -240,12 +242,12 @@ def test_a_session_that_no_server_knows_ends_and_a_copied_mark_ends_nobody_elses
     batches = [Batch(settings, cluster) for cluster in CLUSTERS]
     for batch in batches:
         wait_until(
-            lambda b=batch: not b.jobs("alice"), timeout=life.REAPED, what="the orphan to end", every=1
+            lambda b=batch: not b.jobs("alice"), timeout=sessions.REAPED, what="the orphan to end", every=1
         )  # type: ignore[misc]
     for batch in batches:
         assert [job.state for job in batch.jobs("dave")] == ["RUNNING"], batch.cluster
         hub = Hub(settings, signed_in("alice"), "alice", batch.cluster)
-        assert life.reaped(hub) == orphans[batch.cluster] + 1
+        assert sessions.reaped(hub) == orphans[batch.cluster] + 1
 
 
 def mark(batch: Batch, person: str) -> str:

@@ -13,9 +13,9 @@ import requests
 from bs4 import BeautifulSoup
 from testinfra.host import Host
 
-from benchtop.hubs import Hub
 from benchtop.settings import Settings
-from waiting import wait_until
+from support.hub import Hub
+from support.wait import wait_until
 
 Service = Callable[..., Host]
 TOLD = 5  # seconds after a job's death in which who waits for it reads why

@@ -4,7 +4,7 @@ import base64
 import os
 import ssl
 
-PROOF = "BENCHTOP_TLS"  # where the hub puts it: hub/benchtop_hub/certificates.py
+PROOF = "BENCHTOP_TLS"  # where the hub puts it: hub/benchtop_hub/sessions/certificates.py
 
 
 def server_context(pem: bytes) -> ssl.SSLContext:

@@ -13,8 +13,8 @@ import pytest
 import requests
 
 from benchtop import pki
-from visitors import ADMIN, SECRET, Visitor
-from waiting import wait_until
+from support.visitors import ADMIN, SECRET, Visitor
+from support.wait import wait_until
 
 
 @pytest.fixture(scope="session")

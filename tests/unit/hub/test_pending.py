@@ -8,8 +8,8 @@ import pytest
 import requests
 from bs4 import BeautifulSoup
 
-from visitors import Visitor, words
-from waiting import wait_until
+from support.visitors import Visitor, words
+from support.wait import wait_until
 
 NAMES = pytest.mark.parametrize("name", ["", "second"])
 

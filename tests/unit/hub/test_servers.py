@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from benchtop_hub.servers import LONGEST, lasting, wrong_with
-from visitors import words
+from benchtop_hub.pages.servers import LONGEST, lasting, wrong_with
+from support.visitors import words
 
 
 @pytest.mark.parametrize("name", ["a", "gpu-test", "x1", "a" * LONGEST])

@@ -8,8 +8,8 @@ import pytest
 import requests
 from bs4 import BeautifulSoup
 
-from benchtop_hub.sessions import ORDERS, Session, resources
-from visitors import MEMBER, words
+from benchtop_hub.pages.administration import ORDERS, Session, resources
+from support.visitors import MEMBER, words
 
 ONE = Session(
     "carol", "", "hpc-1", "17", "gpu-1", "debug", "runs", timedelta(hours=1), timedelta(minutes=2)

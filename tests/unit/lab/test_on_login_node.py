@@ -14,7 +14,7 @@ import pytest
 
 from benchtop_lab.login_node import commands, keeper, processes, records
 from benchtop_lab.login_node.request import Refused
-from waiting import wait_until
+from support.wait import wait_until
 
 GONE = 20  # seconds on a busy machine
 SLEEP = "import time; time.sleep(600)"

@@ -11,7 +11,7 @@ import pytest
 
 from benchtop_lab import report
 from benchtop_lab.session import start
-from breaks_off import breaks_off
+from support.breaks_off import breaks_off
 
 LAB = Path(__file__).parents[3] / "lab"
 

@@ -7,7 +7,7 @@ from urllib.error import HTTPError
 import pytest
 
 from benchtop_minter.leavers import keep, listed, read
-from breaks_off import breaks_off
+from support.breaks_off import breaks_off
 
 
 def test_the_list_names_exactly_who_is_disabled_now(tmp_path: Path):

@@ -1,0 +1,81 @@
+"""Edit the checkout as an admin does, run `make apply`, and leave everything as it was."""
+
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchtop import compose
+from benchtop.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass
+class Checkout:
+    """The files that an admin edits; `give_up` puts back each one that was touched."""
+
+    settings: Settings
+    touched: list[str] = field(default_factory=list)
+
+    def edit(self, name: str, old: str, new: str) -> None:
+        """Replace the one place in a file that says `old`. Refuses a file that somebody is at work on."""
+        self._touch(name)
+        file = ROOT / name
+        text = file.read_text()
+        assert text.count(old) == 1, f"{name} says {old!r} {text.count(old)} times"
+        file.write_text(text.replace(old, new))
+
+    def append(self, name: str, line: str) -> None:
+        """Add a line at the end of a file."""
+        self._touch(name)
+        with (ROOT / name).open("a") as file:
+            file.write(f"{line}\n")
+
+    def _touch(self, name: str) -> None:
+        if name not in self.touched:
+            clean = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", name], cwd=ROOT, check=False)
+            assert clean.returncode == 0, f"{name} has changes that git does not know: commit or undo them"
+            self.touched.append(name)
+
+    def give_up(self) -> None:
+        """`git checkout` of what was touched."""
+        if self.touched:
+            subprocess.run(
+                ["git", "checkout", "--quiet", "HEAD", "--", *self.touched],
+                cwd=ROOT,
+                check=True,
+                capture_output=True,
+            )
+
+    def applied(self) -> str:
+        """`make apply`, which works; what it said."""
+        return made(self.settings, "apply")
+
+    def refused(self) -> str:
+        """`make apply`, which refuses; what it said."""
+        code, said = make(self.settings, "apply")
+        assert code != 0, said
+        return said
+
+
+def made(settings: Settings, verb: str) -> str:
+    """Run `make VERB`, which works; what it said."""
+    code, said = make(settings, verb)
+    assert code == 0, f"make {verb}:\n{said}"
+    return said
+
+
+def make(settings: Settings, verb: str) -> tuple[int, str]:
+    """Run `make VERB` as an admin does: its exit code and all that it said."""
+    done = subprocess.run(
+        ["make", verb],
+        cwd=ROOT,
+        env=compose.environment(settings),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+    return done.returncode, done.stdout

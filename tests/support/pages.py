@@ -1,0 +1,132 @@
+"""What a person does on the facility's pages, by the names that the pages show."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from base64 import b64decode
+from io import BytesIO
+from pathlib import Path
+
+import pyotp
+import zxingcpp
+from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
+from playwright.sync_api import Page, ViewportSize, expect
+
+from benchtop import compose, enrol
+from benchtop.settings import Settings
+
+GRAVE = {"serious", "critical"}
+PHONE: ViewportSize = {"width": 360, "height": 740}
+
+
+def nothing_serious(page: Page, picture: Path) -> None:
+    """A screen reader and a phone find nothing serious wrong with a page; `picture` is of the latter."""
+    page.set_viewport_size(PHONE)
+    page.screenshot(path=picture, full_page=True)
+    wide = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+    assert wide[0] <= wide[1], "a phone would scroll sideways"
+    found = Axe().run(page).response["violations"]
+    assert [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in GRAVE] == []
+
+
+def give_password(page: Page, settings: Settings, name: str, password: str) -> None:
+    """Open the facility as a stranger and send the login form."""
+    page.goto(settings.url)
+    expect(page).to_have_url(re.compile(re.escape(settings.login_url)))
+    page.locator("#username").fill(name)
+    page.locator("#password").fill(password)
+    page.locator("#kc-login").click()
+
+
+def give_code(page: Page, code: str) -> None:
+    """Send the one-time code of somebody who has enrolled."""
+    page.locator("input[name=otp]").fill(code)
+    page.locator("#kc-login").click()
+
+
+def log_in(page: Page, settings: Settings, name: str) -> None:
+    """Password, code, landing page."""
+    give_password(page, settings, name, enrol.password(settings, name))
+    give_code(page, enrol.fresh_code(settings, name))
+    page.wait_for_url(f"{settings.url}/")
+
+
+def read_qr(page: Page) -> pyotp.TOTP:
+    """What an authenticator app gets from the enrolment page: the QR image itself, decoded."""
+    source = page.locator("img#kc-totp-secret-qr-code").get_attribute("src") or ""
+    image = Image.open(BytesIO(b64decode(source.split(",", 1)[1])))
+    (code,) = zxingcpp.read_barcodes(image)
+    otp = pyotp.parse_uri(code.text)
+    assert isinstance(otp, pyotp.TOTP)
+    return otp
+
+
+def finish_enrolment(page: Page, otp: pyotp.TOTP) -> None:
+    """Type the code that the app shows, as the page asks for."""
+    page.locator("#totp").fill(otp.now())
+    page.locator("#userLabel").fill("phone")
+    page.locator("#saveTOTPBtn").click()
+
+
+def code_after(otp: pyotp.TOTP) -> str:
+    """The next period's code, which Keycloak takes already: enrolling used this period's up."""
+    return otp.at(int(time.time()) + otp.interval)
+
+
+def start_in_pool(page: Page, settings: Settings) -> None:
+    """Open the form of the cluster htc, take what it offers, wait for JupyterLab."""
+    page.goto(f"{settings.url}/jupyterhub/htc/hub/spawn")
+    page.get_by_label("Where").select_option("batch")  # the last start may have been on the login node
+    page.get_by_role("button", name="Start").click()
+    wait_for_lab(page)
+
+
+def start(page: Page, settings: Settings, *, partition: str, gpu: str = "none") -> None:
+    """Fill in the form, press Start, wait for JupyterLab."""
+    page.goto(f"{settings.url}/jupyterhub/hpc/hub/spawn")
+    page.get_by_label("Where").select_option("batch")  # the last start may have been on the login node
+    page.get_by_label("Partition").select_option(partition)
+    page.get_by_label("GPU").select_option(gpu)
+    page.get_by_label("Runtime").fill("20")
+    page.get_by_role("button", name="Start").click()
+    wait_for_lab(page)
+
+
+def wait_for_lab(page: Page) -> None:
+    """JupyterLab is there: its launcher or a document can be seen."""
+    lab, trouble = page.locator("#jp-main-dock-panel"), page.locator("#failure:visible, .error")
+    expect(lab.or_(trouble).first).to_be_visible(timeout=60_000)
+    assert not trouble.first.is_visible(), page.locator("body").inner_text()
+    expect(lab).to_be_visible(timeout=60_000)  # it may be drawn anew in this moment
+    expect(page.locator("#jupyterlab-splash")).to_have_count(0, timeout=60_000)
+
+
+def run_in_new_notebook(page: Page, code: str) -> str:
+    """Open a notebook from the launcher, run one cell, and return what it printed."""
+    page.locator('.jp-LauncherCard[data-category="Notebook"]:visible').first.click()
+    notebook = page.locator(".jp-NotebookPanel:visible")
+    cell = notebook.locator(".jp-CodeCell .cm-content").first
+    expect(cell).to_be_visible(timeout=30_000)
+    expect(page.locator("#jp-main-statusbar").get_by_text("| Idle")).to_be_visible(timeout=60_000)
+    cell.click()
+    page.keyboard.insert_text(code)
+    page.keyboard.press("Shift+Enter")
+    prompt = notebook.locator(".jp-CodeCell .jp-InputPrompt").first
+    expect(prompt).to_have_text("[1]:", timeout=60_000)
+    return "\n".join(notebook.locator(".jp-OutputArea-output").all_inner_texts()).strip()
+
+
+def benchtop(settings: Settings, *words: str) -> str:
+    """What the host tool prints for a verb that must succeed."""
+    command = [sys.executable, "-m", "benchtop", *words]
+    done = subprocess.run(command, cwd=settings.root, capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+def log_of(settings: Settings, service: str) -> str:
+    """The recent log of a service."""
+    return compose.run(settings, "logs", "--no-color", "--since", "5m", service).stdout.decode()
