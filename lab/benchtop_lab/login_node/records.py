@@ -1,8 +1,9 @@
 """What became of each session of this node: a record that all may read and only its owner can change.
 
-A record is a file in a folder of that person's own, which root makes when they first come (images/
-node/login/login-principals). So nobody can put anything in the way of somebody else's records, and of each person a bounded
-number is looked at. What stands in a record of another's is believed as little as any text of a stranger.
+A record is a file in a folder of that person's own, which root makes when they first come
+(images/node/login/login-principals). So nobody can put anything in the way of somebody else's records, and of
+each person a bounded number is looked at. What stands in a record of another's is believed as little as any
+text of a stranger.
 """
 
 import contextlib
