@@ -2,9 +2,9 @@
 
 import re
 
-from benchtop import compose
 from benchtop.console import Problem
 from benchtop.settings import Settings
+from benchtop.stack import compose
 from figures import Figure
 
 GIB, GB = 2**30, 1e9

@@ -18,9 +18,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from statistics import median
 
-from benchtop import compose, enrol
 from benchtop.console import Problem
+from benchtop.people import enrol
 from benchtop.settings import Settings
+from benchtop.stack import compose
 from figures import Figure, Table, until
 from support.hub import Hub
 

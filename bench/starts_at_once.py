@@ -17,8 +17,8 @@ import requests
 
 import form
 import starts
-from benchtop import enrol
 from benchtop.console import Problem
+from benchtop.people import enrol
 from benchtop.settings import Settings
 from figures import Figure, p95
 from guests import guests

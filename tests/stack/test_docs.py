@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from benchtop import compose
 from benchtop.settings import Settings
+from benchtop.stack import compose
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])

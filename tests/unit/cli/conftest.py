@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from benchtop.compose import Container
 from benchtop.settings import Settings
+from benchtop.stack.compose import Container
 
 
 @pytest.fixture

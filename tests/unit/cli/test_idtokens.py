@@ -3,7 +3,7 @@
 import json
 from base64 import urlsafe_b64decode
 
-from benchtop import idtokens
+from benchtop.keys import idtokens
 
 KEY = bytes(range(32))
 # Signed by HTCondor 23.9.6 with the key POOL, whose file held stored(KEY).

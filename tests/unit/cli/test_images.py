@@ -2,8 +2,9 @@
 
 import pytest
 
-from benchtop import base, images
 from benchtop.console import Problem
+from benchtop.host import base_image
+from benchtop.stack import images
 
 
 @pytest.fixture
@@ -103,7 +104,7 @@ def test_the_base_is_pinned_by_digest_in_one_place(tmp_path):
     folder = tmp_path / "images/base"
     folder.mkdir(parents=True)
     (folder / "Dockerfile").write_text(f"ARG DEBIAN=debian:trixie-slim@sha256:{'a' * 64}\nFROM ${{DEBIAN}}\n")
-    assert base.pinned(tmp_path) == f"debian:trixie-slim@sha256:{'a' * 64}"
+    assert base_image.pinned(tmp_path) == f"debian:trixie-slim@sha256:{'a' * 64}"
     (folder / "Dockerfile").write_text("ARG DEBIAN=debian:trixie-slim\nFROM ${DEBIAN}\n")
     with pytest.raises(Problem, match="digest"):
-        base.pinned(tmp_path)
+        base_image.pinned(tmp_path)

@@ -8,7 +8,7 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from benchtop import people
+from benchtop.people import roster
 
 ROOT = Path(__file__).parents[3]
 HEAD = """\
@@ -35,7 +35,7 @@ def load(tmp_path, monkeypatch):
         paths = [tmp_path / f"{word}.yaml" for word in ("people", "more")[: 1 + len(more)]]
         for path, content in zip(paths, (text, *more), strict=True):
             path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return people.load(*paths)
+        return roster.load(*paths)
 
     return loaded
 
@@ -45,7 +45,7 @@ def refused(load):
     """The mistakes found in a text."""
 
     def mistakes(*texts):
-        with pytest.raises(people.Invalid) as caught:
+        with pytest.raises(roster.Invalid) as caught:
             load(*texts)
         return caught.value.details
 
@@ -53,7 +53,7 @@ def refused(load):
 
 
 def test_the_people_of_the_facility_are_right():
-    found = people.load(ROOT / "accounts/people.yaml").people
+    found = roster.load(ROOT / "accounts/people.yaml").people
     assert set(found) == {"alice", "bob", "carol", "dave", "erin", "frank"}
     assert (found["alice"].clusters, found["alice"].accounts) == (["hpc", "htc"], ["default", "tier3"])
     assert found["carol"].limits.gpu == 0
@@ -64,7 +64,7 @@ def test_the_people_of_the_facility_are_right():
 
 
 def test_forty_more_for_load_tests_are_right_too():
-    found = people.load(ROOT / "accounts/people.yaml", ROOT / "tests/people.yaml").people
+    found = roster.load(ROOT / "accounts/people.yaml", ROOT / "tests/people.yaml").people
     assert len(found) == 46
 
 
@@ -196,8 +196,8 @@ def test_a_file_that_is_no_list_of_people_is_told(refused, text, line, reason):
 
 
 def test_a_missing_file_is_told(tmp_path):
-    with pytest.raises(people.Invalid) as caught:
-        people.load(tmp_path / "nothing.yaml")
+    with pytest.raises(roster.Invalid) as caught:
+        roster.load(tmp_path / "nothing.yaml")
     assert caught.value.details == [f"{tmp_path}/nothing.yaml:1: cannot be read: No such file or directory"]
 
 
@@ -283,8 +283,8 @@ def taken_or_refused_with_lines(data):
     path = Path("anything.yaml")
     path.write_bytes(data)
     try:
-        people.load(path)
-    except people.Invalid as error:
+        roster.load(path)
+    except roster.Invalid as error:
         lines = error.details
     else:
         return

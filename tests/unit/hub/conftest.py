@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from benchtop import pki
+from benchtop.keys import pki
 from support.visitors import ADMIN, SECRET, Visitor
 from support.wait import wait_until
 

@@ -6,8 +6,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from benchtop import engine
 from benchtop.console import Problem, say
+from benchtop.host import engine
 from benchtop.settings import Settings
 
 

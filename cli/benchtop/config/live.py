@@ -12,46 +12,10 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
+from benchtop.config.part import Part
 from benchtop.settings import Settings
-
-
-@dataclass(frozen=True)
-class Part:
-    """Files of the checkout that are checked and made live together.
-
-    paths: files and folders; a folder among `mounts` is seen by containers at that place
-    """
-
-    name: str
-    paths: tuple[str, ...]
-    folder: str = ""
-    mount: str = ""
-
-
-PEOPLE = Part("people", ("accounts/people.yaml",))
-DIRECTORY = Part("directory", ("accounts/ldap",), "accounts/ldap", "/etc/ldap/benchtop")
-REALM = Part("realm", ("keycloak/realm.json",))
-THEME = Part("theme", ("keycloak/themes",), "keycloak/themes", "/opt/keycloak/themes")
-SLURM = Part("slurm", ("slurm",), "slurm", "/etc/slurm")
-CONDOR = Part("condor", ("condor",), "condor", "/etc/condor")
-HUB = Part("hub", ("hub/jupyterhub_config.py", "hub/clusters", "hub/templates"), "hub", "/etc/jupyterhub")
-APACHE = Part("apache", ("apache",), "apache", "/etc/apache2")
-# In the order in which they are made live: who may do what, before the services that go by it.
-PARTS = (DIRECTORY, PEOPLE, REALM, THEME, SLURM, CONDOR, HUB, APACHE)
-
-
-def root(settings: Settings) -> Path:
-    """Where the copies are, below the same names as in the checkout."""
-    return settings.state / "live"
-
-
-def path(settings: Settings, name: str) -> Path:
-    """The live copy of a file of the checkout, or that file as long as there is no copy."""
-    copy = root(settings) / name
-    return copy if copy.exists() else settings.root / name
 
 
 def changed(settings: Settings, part: Part) -> list[str]:
@@ -63,34 +27,34 @@ def changed(settings: Settings, part: Part) -> list[str]:
 
 def former(settings: Settings, part: Part) -> Path:
     """Where the files are that the services go by, also when a run was cut short after it had copied."""
-    return _aside(settings) if part.name in unfinished(settings) else root(settings)
+    return _aside(settings) if part.name in unfinished(settings) else settings.live
 
 
 def missing(settings: Settings, part: Part) -> bool:
     """Whether nothing of a part has ever been live."""
-    return not any((root(settings) / name).exists() for name in part.paths)
+    return not any((settings.live / name).exists() for name in part.paths)
 
 
 def adopt(settings: Settings, part: Part) -> None:
     """Make the live copy equal to the checkout."""
-    _copy(settings.root, root(settings), part)
+    _copy(settings.root, settings.live, part)
 
 
 def keep(settings: Settings, part: Part) -> None:
     """Set the live copy aside, for `restore`."""
-    _copy(root(settings), _aside(settings), part)
+    _copy(settings.live, _aside(settings), part)
 
 
 def restore(settings: Settings, part: Part) -> None:
     """Bring back what `keep` set aside."""
-    _copy(_aside(settings), root(settings), part)
+    _copy(_aside(settings), settings.live, part)
 
 
 @contextmanager
 def locked(settings: Settings) -> Iterator[None]:
     """Hold the lock of the live copy: of two who apply at once, the second finds it done."""
-    root(settings).mkdir(parents=True, exist_ok=True)
-    with (root(settings) / ".lock").open("a") as file:
+    settings.live.mkdir(parents=True, exist_ok=True)
+    with (settings.live / ".lock").open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -113,8 +77,8 @@ def end(settings: Settings, part: Part) -> None:
 
 
 def _marker(settings: Settings) -> Path:
-    root(settings).mkdir(parents=True, exist_ok=True)
-    return root(settings) / "unfinished.json"
+    settings.live.mkdir(parents=True, exist_ok=True)
+    return settings.live / "unfinished.json"
 
 
 def _aside(settings: Settings) -> Path:

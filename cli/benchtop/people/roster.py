@@ -15,9 +15,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic_core import ErrorDetails
 
 from benchtop.console import Problem
-from benchtop.marked import Mistake, Place, Source, parse
+from benchtop.people.marked import Mistake, Place, Source, parse
 
-CLUSTERS = ("hpc", "htc")  # what a person can be given, whether or not it is switched on yet
 PEOPLE_GID = 2000  # the primary group of every person
 LOWEST_UID, HIGHEST_UID = 2001, 59999  # below live the services; above, Debian's own reserve
 LOWEST_GID = 3000  # below live the groups that the facility makes by itself

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchtop.console import Problem
-from benchtop.keycloak import ADMIN, REALMS, Call, Json, ask, expect, token_of
-from benchtop.render import ALL_MARK, BORN_MARK, BORN_WITH
+from benchtop.keys.saml import ALL_MARK, BORN_MARK, BORN_WITH
+from benchtop.people.keycloak import ADMIN, REALMS, Call, Json, ask, expect, token_of
 from benchtop.settings import Settings
 
 FLOWS_STAY = (

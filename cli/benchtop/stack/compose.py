@@ -8,9 +8,9 @@ import subprocess
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from benchtop import topology
 from benchtop.console import Problem, log
 from benchtop.settings import Settings
+from benchtop.stack import notices
 
 PROJECT_LABEL = "com.docker.compose.project"
 NETWORK_LABEL = "com.docker.compose.network"
@@ -62,7 +62,7 @@ def environment(settings: Settings, *profiles: str) -> dict[str, str]:
     return {
         **os.environ,
         "COMPOSE_PROJECT_NAME": settings.project,
-        "COMPOSE_PROFILES": topology.profiles(settings, *profiles),
+        "COMPOSE_PROFILES": _profiles(settings, *profiles),
         "CLUSTERS": ",".join(settings.clusters),
         "CELLS": str(settings.cells),
         "BENCHTOP_NAME": settings.name,
@@ -73,6 +73,12 @@ def environment(settings: Settings, *profiles: str) -> dict[str, str]:
         # Compose's menu of shortcuts would read the terminal that the progress is shown on
         "COMPOSE_MENU": "false",
     }
+
+
+def _profiles(settings: Settings, *more: str) -> str:
+    """For COMPOSE_PROFILES: the clusters, and the cells that are in service."""
+    in_service = [cell for cell in settings.cell_names if not notices.notice_file(settings, cell).exists()]
+    return ",".join([*settings.clusters, *in_service, *more])
 
 
 _NO_DOCKER = "There is no docker command here: run `make doctor` to see what to install."

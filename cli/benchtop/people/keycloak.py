@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 from urllib.parse import quote
 
-from benchtop import compose, secrets
 from benchtop.console import Problem
-from benchtop.render import REALM
+from benchtop.keys import secrets
+from benchtop.keys.saml import REALM
 from benchtop.settings import Settings
+from benchtop.stack import compose
 
 _HERE = "http://127.0.0.1:8080"
 REALMS = f"{_HERE}/admin/realms"

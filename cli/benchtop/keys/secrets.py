@@ -25,7 +25,8 @@ from pathlib import Path
 from argon2 import PasswordHasher
 from pydantic import BaseModel, TypeAdapter
 
-from benchtop import idtokens, live, pki, render, topology
+from benchtop import topology
+from benchtop.keys import idtokens, pki, saml
 from benchtop.settings import Settings
 
 # Each cluster with every cell that it can have: one that is added later finds its keys.
@@ -195,8 +196,8 @@ def _volumes(settings: Settings, now: datetime) -> dict[str, dict[str, bytes]]:
             "gateway.key": gateway_key,
             "mellon/sp.key": pki.pem(sp_key),
             "mellon/sp.crt": pki.cert_pem(sp_cert),
-            "mellon/sp.xml": render.sp_metadata(settings, pki.der64(sp_cert)).encode(),
-            "mellon/idp.xml": render.idp_metadata(settings, pki.der64(realm_cert)).encode(),
+            "mellon/sp.xml": saml.sp_metadata(settings, pki.der64(sp_cert)).encode(),
+            "mellon/idp.xml": saml.idp_metadata(settings, pki.der64(realm_cert)).encode(),
             "secrets.conf": b"".join(
                 b"Define SSO_SECRET_%s %s\n" % (_variable(c), password(f"sso-{c}.secret")) for c in CLUSTERS
             ),
@@ -228,7 +229,7 @@ def _volumes(settings: Settings, now: datetime) -> dict[str, dict[str, bytes]]:
         make = partial(idtokens.daemon_token, pool_key, allowed)
         shown = _secret(settings, f"condor-{machine}.idtoken", make)
         volumes[f"keys-condor-{machine}"]["tokens.d/pool"] = shown.encode()
-    template = live.path(settings, "keycloak/realm.json").read_text()
+    template = settings.live_file("keycloak/realm.json").read_text()
     volumes["keys-keycloak"]["import/benchtop-realm.json"] = realm(settings, template, now).encode()
 
     for cluster, cells in CLUSTERS.items():
@@ -292,7 +293,7 @@ def realm(settings: Settings, template: str, now: datetime | None = None) -> str
         "LDAP_PASSWORD": value(settings, "ldap-keycloak.password"),
         "LEAVERS_SECRET": value(settings, "leavers-client.secret"),
     }
-    return render.realm(template, settings, keys)
+    return saml.realm(template, settings, keys)
 
 
 def _variable(cluster: str) -> bytes:

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-from benchtop import compose
 from benchtop.console import Problem, Step, log, step
 from benchtop.settings import Settings
+from benchtop.stack import compose
 
 # Where a host keeps the CA certificates that it trusts, in the order in which people override it
 CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from benchtop import compose, notices, services, topology
+from benchtop import topology
 from benchtop.console import Problem, log, say, step
 from benchtop.settings import Settings
+from benchtop.stack import compose, notices, services
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def refuse_moves(settings: Settings) -> None:
     """
     present = {one.service: one for one in compose.containers(settings.project)}
     before = [cell for name in topology.CLUSTERS for cell in topology.every_cell(name) if cell in present]
-    wanted = topology.cells(settings)
+    wanted = settings.cell_names
     database = present.get("postgres")
     if not before or set(before) == set(wanted) or database is None or not database.well:
         return
@@ -97,7 +98,7 @@ def refuse_moves(settings: Settings) -> None:
 def leave_out(settings: Settings) -> None:
     """Remove what the settings no longer ask for: cells beyond their number, a cluster."""
     kept = set(compose.config(settings, "test")["services"])
-    kept |= {name for cell in topology.cells(settings) for name in topology.services_of(cell)}
+    kept |= {name for cell in settings.cell_names for name in topology.services_of(cell)}
     known = set(compose.config(settings, "*")["services"])
     surplus = sorted({one.service for one in compose.containers(settings.project)} & known - kept)
     if surplus:
@@ -129,12 +130,12 @@ def stop(settings: Settings, cell: str, message: str) -> None:
 def start(settings: Settings, cell: str) -> None:
     """Bring a cell back into service; the servers that outlived its absence are its again."""
     _known(settings, cell)
-    topology.notice_file(settings, cell).unlink(missing_ok=True)
+    notices.notice_file(settings, cell).unlink(missing_ok=True)
     services.start(settings, only=topology.services_of(cell))
     log.info("cell started cell=%s", cell)
 
 
 def _known(settings: Settings, cell: str) -> None:
-    names = topology.cells(settings)
+    names = settings.cell_names
     if cell not in names:
         raise Problem(f"There is no cell {cell} here. There are: {', '.join(names)}.")

@@ -17,10 +17,11 @@ from pathlib import Path
 
 from rich.markup import escape
 
-from benchtop import compose, engine
-from benchtop.compose import Container
 from benchtop.console import OUT, Problem
+from benchtop.host import engine
 from benchtop.settings import Settings
+from benchtop.stack import compose
+from benchtop.stack.compose import Container
 
 GIB = 1 << 30
 # The stack idles below 3 GiB; a session or two and the builds want the rest

@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchtop import topology
 from benchtop.console import Problem, log, say
 from benchtop.settings import Settings
 
@@ -71,11 +70,27 @@ def prepare(settings: Settings) -> None:
 
 def tell_cell(settings: Settings, cell: str, text: str) -> None:
     """Show a text to the people of a cell in place of its pages."""
-    _put(topology.notice_file(settings, cell), html.escape(text) + "\n")
+    _put(notice_file(settings, cell), html.escape(text) + "\n")
+
+
+def notice_file(settings: Settings, cell: str) -> Path:
+    """Where the text for the people of a cell in maintenance is; Apache shows it."""
+    return folder(settings) / cell
+
+
+def folder(settings: Settings) -> Path:
+    """What is mounted into Apache and the hubs: those texts, and what is announced."""
+    return settings.state / "notices"
+
+
+def in_maintenance(settings: Settings) -> dict[str, str]:
+    """Cell → what its people are told, for each that an admin has stopped."""
+    found = {cell: notice_file(settings, cell) for cell in settings.cell_names}
+    return {cell: file.read_text().strip() for cell, file in found.items() if file.is_file()}
 
 
 def _file(settings: Settings) -> Path:
-    return topology.notices(settings) / "announcement.json"
+    return folder(settings) / "announcement.json"
 
 
 def _write(settings: Settings, announcement: Announcement) -> None:

@@ -8,31 +8,33 @@ from pathlib import Path
 
 from rich.table import Table
 
-from benchtop import compose, people, render, secrets
 from benchtop.console import log, step
-from benchtop.people import People
+from benchtop.keys import secrets
+from benchtop.people import lists, roster
+from benchtop.people.roster import People
 from benchtop.settings import Settings
+from benchtop.stack import compose
 
 PEOPLE = Path("accounts/people.yaml")
 
 
 def load(settings: Settings) -> People:
     """The people of people.yaml; raises Problem with every wrong line before anything is touched."""
-    return people.load(settings.root / PEOPLE)
+    return roster.load(settings.root / PEOPLE)
 
 
 def prepare(settings: Settings, everybody: People) -> None:
     """Give each person a password and note whose homes to make, before the services start."""
     secrets.logins(settings, everybody.people)
-    render.homes(settings, everybody)
+    lists.homes(settings, everybody)
 
 
 # What each service makes its own data equal to, and what that is called.
 _APPLIED: dict[str, tuple[str, Callable[[People, Mapping[str, secrets.Login]], bytes]]] = {
-    "ldap": ("Listing the people in the directory", render.directory),
+    "ldap": ("Listing the people in the directory", lists.directory),
     "slurmctld": (
         "Giving the people their rights in Slurm",
-        lambda everybody, _: render.accounting(everybody),
+        lambda everybody, _: lists.accounting(everybody),
     ),
 }
 
@@ -61,7 +63,7 @@ def follow(settings: Settings, everybody: People) -> None:
 
 def enrol_missing(settings: Settings, everybody: People) -> None:
     """Enrol the TOTP of each demo person who should have one, through the real pages, once."""
-    from benchtop import enrol  # noqa: PLC0415 - slow to import, and most verbs do not need it
+    from benchtop.people import enrol  # noqa: PLC0415 - slow to import, and most verbs do not need it
 
     with step("Enrolling second factors") as current:
         new = enrol.enrol_missing(settings, everybody, current.now)

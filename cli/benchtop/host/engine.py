@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchtop import apt
-from benchtop.compose import docker
 from benchtop.console import Problem, Step, log, say, step
+from benchtop.host import apt
+from benchtop.stack.compose import docker
 
 # The oldest that understand compose.yaml: an engine that knows start_interval of a health check,
 # a Compose that knows the profile "*"

@@ -23,9 +23,11 @@ from urllib3 import HTTPSConnectionPool
 from urllib3.connection import HTTPSConnection
 from urllib3.util import Retry
 
-from benchtop import console, keycloak, pki, realm, secrets
+from benchtop import console
 from benchtop.console import Problem, log
-from benchtop.people import People
+from benchtop.keys import pki, secrets
+from benchtop.people import keycloak, realm
+from benchtop.people.roster import People
 from benchtop.settings import Settings
 
 PERIOD = 30  # seconds that a code is shown for

@@ -15,11 +15,11 @@ import tempfile
 import threading
 from pathlib import Path
 
-from benchtop import apt
-from benchtop.compose import docker
 from benchtop.console import Problem, Step, log, step
-from benchtop.engine import is_root
+from benchtop.host import apt
+from benchtop.host.engine import is_root
 from benchtop.settings import Settings
+from benchtop.stack.compose import docker
 
 SUITE = "trixie"
 # A registry says what it has within a second or two; one that is silent for longer is not there.

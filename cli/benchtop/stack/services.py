@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchtop import compose
-from benchtop.compose import Container
 from benchtop.console import OUT, Problem, Step, duration, log, step
 from benchtop.settings import Settings
+from benchtop.stack import compose
+from benchtop.stack.compose import Container
 
 # A first start takes Keycloak a minute on two busy cores, three on two that do other work as well
 WELL_WITHIN = 420.0
