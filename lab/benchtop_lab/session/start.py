@@ -88,7 +88,7 @@ def serve(listening: socket.socket, context: ssl.SSLContext) -> None:
             return True
 
     JupyterHubSingleUser.serverapp_class = Server
-    JupyterHubSingleUser.launch_instance(argv=[])
+    JupyterHubSingleUser.launch_instance(argv=sys.argv[1:])  # c.Spawner.args, --debug
 
 
 def main() -> int:
