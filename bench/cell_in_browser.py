@@ -28,7 +28,7 @@ WHAT = {
 }
 STOCK = "stock"
 DELAYED = 40  # ms: as long the other side may hold an acknowledgement back; it does not always
-# Takes back what lab/benchtop_lab/session.py changed, in the one session that is to be without it
+# Takes back what lab/benchtop_lab/session/start.py changed, in the one session that is to be without it
 AS_TORNADO_DOES = f"""
 import os
 if os.environ.get("JUPYTERHUB_SERVER_NAME") == "{STOCK}":

@@ -90,7 +90,7 @@ import json, os, pathlib, signal, subprocess, sys, tempfile, time, urllib.reques
 url = f"http://127.0.0.1:{sys.argv[1]}{sys.argv[2]}api/status"
 ask = urllib.request.Request(url, headers={"Authorization": "token " + os.environ["JUPYTERHUB_API_TOKEN"]})
 folder = tempfile.TemporaryDirectory()
-on = {"jupyter_lsp": True, "notebook_shim": True, "benchtop_lab.extension": False}
+on = {"jupyter_lsp": True, "notebook_shim": True, "benchtop_lab.session.extension": False}
 stock = json.dumps({"ServerApp": {"jpserver_extensions": on}})
 pathlib.Path(folder.name, "jupyter_server_config.json").write_text(stock)
 os.environ |= {"JUPYTER_CONFIG_DIR": folder.name, "JUPYTER_PREFER_ENV_PATH": "0"}

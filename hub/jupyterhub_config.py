@@ -90,7 +90,7 @@ c.Spawner.consecutive_failure_limit = 0  # upstream stops the hub after five ses
 c.JupyterHub.allow_named_servers = True
 c.JupyterHub.named_server_limit_per_user = 3  # besides the usual one
 
-# ---- sessions that nobody uses end (what counts as use: lab/benchtop_lab/extension.py) -------------------
+# ---- sessions that nobody uses end (what counts as use: lab/benchtop_lab/session/extension.py) -----------
 IDLE_AFTER = 7200  # seconds without use; JupyterLab says so five minutes before, and asks. 0: never
 OLDEST = 0  # seconds that a session may live, however busy; 0: as long as its job
 REPORT_EVERY = 60  # seconds between two reports of a session; well within those five minutes

@@ -16,6 +16,7 @@ class Checkout:
 
     settings: Settings
     touched: list[str] = field(default_factory=list)
+    created: list[str] = field(default_factory=list)
 
     def edit(self, name: str, old: str, new: str) -> None:
         """Replace the one place in a file that says `old`. Refuses a file that somebody is at work on."""
@@ -31,6 +32,13 @@ class Checkout:
         with (ROOT / name).open("a") as file:
             file.write(f"{line}\n")
 
+    def create(self, name: str, text: str) -> None:
+        """Make a file that is none of the checkout's."""
+        file = ROOT / name
+        assert not file.exists(), f"{name} is there already"
+        file.write_text(text)
+        self.created.append(name)
+
     def _touch(self, name: str) -> None:
         if name not in self.touched:
             clean = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", name], cwd=ROOT, check=False)
@@ -38,7 +46,10 @@ class Checkout:
             self.touched.append(name)
 
     def give_up(self) -> None:
-        """`git checkout` of what was touched."""
+        """`git checkout` of what was touched, and nothing that was not there before."""
+        for name in self.created:
+            (ROOT / name).unlink(missing_ok=True)
+        self.created.clear()
         if self.touched:
             subprocess.run(
                 ["git", "checkout", "--quiet", "HEAD", "--", *self.touched],

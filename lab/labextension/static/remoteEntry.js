@@ -2,7 +2,7 @@
  *
  * Written as a bundler would put it out (a container of module federation), so that nothing has to be built:
  * it needs no module of JupyterLab, only commands, which every JupyterLab 4 has. When the session ends, and
- * what counts as use, is the server's to say: lab/benchtop_lab/extension.py.
+ * what counts as use, is the server's to say: lab/benchtop_lab/session/extension.py.
  */
 (() => {
   const SECOND = 1000;

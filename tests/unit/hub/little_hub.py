@@ -20,7 +20,7 @@ from benchtop_hub.errors import ForPerson
 from benchtop_hub.pages import announcement
 from benchtop_hub.sessions import certificates
 from benchtop_hub.sessions.failure import SessionFailed
-from benchtop_lab.session import proof
+from benchtop_lab.session.proof import take_proof
 
 c = get_config()
 FOLDER = Path(os.environ["HUB_FOLDER"])
@@ -91,7 +91,7 @@ class Session(Spawner):
         os.environ[certificates.VARIABLE] = certificates.authority(str(FOLDER)).issue(
             name, timedelta(hours=1)
         )
-        self.listening = await asyncio.start_server(self.answer, "127.0.0.1", 0, ssl=proof())
+        self.listening = await asyncio.start_server(self.answer, "127.0.0.1", 0, ssl=take_proof())
         port = self.listening.sockets[0].getsockname()[1]
         return f"https://{certificates.host('localhost', name)}:{port}"
 

@@ -221,7 +221,7 @@ def test_a_certificate_is_for_one_person_one_key_one_program_and_one_minute(keys
     assert found.valid_principals == [b"alice"]
     assert now - 10 < found.valid_after < now + 10
     assert now < found.valid_before <= now + 70
-    assert found.critical_options == {b"force-command": b"/opt/lab/bin/python -I -m benchtop_lab.local"}
+    assert found.critical_options == {b"force-command": b"/opt/lab/bin/python -I -m benchtop_lab.login_node"}
     assert found.extensions == {}, "no shell on a terminal, no tunnel, no agent"
 
 

@@ -209,10 +209,10 @@ def test_a_node_that_is_away_ends_nothing(session, ssh):
 
 
 def test_what_the_node_refuses_is_told_as_it_says(session, ssh):
-    ssh.fails = "You have a session on the login node already: stop it first."
+    ssh.fails = "You already have a session on the login node. Stop it first."
     with pytest.raises(SpawnException) as caught:
         start(session, ssh)
-    assert "already: stop it first" in caught.value.message
+    assert "Stop it first" in caught.value.message
 
 
 def test_more_than_it_offers_is_refused_with_a_sentence(node):

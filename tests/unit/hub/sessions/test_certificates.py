@@ -133,13 +133,13 @@ def test_each_start_has_a_name_of_its_own():
 
 
 def test_a_session_takes_what_proves_it_out_of_its_environment(keys: Path, monkeypatch: pytest.MonkeyPatch):
-    from benchtop_lab import session  # noqa: PLC0415 of the nodes, not of the hub
+    from benchtop_lab.session import proof  # noqa: PLC0415 of the nodes, not of the hub
 
     name = certificates.new_name()
-    assert session.PROOF == certificates.VARIABLE
-    monkeypatch.setenv(session.PROOF, certificates.Authority(keys).issue(name, HOUR))
-    context = session.proof()
-    assert session.PROOF not in os.environ
+    assert proof.PROOF == certificates.VARIABLE
+    monkeypatch.setenv(proof.PROOF, certificates.Authority(keys).issue(name, HOUR))
+    context = proof.take_proof()
+    assert proof.PROOF not in os.environ
     assert asked(keys, name, context)[0] == 200
     with pytest.raises(KeyError):
-        session.proof()  # without one, none speaks
+        proof.take_proof()  # without one, none speaks

@@ -5,8 +5,6 @@ take the port between choosing and binding it (batchspawner chooses one and lets
 and so that the hub's first request waits in the socket for the server instead of being tried again.
 """
 
-import base64
-import logging
 import os
 import signal
 import socket
@@ -16,9 +14,9 @@ import threading
 from urllib.parse import urlsplit, urlunsplit
 
 from benchtop_lab import report
+from benchtop_lab.session.proof import take_proof
 
 BACKLOG = 128
-PROOF = "BENCHTOP_TLS"  # certificate and key of this session alone: hub/benchtop_hub/sessions/certificates.py
 
 
 def listen(address: str = "0.0.0.0") -> socket.socket:  # noqa: S104 the proxy comes from another host
@@ -41,19 +39,6 @@ def send_at_once() -> None:
         upstream(stream, True)
 
     setattr(IOStream, "set_nodelay", set_nodelay)  # noqa: B010 a method is not to be assigned to, says mypy
-
-
-def proof() -> ssl.SSLContext:
-    """By what this session proves that it is no other; from now on, the environment does not hold it.
-
-    Raises KeyError where the hub gave none, ValueError and OSError for what is none.
-    """
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    with os.fdopen(os.memfd_create("proof"), "wb", buffering=0) as file:  # Python reads a key from files only
-        file.write(base64.b64decode(os.environ.pop(PROOF), validate=True))
-        context.load_cert_chain(f"/proc/self/fd/{file.fileno()}")
-    return context
 
 
 def with_port(url: str, port: int) -> str:
@@ -103,12 +88,12 @@ def serve(listening: socket.socket, context: ssl.SSLContext) -> None:
             return True
 
     JupyterHubSingleUser.serverapp_class = Server
-    JupyterHubSingleUser.launch_instance(argv=[])
+    JupyterHubSingleUser.launch_instance(argv=sys.argv[1:])  # c.Spawner.args, --debug
 
 
 def main() -> int:
     """The job's program."""
-    context = proof()
+    context = take_proof()
     listening = listen()
     port = listening.getsockname()[1]
     os.environ["JUPYTERHUB_SERVICE_URL"] = with_port(os.environ["JUPYTERHUB_SERVICE_URL"], port)
@@ -125,14 +110,3 @@ def main() -> int:
         sys.excepthook(*sys.exc_info())
         return 1
     return 0
-
-
-if __name__ == "__main__":
-    ended_with = main()
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    # Everything is closed by now. Freeing what JupyterLab has loaded would take Python another two
-    # seconds, in which a session that was stopped still holds its place on the node, and nobody is told
-    # why one failed.
-    os._exit(ended_with)

@@ -17,7 +17,7 @@ from jupyter_server.serverapp import ServerApp
 from jupyter_server.utils import url_path_join
 from tornado.web import authenticated
 
-from benchtop_lab.notices import notices
+from benchtop_lab.session.notices import notices
 
 ASKING = ("GET", "HEAD", "OPTIONS")  # what pages do by themselves
 
