@@ -262,9 +262,9 @@ def _beside_the_tests(settings: Settings, *words: str) -> int:
 def _person(settings: Settings, name: str) -> None:
     """Raise Problem for a name that is not one of the people."""
     if not name:
-        raise Problem("Say whose: for example USER=alice.")
+        raise Problem("Name a user, for example USER=alice.")
     if name not in accounts.load(settings).people:
-        raise Problem(f"There is no {name} in {accounts.PEOPLE}: `make people` lists who is.")
+        raise Problem(f"Unknown user “{name}”: see `make people`.")
 
 
 def main() -> None:
@@ -276,10 +276,10 @@ def main() -> None:
         console.complain(problem)
         sys.exit(1)
     except click.exceptions.Abort:  # Ctrl-C, or “no” to a question
-        console.ERR.print("Stopped. Running the same again goes on from here.")
+        console.ERR.print("Stopped. Run the same command again to continue.")
         sys.exit(130)
     except KeyboardInterrupt:
-        console.ERR.print("Stopped. Running the same again goes on from here.")
+        console.ERR.print("Stopped. Run the same command again to continue.")
         sys.exit(130)
     except click.ClickException as wrong:
         wrong.show()
@@ -287,10 +287,10 @@ def main() -> None:
     except Exception as wrong:
         console.log.exception("unexpected")
         if isinstance(wrong, OSError) and wrong.errno in BEYOND_US:
-            console.complain(Problem(f"{wrong}: make room or give yourself the right, then try again."))
+            console.complain(Problem(f"{wrong}: free some space or fix the permissions, then try again."))
             sys.exit(1)
         console.ERR.print(
-            "[bold red]The tool itself failed; that is a mistake in it, not yours.[/bold red] "
-            "What happened is at the end of .benchtop/log/benchtop.log."
+            "[bold red]The tool itself failed; this is a bug, not your mistake.[/bold red] "
+            "Details are at the end of .benchtop/log/benchtop.log."
         )
         sys.exit(1)

@@ -35,8 +35,8 @@ def run(settings: Settings, cell: str) -> None:
     try:
         with step(f"Starting {cell} from hub/ of this checkout"):
             _start(settings, cell, "--file", "compose.yaml", "--file", str(file))
-        say("  Save a file below hub/: it is checked, and the hub starts anew with it; sessions go on.")
-        say("  What is wrong is shown, and the hub goes on with what it had. Ctrl-C goes back to the image.")
+        say("  Save a file below hub/: it is checked, and the hub restarts with it; sessions keep running.")
+        say("  A mistake is shown, and the hub keeps the code it had. Ctrl-C returns to the image's code.")
         log.info("dev cell=%s", cell)
         _follow(settings, cell)
     except KeyboardInterrupt:
@@ -74,7 +74,7 @@ def _container(settings: Settings, cell: str) -> compose.Container:
     for each in compose.containers(settings.project):
         if each.service == cell and each.state == "running":
             return each
-    raise Problem(f"{cell} does not run: `make up` starts it.")
+    raise Problem(f"{cell} is not running: `make up` starts it.")
 
 
 def _follow(settings: Settings, cell: str) -> None:
@@ -87,7 +87,7 @@ def _follow(settings: Settings, cell: str) -> None:
             settings.root / "hub", debounce=_BURST, step=_LOOK, rust_timeout=1000, yield_on_timeout=True
         ):
             if shown.poll() is not None:
-                raise Problem(f"Another command has started {cell} anew: run `make dev CELL={cell}` again.")
+                raise Problem(f"Another command has restarted {cell}: run `make dev CELL={cell}` again.")
             if changes:
                 names = sorted({str(Path(name).relative_to(settings.root)) for _, name in changes})
                 say(f"{time.strftime('%H:%M:%S')} changed: {', '.join(names)}")

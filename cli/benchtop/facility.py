@@ -45,7 +45,7 @@ def up(settings: Settings) -> None:
     images.build(settings)
     apply.settle(settings)
     if stale := services.stale_networks(settings):
-        say(f"Networks are made anew, for which everything stops: {', '.join(stale)}")
+        say(f"Recreating networks, for which everything stops: {', '.join(stale)}")
         down(settings)
         if stuck := services.stale_networks(settings):
             raise Problem(
@@ -86,7 +86,7 @@ def clean(settings: Settings, *, yes: bool, images_too: bool, all_too: bool) -> 
     what = f"everything of {settings.project}: its homes, databases, people's passwords and keys"
     if not yes:
         if not sys.stdin.isatty():
-            raise Problem(f"`make clean` removes {what}. To do that without being asked: `make clean YES=1`.")
+            raise Problem(f"`make clean` removes {what}. To skip this question: `make clean YES=1`.")
         click.confirm(f"Remove {what}?", abort=True)
     with step("Removing the facility and its data") as current:
         compose.run(settings, "--profile", "*", "down", "--volumes", "--remove-orphans")
@@ -137,16 +137,16 @@ def status(settings: Settings) -> bool:
         _print_cells(settings, stopped)
     announced = notices.announced(settings)
     if announced.message:
-        OUT.print(f"  every page says since {announced.since}: {escape(announced.message)}\n")
+        OUT.print(f"  announced {notices.in_words(announced.since)}: {escape(announced.message)}\n")
     if len(found) == 0:
         say("The facility is down: `make up` starts it.")
     elif ill:
         say(
-            f"{ill} of {len(rows)} services are not well: `make logs SERVICE=…` shows why, "
-            "and `make up` mends what it can."
+            f"{ill} of {len(rows)} services are not healthy: `make logs SERVICE=…` shows why, "
+            "and `make up` repairs what it can."
         )
     else:
-        say(f"All {len(rows)} services are well: {settings.url}")
+        say(f"All {len(rows)} services are healthy: {settings.url}")
     return ill == 0
 
 
@@ -159,12 +159,17 @@ def _print_cells(settings: Settings, stopped: dict[str, str]) -> None:
         return
     OUT.print()
     for cell in seen:
-        servers = f": {', '.join(map(str, cell.servers))}" if cell.servers else ""
-        text = f"{cell.people} people, {len(cell.servers)} servers{servers}"
+        sessions = _count(len(cell.servers), "session", "sessions")
+        whose = f": {', '.join(map(str, cell.servers))}" if cell.servers else ""
+        text = f"{_count(cell.people, 'person', 'people')}, {sessions}{whose}"
         if cell.name in stopped:
             text += f"; out of service: {html.unescape(stopped[cell.name])}"
         OUT.print(f"  cell {cell.name}  {escape(text)}")
     OUT.print()
+
+
+def _count(number: int, one: str, several: str) -> str:
+    return f"{number} {one if number == 1 else several}"
 
 
 def logs(settings: Settings, names: list[str]) -> None:
@@ -185,7 +190,7 @@ def shell(settings: Settings, service: str | None, person: str | None) -> None:
     if person:
         one = accounts.load(settings).people.get(person)
         if one is None:
-            raise Problem(f"There is no {person} in {accounts.PEOPLE}: `make people` lists who is.")
+            raise Problem(f"Unknown user “{person}”: see `make people`.")
         node = next((f"{cluster}-login" for cluster in one.clusters if cluster in settings.clusters), None)
         if node is None:
             raise Problem(
@@ -197,7 +202,7 @@ def shell(settings: Settings, service: str | None, person: str | None) -> None:
         words = ["--workdir", f"/home/{person}", node, *become, *home, "bash", "--login"]
         compose.replace(settings, "exec", *terminal, *words)
     if not service:
-        raise Problem("Say where: `make shell SERVICE=slurmctld`, or as whom: `make shell USER=alice`.")
+        raise Problem("Name a service, `make shell SERVICE=slurmctld`, or a person, `make shell USER=alice`.")
     _known(settings, service)
     compose.replace(settings, "exec", *terminal, service, "sh", "-c", "exec bash || exec sh")
 
@@ -205,7 +210,7 @@ def shell(settings: Settings, service: str | None, person: str | None) -> None:
 def _known(settings: Settings, service: str) -> None:
     names = compose.config(settings, "*")["services"]
     if service not in names:
-        raise Problem(f"There is no service {service}. There are: {', '.join(names)}.")
+        raise Problem(f"Unknown service {service}. Services: {', '.join(names)}.")
 
 
 def make_live(settings: Settings) -> None:
@@ -213,16 +218,16 @@ def make_live(settings: Settings) -> None:
     everybody = accounts.load(settings)
     require_engine()
     if live.missing(settings, PEOPLE):
-        raise Problem("The facility has not been up yet: `make up` starts it with the files as they are.")
+        raise Problem("The facility has never been started: `make up` starts it with the files as they are.")
     away = {name for cell in notices.in_maintenance(settings) for name in topology.services_of(cell)}
     well = {one.service for one in compose.containers(settings.project) if one.well}
     ill = sorted(set(compose.config(settings)["services"]) - well - away)
     if ill:
-        raise Problem(f"Not all is well ({', '.join(ill)}): see `make status`, and run `make up` first.")
+        raise Problem(f"Some services are not healthy ({', '.join(ill)}): run `make up` first.")
     if apply.bring_in(settings, everybody):
-        say("All of it is live.")
+        say("All changes are live.")
     else:
-        say("Nothing has changed: what is live is what the checkout says.")
+        say("Nothing to apply: the live configuration matches the checkout.")
 
 
 def welcome(settings: Settings, everybody: People) -> None:

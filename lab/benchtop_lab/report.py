@@ -109,4 +109,4 @@ if __name__ == "__main__":
     try:
         last_words(os.environ, own_log())
     except (OSError, Unwanted) as error:
-        sys.exit(f"the hub did not hear why: {error}")
+        sys.exit(f"the hub could not be told why: {error}")

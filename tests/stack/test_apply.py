@@ -33,7 +33,7 @@ def live_text(settings: Settings, name: str) -> str:
 
 
 def test_without_a_change_it_says_so(checkout: Checkout):
-    assert "Nothing has changed" in checkout.applied()
+    assert "Nothing to apply" in checkout.applied()
 
 
 # ---- what is wrong is refused ---------------------------------------------------------------

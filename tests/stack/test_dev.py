@@ -120,5 +120,5 @@ def test_an_unknown_cell_is_refused_with_those_that_there_are(settings: Settings
     dev = Dev(settings, "nix", tmp_path / "terminal")
     assert dev.process.wait(timeout=PATIENCE) != 0
     text = dev.log.read_text()
-    assert "There is no cell nix here" in text
+    assert "Unknown cell nix" in text
     assert all(cell in text for cell in settings.cell_names)

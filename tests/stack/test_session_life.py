@@ -95,7 +95,7 @@ def test_a_job_reports_twice_but_not_something_else_and_not_too_late(own: sessio
         cwd=settings.root, env=compose.environment(settings),
     )  # fmt: skip
     assert done.returncode != 0
-    assert "the hub does not take this session, so it ends: 403" in done.stdout + done.stderr
+    assert "the hub refused this session, so it ends: 403" in done.stdout + done.stderr
 
 
 AGAIN = """

@@ -91,19 +91,19 @@ def _go_back(settings: Settings, plan: Plan, parts: list[Part], problem: Problem
     for each in parts:
         live.restore(settings, each)
     try:
-        with step(f"Going back to the {part.name} of before"):
+        with step(f"Rolling back {part.name}"):
             part.go_back(settings, plan)
     except Problem as worse:
         raise Problem(
-            f"The change to {part.name} did not do well, and what was before does not come back: {worse} "
-            "See `make status`; `make up` mends what it can.",
+            f"The change to {part.name} failed, and rolling it back failed too: {worse} "
+            "See `make status`; `make up` repairs what it can.",
             [str(problem), *problem.details, *worse.details],
         ) from problem
     for each in parts:
         live.end(settings, each)
     raise Problem(
-        f"The change to {part.name} did not do well and was taken back; what was live before runs again. "
-        f"Mend it and run `make apply` again, or give it up: git checkout -- {' '.join(plan.files)}",
+        f"The change to {part.name} failed and was rolled back; the previous configuration is live again. "
+        f"Fix it and run `make apply` again, or discard it: git checkout -- {' '.join(plan.files)}",
         [str(problem), *problem.details],
     ) from problem
 

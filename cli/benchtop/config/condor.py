@@ -118,7 +118,7 @@ def _wait_for_pool(settings: Settings, since: int) -> None:
         if late.returncode == 0 and not names:
             return
         if time.monotonic() > end:
-            raise Problem(f"These did not take it up: {', '.join(sorted(set(names)))}.")
+            raise Problem(f"These did not pick up the change: {', '.join(sorted(set(names)))}.")
         time.sleep(0.3)
 
 

@@ -90,7 +90,7 @@ def _wait(
             return
         first = found.get(waiting[0])
         if first is None:
-            raise Problem(f"{waiting[0]} has no container any more: `make up` makes it anew.")
+            raise Problem(f"{waiting[0]} has no container any more: `make up` recreates it.")
         fell = first.restarts - before.get(first.service, 0) >= services.TOO_MANY_RESTARTS
         ended = first.state in {"exited", "dead"}
         if ended or fell or (first.failed and not patient) or time.monotonic() > end:

@@ -144,7 +144,7 @@ def _reconfigure(settings: Settings) -> None:
             return
         wrong = [line for line in text if "fatal:" in line]
         if wrong or time.monotonic() > end:
-            raise Problem("slurmctld did not take it up.", wrong or text[-8:])
+            raise Problem("slurmctld did not pick up the change.", wrong or text[-8:])
         time.sleep(0.2)
 
 

@@ -143,7 +143,7 @@ def bootstrap(settings: Settings, current: Step) -> None:
     log.error("mmdebstrap exited %d: %s; import: %s", code, " / ".join(lines), said.decode(errors="replace"))
     raise Problem(
         "The base image could not be made: no container registry answers, and mmdebstrap failed. "
-        "See that the package mirror can be reached (`apt-get update`), then try again.",
+        "Check that the package mirror can be reached (`apt-get update`), then try again.",
         lines[-8:],
     )
 

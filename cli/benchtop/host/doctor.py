@@ -188,7 +188,7 @@ def check_port(facts: Facts) -> Iterator[Finding]:
     elif facts.port_error in {0, errno.EACCES} and settings.port < 1024:
         yield Finding("port", value)  # the engine opens it, not we: whether it may is checked there
     elif facts.port_error == errno.EADDRNOTAVAIL:
-        fix = f"{settings.bind} is no address of this machine: set BENCHTOP_BIND to one that it has."
+        fix = f"{settings.bind} is not an address of this machine: set BENCHTOP_BIND to one of its addresses."
         yield Finding("port", value, fix)
     elif facts.port_error:
         yield Finding("port", f"{value}, taken", _taken(settings, "another program"))

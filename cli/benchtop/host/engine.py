@@ -222,7 +222,7 @@ def plan_install(release: apt.Release, sources: list[apt.Source]) -> tuple[str, 
     if not any("trixie" in source.suites for source in trixie):
         raise Problem(
             "The apt sources of this machine name no bookworm archive to derive the engine's from: "
-            "mend /etc/apt/sources.list, or install Docker yourself."
+            "fix /etc/apt/sources.list, or install Docker yourself."
         )
     return apt.deb822(trixie), PREFERENCES, DEBIAN_PACKAGES
 
@@ -258,7 +258,7 @@ def stop() -> None:
     """Stop the daemon that `start` started without an init system, and no other."""
     pid = ours()
     if pid is None:
-        say("No engine of ours runs here: one that the system or somebody else started stays as it is.")
+        say("No engine started by Benchtop is running; engines started by others are left alone.")
         return
     with step("Stopping the container engine"):
         os.kill(pid, signal.SIGTERM)

@@ -102,7 +102,7 @@ def realm(template: str, settings: Settings, keys: Mapping[str, str]) -> str:
     try:
         document = json.loads(filled)
     except json.JSONDecodeError as error:
-        raise Problem(f"keycloak/realm.json:{error.lineno}: {error.msg}. Mend that line.") from error
+        raise Problem(f"keycloak/realm.json:{error.lineno}: {error.msg}. Fix that line.") from error
     born = {key: value for key, value in document.items() if key in BORN_WITH}
     marks = {ALL_MARK: _digest(document), BORN_MARK: _digest(born)}
     return json.dumps(document | {"attributes": document.get("attributes", {}) | marks}, indent=1)

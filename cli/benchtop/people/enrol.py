@@ -236,14 +236,14 @@ def _said(page: BeautifulSoup) -> list[str]:
 def _login_of(settings: Settings, name: str) -> secrets.Login:
     known = secrets.logins(settings)
     if name not in known:
-        raise Problem(f"There is no {name} among the demo people: `make people` lists them.")
+        raise Problem(f"Unknown user “{name}”: see `make people`.")
     return known[name]
 
 
 def _secret_of(settings: Settings, name: str) -> str:
     secret = _login_of(settings, name).totp_secret
     if secret is None:
-        raise Problem(f"{name} has no TOTP that this tool knows: `make up` enrols those who should have one.")
+        raise Problem(f"{name} has no second factor that this tool knows: `make up` enrols who should.")
     return secret
 
 

@@ -73,7 +73,7 @@ def reset(settings: Settings, *names: str) -> None:
     ids = _ids(settings, token, names)
     strangers = [name for name in names if name not in ids]
     if strangers:
-        raise Problem(f"Keycloak knows no {', '.join(strangers)}: `make people` lists everybody.")
+        raise Problem(f"Keycloak does not know {', '.join(strangers)}: see `make people`.")
     factors = second_factors(settings, names)
     calls = [
         Call(f"{ADMIN}/users/{ids[name]}/credentials/{credential}", "DELETE")
@@ -154,7 +154,7 @@ def ask(settings: Settings, token: str | None, calls: Sequence[Call]) -> list[An
     parts = done.stdout.decode(errors="replace").split(_MARK)
     if done.returncode or len(parts) != 2 * len(calls) + 1:
         said = done.stderr.decode(errors="replace").strip().splitlines()[-5:]
-        raise Problem("Keycloak cannot be asked: see `make status`, and try again when it is well.", said)
+        raise Problem("Keycloak does not answer: see `make status`, and try again when it is healthy.", said)
     return [Answer(int(status), _json(body)) for body, status in zip(parts[::2], parts[1::2], strict=False)]
 
 

@@ -30,7 +30,7 @@ def refuse_reborn(file: str, former: str) -> None:
             line = next((n for n, text in enumerate(file.splitlines(), 1) if f'"{part}"' in text), 1)
             raise Problem(
                 f"keycloak/realm.json:{line}: {part} differs from what the running realm was made with. "
-                "Keycloak takes that up with an empty database only: put it back, or `make clean`, "
+                "Keycloak reads that only with an empty database: undo the change, or `make clean`, "
                 "then `make up` (people enrol anew)."
             )
 
@@ -39,7 +39,7 @@ def _parsed(text: str) -> Json:
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
-        raise Problem(f"keycloak/realm.json:{error.lineno}: {error.msg}. Mend that line.") from error
+        raise Problem(f"keycloak/realm.json:{error.lineno}: {error.msg}. Fix that line.") from error
 
 
 def judge(settings: Settings, rendered: str, text: str, former: str) -> Json:

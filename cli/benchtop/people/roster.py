@@ -171,7 +171,7 @@ def load(path: Path, *more: Path) -> People:
         count = len(set(mistakes))
         what = "is a mistake" if count == 1 else f"are {count} mistakes"
         raise Invalid(
-            f"There {what} in the list of people. Nothing was changed: mend it and try again.",
+            f"There {what} in the list of people. Nothing was changed: fix it and try again.",
             [str(mistake) for mistake in sorted(set(mistakes))],
         )
     return People(

@@ -50,7 +50,7 @@ def look(settings: Settings, names: Iterable[str]) -> list[Cell]:
     done = compose.run(settings, *words, "--field-separator=\t", input=asked, check=False, timeout=30)
     if done.returncode:
         raise Problem(
-            "The hubs' database cannot be asked whose servers run: see `make status`, and try again.",
+            "The hubs' database cannot be asked whose sessions run: see `make status`, and try again.",
             done.stderr.decode(errors="replace").splitlines()[-3:],
         )
     rows = [line.split("\t") for line in done.stdout.decode().splitlines() if line.count("\t") == 3]
@@ -102,7 +102,7 @@ def leave_out(settings: Settings) -> None:
     known = set(compose.config(settings, "*")["services"])
     surplus = sorted({one.service for one in compose.containers(settings.project)} & known - kept)
     if surplus:
-        with step("Removing what the settings leave out") as current:
+        with step("Removing services that the settings exclude") as current:
             compose.run(settings, "--profile", "*", "rm", "--stop", "--force", *surplus)
             current.outcome = ", ".join(surplus)
 
@@ -111,7 +111,7 @@ def stop(settings: Settings, cell: str, message: str) -> None:
     """Take a cell out of service; its people read `message` until `start`, and their jobs go on."""
     require_known(settings, cell)
     text = notices.plain(
-        message, f'Say what the people of {cell} are to read, for example MESSAGE="{cell} is back at 14:00"'
+        message, f'Give the message for the people of {cell}, for example MESSAGE="{cell} is back at 14:00"'
     )
     (held,) = look(settings, [cell])
     with step(f"Taking {cell} out of service") as current:
@@ -121,9 +121,9 @@ def stop(settings: Settings, cell: str, message: str) -> None:
         current.outcome = f"its {held.people} people read: {text}"
     log.info("cell stopped cell=%s servers=%d message=%r", cell, len(held.servers), text)
     if held.servers:
-        say(f"Servers that run on, out of their owners' reach: {', '.join(map(str, held.servers))}.")
+        say(f"Sessions that keep running, but cannot be reached: {', '.join(map(str, held.servers))}.")
     else:
-        say("No server runs there.")
+        say("No sessions run there.")
     say(f"Back into service: make cell-start CELL={cell}")
 
 
@@ -139,5 +139,5 @@ def require_known(settings: Settings, cell: str) -> None:
     """Raise Problem, with the cells that there are, for a name that is none of them."""
     names = settings.cell_names
     if cell not in names:
-        what = f"There is no cell {cell} here" if cell else "Say which cell, for example CELL=hpc-1"
-        raise Problem(f"{what}. There are: {', '.join(names)}.")
+        what = f"Unknown cell {cell}" if cell else "Name a cell, for example CELL=hpc-1"
+        raise Problem(f"{what}. Cells: {', '.join(names)}.")

@@ -82,7 +82,7 @@ def _profiles(settings: Settings, *more: str) -> str:
     return ",".join([*settings.clusters, *in_service, *more])
 
 
-_NO_DOCKER = "There is no docker command here: run `make doctor` to see what to install."
+_NO_DOCKER = "The docker command is missing: run `make doctor` to see what to install."
 
 
 def _run(

@@ -37,21 +37,28 @@ def plain(text: str, what: str) -> str:
 
 def announce(settings: Settings, message: str, *, now: datetime | None = None) -> None:
     """Show a message on every page from now on, in place of the former one."""
-    text = plain(
-        message, 'Say what everybody is to read, for example MESSAGE="Slurm is down on Friday from 8 to 10"'
-    )
+    text = plain(message, 'Give the message, for example MESSAGE="Slurm is down on Friday from 8 to 10"')
     since = (now or datetime.now(UTC)).isoformat(timespec="seconds")
     _write(settings, Announcement(text, since))
     log.info("announced message=%r", text)
     say(f"Every page shows: {text}")
-    say("Until: make announce-clear")
+    say("To remove it: make announce-clear")
 
 
 def clear(settings: Settings) -> None:
     """Show nothing any more."""
     _write(settings, Announcement())
     log.info("announcement cleared")
-    say("No page shows an announcement any more.")
+    say("The announcement was removed.")
+
+
+def in_words(since: str | None, *, now: datetime | None = None) -> str:
+    """When an announcement was made, as a person reads it: "at 16:14 UTC", or with the day if not today."""
+    if since is None:
+        return ""
+    made = datetime.fromisoformat(since).astimezone(UTC)
+    today = made.date() == (now or datetime.now(UTC)).date()
+    return f"at {made:%H:%M} UTC" if today else f"on {made.day} {made:%B} at {made:%H:%M} UTC"
 
 
 def announced(settings: Settings) -> Announcement:

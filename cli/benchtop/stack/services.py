@@ -87,7 +87,7 @@ def watch(
             late = found.get(waiting[0])
             if late:
                 raise trouble(settings, late)
-            raise Problem(f"{waiting[0]} was not started within {duration(WELL_WITHIN)}: see {file}.")
+            raise Problem(f"{waiting[0]} did not start within {duration(WELL_WITHIN)}: see {file}.")
         present = [name for name in waiting if name in found and found[name].state == "running"]
         current.now("waiting for " + ", ".join(present or waiting))
         time.sleep(0.5)
@@ -144,7 +144,7 @@ def trouble(settings: Settings, one: Container) -> Problem:
     _, text = describe(one.service, one)
     return Problem(
         f"{one.service}: {text}. Below is the end of its log (`make logs SERVICE={one.service}` shows "
-        "all of it); mend that, then run `make up` again.",
+        "all of it); fix that, then run `make up` again.",
         compose.last_lines(settings, one.service),
     )
 
@@ -166,12 +166,12 @@ def explain(settings: Settings, lines: list[str]) -> tuple[str, list[str]]:
         )
     if "non-overlapping" in text or "address pools have been fully subnetted" in text:
         return (
-            "The engine has no address range left for another network: remove networks that nothing uses "
+            "The engine has no address range left for another network: remove unused networks "
             "(`docker network prune`), then run `make up` again.",
             lines[-3:],
         )
     return (
-        "Compose could not start the facility: see below what it said, mend that, then run `make up` again.",
+        "Compose could not start the facility: see below what it said, fix that, then run `make up` again.",
         lines[-8:],
     )
 
@@ -201,7 +201,7 @@ def describe(name: str, one: Container | None) -> tuple[bool, str]:
                 ", killed (out of memory?)" if one.exit_code == 137 else ""
             )
         case "restarting":
-            text = f"falls over again and again: {one.restarts} restarts, last exit code {one.exit_code}"
+            text = f"keeps crashing: {one.restarts} restarts, last exit code {one.exit_code}"
         case other:
             text = {"created": "not started", "dead": "dead", "paused": "paused"}.get(other, other)
     return one.well, text

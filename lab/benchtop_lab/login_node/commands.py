@@ -30,7 +30,7 @@ def start(text: str) -> str:
     with os.fdopen(reading) as answer:
         number = answer.read()
     if not number or number.startswith("no "):
-        raise Refused(number[3:] or "The login node could not start anything.")
+        raise Refused(number[3:] or "The login node could not start your session.")
     return number
 
 

@@ -41,7 +41,7 @@ class Asked:
                 return asked
         except (ValueError, TypeError, AttributeError):
             pass
-        raise Refused("The hub asked for something that is not understood.")
+        raise Refused("The login node could not read the hub's request.")
 
 
 def set_limits(asked: Asked) -> None:

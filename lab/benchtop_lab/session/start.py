@@ -53,7 +53,7 @@ def tell_hub(port: int) -> None:
     try:
         report.until_taken(lambda: report.post(f"{api}/session/port", token, {"port": port}))
     except (OSError, report.Unwanted) as error:
-        print(f"the hub does not take this session, so it ends: {error}", file=sys.stderr, flush=True)
+        print(f"the hub refused this session, so it ends: {error}", file=sys.stderr, flush=True)
         os.kill(os.getpid(), signal.SIGTERM)
 
 

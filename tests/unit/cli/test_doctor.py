@@ -55,7 +55,7 @@ def test_a_good_machine_passes(facts):
         ({"free_memory": GIB}, "Only 1.0 GiB of memory are free: stop other programs"),
         ({"disk": ("/var/lib/docker", 5 * GIB)}, "make room until 10.0 GiB are"),
         ({"port_error": errno.EADDRINUSE}, "Port 8443 on 127.0.0.1 is taken by another program"),
-        ({"port_error": errno.EADDRNOTAVAIL}, "127.0.0.1 is no address of this machine"),
+        ({"port_error": errno.EADDRNOTAVAIL}, "127.0.0.1 is not an address of this machine"),
     ],
 )
 def test_each_lack_is_one_sentence(facts, other, says):

@@ -179,7 +179,7 @@ def test_somebody_without_a_second_factor_is_told_what_to_do(site, alice):
 
 
 def test_a_stranger_is_told_where_to_look(site):
-    with pytest.raises(Problem, match="There is no mallory"):
+    with pytest.raises(Problem, match="Unknown user “mallory”"):
         enrol.login(site.facility, "mallory")
 
 

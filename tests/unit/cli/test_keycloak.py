@@ -100,7 +100,7 @@ def test_a_reset_takes_second_factor_lock_and_sessions(settings, asked):
 
 def test_a_reset_of_a_stranger_touches_nobody(settings, asked):
     alice(asked, "c1")
-    with pytest.raises(Problem, match="Keycloak knows no bob"):
+    with pytest.raises(Problem, match="Keycloak does not know bob"):
         keycloak.reset(settings, "alice", "bob")
     assert not any(call.startswith("DELETE") for call in asked.calls)
 

@@ -1,7 +1,7 @@
 """What an admin tells people is checked, plain text, and there for who reads it."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -60,3 +60,11 @@ def test_services_can_read_it_whatever_this_shell_lets_others_read(settings: Set
     assert told.stat().st_mode & 0o777 == 0o755
     assert {file.stat().st_mode & 0o777 for file in told.iterdir()} == {0o644}
     assert (told / "hpc-1").read_text() == "Back at &lt;noon&gt;\n"
+
+
+def test_the_time_of_an_announcement_is_told_in_words():
+    later = NOW + timedelta(hours=1)
+    assert notices.in_words(NOW.isoformat(), now=later) == f"at {NOW:%H:%M} UTC"
+    later += timedelta(days=2)
+    assert notices.in_words(NOW.isoformat(), now=later) == f"on {NOW.day} {NOW:%B} at {NOW:%H:%M} UTC"
+    assert notices.in_words(None) == ""

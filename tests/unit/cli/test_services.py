@@ -24,7 +24,7 @@ from benchtop.stack.compose import container as read
         (
             {"state": "restarting", "exit_code": 1, "restarts": 7},
             False,
-            "falls over again and again: 7 restarts, last exit code 1",
+            "keeps crashing: 7 restarts, last exit code 1",
         ),
         ({"state": "created"}, False, "not started"),
         ({"policy": "no", "health": "", "state": "exited"}, True, "done"),

@@ -169,9 +169,9 @@ def test_the_grant_is_one_line_of_the_log(keys: Path, caplog: pytest.LogCaptureF
 @pytest.mark.parametrize(
     ("body", "code", "sentence"),
     [
-        (b'{"person": "root", "lifetime": 60}', 403, "account of the system"),
+        (b'{"person": "root", "lifetime": 60}', 403, "system account"),
         (b'{"person": "bob", "lifetime": 60}', 403, "not in the group"),
-        (b'{"person": "mallory", "lifetime": 60}', 403, "knows nobody"),
+        (b'{"person": "mallory", "lifetime": 60}', 403, "has no user"),
         (b'{"person": "alice", "lifetime": 601}', 403, "ask for 1 to 600 s"),
         (b'{"person": "alice", "lifetime": true}', 400, "JSON object"),
         (b"not json", 400, "JSON object"),
