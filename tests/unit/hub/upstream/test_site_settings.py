@@ -134,3 +134,10 @@ def test_what_no_script_reads_is_told():
 def test_a_placeholder_may_be_formatted():
     script = "{cmd} {memory:>8} {options!s} {queue.x} {prologue[0]}"
     assert settings.placeholders(script) == {"cmd", "memory", "options", "queue", "prologue"}
+
+
+@pytest.mark.parametrize("script", ["{cmd", "{{ cmd", "{% if cmd %}", "{cmd} }", "{% cmd %}"])
+def test_placeholders_that_cannot_be_read_are_told(script):
+    ((option, sentence),) = settings.unread(script, KNOWN, READ)
+    assert option == "batch_script"
+    assert sentence.startswith("its placeholders cannot be read: ")
