@@ -18,9 +18,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from statistics import median
 
-from benchtop import compose, enrol
 from benchtop.console import Problem
+from benchtop.people import enrol
 from benchtop.settings import Settings
+from benchtop.stack import compose
 from figures import Figure, Table, until
 from support.hub import Hub
 
@@ -51,9 +52,9 @@ class Course:
 
 COURSES = {
     "hpc": Course(
-        "Slurm", "hpc", "gpu-1", {"partition": "debug", "gpu": "pascal:1", "runtime": 10}, 1.5, 1.0
+        "Slurm", "hpc", "gpu-1", {"partition": "debug", "gpu": "pascal:1", "runtime": 10}, 1.0, 0.6
     ),
-    "htc": Course("HTCondor", "htc", "condor-ep-1", {"runtime": 10}, 2.0, 1.3),
+    "htc": Course("HTCondor", "htc", "condor-ep-1", {"runtime": 10}, 1.3, 0.8),
 }
 
 

@@ -23,7 +23,7 @@ BASE = f"/jupyterhub/{CLUSTER}/"
 HERE, KEYS = Path(__file__).parent, Path("/keys")
 FACILITY = "Benchtop"
 ADMINISTRATORS = "facility-admins"
-SUPPORT = f"{CLUSTER}-support@example.org"
+SUPPORT = os.environ["BENCHTOP_SUPPORT"]
 
 
 def key(name: str) -> str:

@@ -16,8 +16,9 @@ import requests
 import testinfra
 from testinfra.host import Host
 
-from benchtop import compose, enrol, notices, people
+from benchtop.people import enrol, roster
 from benchtop.settings import Settings
+from benchtop.stack import compose, notices
 
 ROOT = Path(__file__).parents[1]
 LOG_LINES = 40
@@ -66,9 +67,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
-def everybody() -> people.People:
+def everybody() -> roster.People:
     """The people of accounts/people.yaml."""
-    return people.load(ROOT / "accounts/people.yaml")
+    return roster.load(ROOT / "accounts/people.yaml")
 
 
 @pytest.fixture

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import click
 
-from benchtop import accounts, cells, compose, console, doctor, engine, facility, notices, testing
-from benchtop import base as base_image
-from benchtop import trust as trusting
+from benchtop import console, facility, testing
 from benchtop.console import Problem
+from benchtop.host import base_image, doctor, engine
+from benchtop.host import trust as trusting
+from benchtop.people import accounts
 from benchtop.settings import Settings
+from benchtop.stack import cells, compose, notices
 
 # A full disk, a file of somebody else: not the tool's mistake
 BEYOND_US = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}
@@ -100,6 +102,17 @@ def cell_start(settings: Settings, cell: str) -> None:
     cells.start(settings, cell)
 
 
+@cli.command("dev")
+@click.argument("cell")
+@pass_settings
+def dev_command(settings: Settings, cell: str) -> None:
+    """Run the hub of CELL from the checkout, reloaded at each change, until Ctrl-C."""
+    from benchtop import dev  # noqa: PLC0415 - only this verb needs to watch files
+
+    facility.require_engine()
+    dev.run(settings, cell)
+
+
 @cli.command()
 @click.argument("message", default="")
 @click.option("--clear", is_flag=True, help="show nothing any more")
@@ -149,7 +162,7 @@ def people(context: click.Context, settings: Settings, as_json: bool) -> None:
 @pass_settings
 def reset(settings: Settings, name: str) -> None:
     """Forget NAME's second factor and open sessions: the next login shows the QR code again."""
-    from benchtop import keycloak  # noqa: PLC0415 - slow to import, and only this verb needs it
+    from benchtop.people import keycloak  # noqa: PLC0415 - slow to import, and only this verb needs it
 
     _person(settings, name)
     keycloak.reset(settings, name)
@@ -160,7 +173,7 @@ def reset(settings: Settings, name: str) -> None:
 @pass_settings
 def otp(settings: Settings, name: str) -> None:
     """Print the one-time code of NAME right now."""
-    from benchtop import enrol  # noqa: PLC0415 - likewise
+    from benchtop.people import enrol  # noqa: PLC0415 - likewise
 
     _person(settings, name)
     click.echo(enrol.code(settings, name))

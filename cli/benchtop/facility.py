@@ -4,34 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import html
-import json
 import shutil
 import sys
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.markup import escape
 
-from benchtop import (
-    accounts,
-    apply,
-    base,
-    cells,
-    compose,
-    doctor,
-    engine,
-    images,
-    live,
-    notices,
-    secrets,
-    services,
-    topology,
-)
+from benchtop import topology
+from benchtop.config import apply, live
+from benchtop.config.people import PEOPLE
 from benchtop.console import OUT, Problem, say, step
-from benchtop.people import PEOPLE_GID, People
+from benchtop.host import base_image, doctor, engine
+from benchtop.keys import changed, secrets
+from benchtop.people import accounts
+from benchtop.people.roster import PEOPLE_GID, People
 from benchtop.settings import Settings
+from benchtop.stack import cells, compose, images, notices, services
 
 
 def up(settings: Settings) -> None:
@@ -45,15 +34,16 @@ def up(settings: Settings) -> None:
     if engine.ensure_running():  # an engine that was just started revives containers of its own
         doctor.require(doctor.gather(settings))
     cells.refuse_moves(settings)
-    base.ensure(settings)
+    base_image.ensure(settings)
     foreign = doctor.foreign_data(settings)
     if foreign:
         raise Problem(foreign.fix)
     apply.settle(settings)
-    note_changed_keys(settings, secrets.ensure(settings))
+    changed.note(settings, secrets.ensure(settings))
     accounts.prepare(settings, everybody)
     notices.prepare(settings)
     images.build(settings)
+    apply.settle(settings)
     if stale := services.stale_networks(settings):
         say(f"Networks are made anew, for which everything stops: {', '.join(stale)}")
         down(settings)
@@ -68,48 +58,13 @@ def up(settings: Settings) -> None:
     # people before everything else: no node or minter is well as long as it knows nobody
     services.start(settings, only=("ldap",))
     accounts.apply(settings, everybody, "ldap")
-    take_up_keys(settings, running)
+    changed.take_up(settings, running)
     services.start(settings)
     accounts.apply(settings, everybody, "slurmctld")
     accounts.enrol_missing(settings, everybody)
-    live.adopt(settings, live.PEOPLE)
+    live.adopt(settings, PEOPLE)
     apply.bring_in(settings, everybody)
     welcome(settings, everybody)
-
-
-def note_changed_keys(settings: Settings, changed: set[str]) -> None:
-    """Remember volumes whose keys changed until their readers have taken that up, this time or the next."""
-    if changed:
-        _changed_keys(settings).write_text(json.dumps(sorted(changed | _read_changed_keys(settings))))
-
-
-def take_up_keys(settings: Settings, running: set[str]) -> None:
-    """Restart those services of `running` whose keys changed under them, as a renewed certificate's do.
-
-    Before the others start: a database must know the role of a new cell before that cell asks for it.
-    """
-    changed = _read_changed_keys(settings)
-    parsed = compose.config(settings)["services"]
-    readers = {name for name in running & set(parsed) if changed & set(_volumes(parsed[name]))}
-    stale = sorted(readers - {"volumes"})
-    if stale:
-        with step("Restarting what reads changed keys") as current:
-            compose.run(settings, "restart", "--no-deps", *stale)
-            current.outcome = ", ".join(stale)
-    _changed_keys(settings).unlink(missing_ok=True)
-
-
-def _changed_keys(settings: Settings) -> Path:
-    return settings.state / "changed-keys.json"
-
-
-def _read_changed_keys(settings: Settings) -> set[str]:
-    path = _changed_keys(settings)
-    return set(json.loads(path.read_text())) if path.is_file() else set()
-
-
-def _volumes(service: dict[str, Any]) -> Iterable[str]:
-    return (entry["source"] for entry in service.get("volumes", []) if entry.get("source"))
 
 
 def down(settings: Settings) -> None:
@@ -167,7 +122,7 @@ def status(settings: Settings) -> bool:
     found = {one.service: one for one in compose.containers(settings.project)}
     names = list(compose.config(settings)["services"])
     names += [name for name in found if name not in names]
-    stopped = topology.in_maintenance(settings)
+    stopped = notices.in_maintenance(settings)
     rows = [(name, *services.describe(name, found.get(name))) for name in names]
     away = {name for cell in stopped for name in topology.services_of(cell)}
     rows = [
@@ -198,7 +153,7 @@ def status(settings: Settings) -> bool:
 def _print_cells(settings: Settings, stopped: dict[str, str]) -> None:
     """One line a cell: how many people it knows, and whose servers it has."""
     try:
-        seen = cells.look(settings, topology.cells(settings))
+        seen = cells.look(settings, settings.cell_names)
     except Problem as problem:
         say(str(problem))
         return
@@ -257,9 +212,9 @@ def make_live(settings: Settings) -> None:
     """Make what changed in the checkout's configuration live, in a facility that is up."""
     everybody = accounts.load(settings)
     require_engine()
-    if live.missing(settings, live.PEOPLE):
+    if live.missing(settings, PEOPLE):
         raise Problem("The facility has not been up yet: `make up` starts it with the files as they are.")
-    away = {name for cell in topology.in_maintenance(settings) for name in topology.services_of(cell)}
+    away = {name for cell in notices.in_maintenance(settings) for name in topology.services_of(cell)}
     well = {one.service for one in compose.containers(settings.project) if one.well}
     ill = sorted(set(compose.config(settings)["services"]) - well - away)
     if ill:

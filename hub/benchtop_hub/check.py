@@ -23,8 +23,9 @@ from jupyterhub.httpclient import JupyterHubHTTPClient
 from traitlets import HasTraits, TraitError
 from traitlets.config import Config, Configurable
 
+from benchtop_hub.access.minter import Refused, Unavailable
 from benchtop_hub.app import BenchtopHub, hand_on
-from benchtop_hub.backends import commands
+from benchtop_hub.backends import commands, request
 from benchtop_hub.sessions.spawner import Session
 from benchtop_hub.upstream import settings
 
@@ -32,13 +33,13 @@ HERE = Path("/etc/jupyterhub")
 CONFIG = "jupyterhub_config.py"
 
 
-def main() -> int:
-    """Print every mistake; the exit code."""
+def main(person: str = "") -> int:
+    """Print every mistake; the exit code. person: for whom a scheduler is asked, if for anybody."""
     logging.disable()
     hub = BenchtopHub.instance()  # the configuration asks for it: get_config()
     mistakes = list(dict.fromkeys([*configuration(hub), *templates(HERE / "templates")]))
-    if not mistakes and len(sys.argv) > 1:
-        mistakes = asyncio.run(rehearsal(hub, sys.argv[1]))
+    if not mistakes and person:
+        mistakes = asyncio.run(rehearsal(hub, person))
     print("\n".join(mistakes))
     return 1 if mistakes else 0
 
@@ -96,7 +97,12 @@ async def rehearsal(hub: BenchtopHub, person: str) -> list[str]:
         try:
             granted = await backend.check_request(backend.parse_request({}), spawner.person)
             await backend.rehearse(granted, spawner.launch({}))
+        except (Refused, Unavailable, request.Refused) as trouble:
+            print(f"{backend.name} could not be asked about it: {trouble}")
         except (ValueError, commands.Failed) as wrong:
+            if isinstance(wrong, commands.Failed) and backend.is_silent(wrong):
+                print(f"{backend.name} could not be asked about it: {wrong}")
+                continue
             option = str(wrong).partition(":")[0]
             where = place("", option if option.isidentifier() else "batch_script")
             mistakes.append(f"{where}: {backend.name}: {wrong}")
@@ -181,4 +187,4 @@ def shown(file: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:]))

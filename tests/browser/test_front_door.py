@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Page, expect
 
-from benchtop import enrol
+from benchtop.people import enrol
 from benchtop.settings import Settings
 from support import pages
 from support.front_door import form_of

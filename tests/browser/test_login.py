@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from benchtop import accounts, enrol, people
+from benchtop.people import accounts, enrol, roster
 from benchtop.settings import Settings
 from support import pages
 
@@ -26,7 +26,7 @@ def dave(settings: Settings) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def readers(settings: Settings) -> Iterator[dict[str, str]]:
     """Enrolled people of tests/people.yaml by what happens to them: logins that fail may lock an account."""
-    everybody = people.load(settings.root / accounts.PEOPLE, settings.root / "tests/people.yaml")
+    everybody = roster.load(settings.root / accounts.PEOPLE, settings.root / "tests/people.yaml")
     names = sorted(set(everybody.people) - set(accounts.load(settings).people))
     mishaps = dict(zip(("wrong password", "wrong code", "used code"), names, strict=False))
     accounts.apply(settings, everybody)

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from benchtop import notices, topology
+from benchtop import topology
 from benchtop.settings import Settings
+from benchtop.stack import notices
 from support import pages
 
 

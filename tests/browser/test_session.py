@@ -10,7 +10,8 @@ import requests
 from playwright.sync_api import Page, expect
 from testinfra.host import Host
 
-from benchtop import people, topology
+from benchtop import topology
+from benchtop.people import roster
 from benchtop.settings import Settings
 from support import pages
 from support.hub import Hub
@@ -52,7 +53,7 @@ def no_session(
     signed_in: Callable[[str], requests.Session],
     jobs: Callable[[str], list[str]],
     service: Service,
-    everybody: people.People,
+    everybody: roster.People,
 ) -> Iterator[Callable[[str], None]]:
     """Make sure that a person has no session and no open documents, now and when the test is over."""
     touched: set[str] = set()

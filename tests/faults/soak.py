@@ -28,9 +28,10 @@ from threading import Event, Lock, Thread
 import requests
 from bs4 import BeautifulSoup
 
-from benchtop import compose, enrol
 from benchtop.console import Problem
+from benchtop.people import enrol
 from benchtop.settings import Settings
+from benchtop.stack import compose
 from benchtop_hub.backends.queue import ENDED
 from support import sessions
 from support.facility import kill, restart, well

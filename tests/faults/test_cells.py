@@ -8,8 +8,10 @@ from contextlib import contextmanager
 
 from bs4 import BeautifulSoup
 
-from benchtop import compose, enrol, topology
+from benchtop import topology
+from benchtop.people import enrol
 from benchtop.settings import Settings
+from benchtop.stack import compose
 from support import sessions
 from support.facility import stopped
 from support.hub import Hub

@@ -12,8 +12,8 @@ from functools import partial
 import pytest
 import requests
 
-from benchtop import compose
 from benchtop.settings import Settings
+from benchtop.stack import compose
 from support import sessions
 from support.batch import CONTROLLER, Batch
 from support.facility import kill, restart, stopped, well

@@ -11,8 +11,9 @@ import pytest
 import requests
 from bs4 import BeautifulSoup
 
-from benchtop import compose, enrol, topology
+from benchtop.people import enrol
 from benchtop.settings import Settings
+from benchtop.stack import compose
 from support.front_door import UPGRADE, Answer, ask, form_of
 from support.wait import wait_until
 
@@ -131,7 +132,7 @@ def test_no_proxy_of_a_cell_throws(signed_in: SignedIn, settings: Settings):
     """The control is that they log at all. (After the tests above, which ask for what made them throw.)"""
     for path in NO_UTF8:
         ask(settings, f"{HPC}/{path}", session=signed_in("carol"))
-    proxies = [f"{cell}-proxy" for cell in topology.cells(settings)]
+    proxies = [f"{cell}-proxy" for cell in settings.cell_names]
     log = compose.run(settings, "logs", "--no-color", "--since", "2m", *proxies).stdout.decode()
     assert "[ConfigProxy]" in log
     assert "URIError" not in log

@@ -10,7 +10,7 @@ import re
 import pytest
 import requests
 
-from benchtop import enrol
+from benchtop.people import enrol
 from benchtop.settings import Settings
 from support.front_door import ask, form_of
 

@@ -12,8 +12,10 @@ import pytest
 import requests
 from testinfra.host import Host
 
-from benchtop import compose, enrol, topology
+from benchtop import topology
+from benchtop.people import enrol
 from benchtop.settings import Settings
+from benchtop.stack import compose
 from support.front_door import UPGRADE, ask, form_of
 from support.stand_in import stand_in
 

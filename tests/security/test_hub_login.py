@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from testinfra.host import Host
 
-from benchtop import compose
 from benchtop.settings import Settings
+from benchtop.stack import compose
 from support.wait import wait_until
 
 Services = Callable[..., Host]

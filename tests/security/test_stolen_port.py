@@ -18,8 +18,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from benchtop import compose
 from benchtop.settings import Settings
+from benchtop.stack import compose
 from benchtop_hub.sessions import certificates
 from support import sessions
 from support.batch import Batch

@@ -12,8 +12,9 @@ import pytest
 from testinfra.backend.base import CommandResult
 from testinfra.host import Host
 
-from benchtop import compose, idtokens, secrets
+from benchtop.keys import idtokens, secrets
 from benchtop.settings import Settings
+from benchtop.stack import compose
 from support.wait import wait_until
 
 TOKEN = """

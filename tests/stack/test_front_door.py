@@ -9,8 +9,9 @@ import requests
 from bs4 import BeautifulSoup
 from testinfra.host import Host
 
-from benchtop import compose, enrol
+from benchtop.people import enrol
 from benchtop.settings import Settings
+from benchtop.stack import compose
 from support.front_door import UPGRADE, ask, form_of
 
 Services = Callable[..., Host]

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
-from benchtop import compose
 from benchtop.settings import Settings
+from benchtop.stack import compose
 from support.wait import wait_until
 
 HUB = "/jupyterhub/hpc/hub"

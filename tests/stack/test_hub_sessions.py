@@ -15,8 +15,8 @@ import requests
 from testinfra.backend.base import CommandResult
 from testinfra.host import Host
 
-from benchtop import compose
 from benchtop.settings import Settings
+from benchtop.stack import compose
 from support import sessions
 from support.hub import Hub
 from support.wait import wait_until

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
-from benchtop import compose, enrol
+from benchtop.people import enrol
 from benchtop.settings import Settings
+from benchtop.stack import compose
 from support.wait import wait_until
 
 BASE = "dc=benchtop,dc=example"

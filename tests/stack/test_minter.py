@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import pytest
 from testinfra.host import Host
 
-from benchtop import compose
 from benchtop.settings import Settings
+from benchtop.stack import compose
 
 ASK = """
 import http.client, ssl, sys

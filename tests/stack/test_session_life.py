@@ -11,8 +11,8 @@ from dataclasses import replace
 import pytest
 import requests
 
-from benchtop import compose
 from benchtop.settings import Settings
+from benchtop.stack import compose
 from support import sessions
 from support.batch import Batch
 from support.hub import Hub

@@ -11,9 +11,10 @@ import pytest
 from testinfra.backend.base import CommandResult
 from testinfra.host import Host
 
-from benchtop import compose, render
-from benchtop.people import People
+from benchtop.people import lists
+from benchtop.people.roster import People
 from benchtop.settings import Settings
+from benchtop.stack import compose
 from support.wait import wait_until
 
 TOKEN = """
@@ -535,7 +536,7 @@ def apply(settings: Settings) -> Callable[[bytes], tuple[int, str]]:
 
 def test_people_who_are_right_stay_as_they_are(apply, everybody: People):
     start = time.monotonic()
-    assert apply(render.accounting(everybody)) == (0, "nothing to change\n")
+    assert apply(lists.accounting(everybody)) == (0, "nothing to change\n")
     assert time.monotonic() - start < 2
 
 
@@ -560,7 +561,7 @@ def test_people_who_are_right_stay_as_they_are(apply, everybody: People):
 def test_a_wrong_list_is_refused_with_a_sentence_and_changes_nothing(
     apply, everybody: People, path, value, sentence: str
 ):
-    right = render.accounting(everybody)
+    right = lists.accounting(everybody)
     wrong = json.loads(right)
     spot = wrong
     for step in path[:-1]:
@@ -573,7 +574,7 @@ def test_a_wrong_list_is_refused_with_a_sentence_and_changes_nothing(
 
 def test_rights_follow_the_list_and_come_back(apply, everybody: People, person: Person):
     """Takes dave's account away while he has a job, and an account and a QOS come and go with him."""
-    dave, right = person("dave"), render.accounting(everybody)
+    dave, right = person("dave"), lists.accounting(everybody)
     job = dave.submit("--partition=debug")
     dave.becomes(job, "RUNNING")
     less = json.loads(right)

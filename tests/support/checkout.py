@@ -4,8 +4,8 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchtop import compose
 from benchtop.settings import Settings
+from benchtop.stack import compose
 
 ROOT = Path(__file__).parents[2]
 

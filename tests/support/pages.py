@@ -16,8 +16,9 @@ from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import Page, ViewportSize, expect
 
-from benchtop import compose, enrol
+from benchtop.people import enrol
 from benchtop.settings import Settings
+from benchtop.stack import compose
 
 GRAVE = {"serious", "critical"}
 PHONE: ViewportSize = {"width": 360, "height": 740}

@@ -10,8 +10,8 @@ from typing import Any
 
 import requests
 
-from benchtop import compose
 from benchtop.settings import Settings
+from benchtop.stack import compose
 from support.batch import Batch, Job
 from support.hub import Hub
 from support.wait import wait_until

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from benchtop import compose, topology
+from benchtop import topology
 from benchtop.settings import Settings
+from benchtop.stack import compose
 
 # Runs in the hub, which alone can make what a session proves itself by. It answers a page with 204, keeps a
 # websocket open until that is closed, and tells the headers of each request.

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-DOMAIN = "session"  # the CA may vouch for nothing else: cli/benchtop/secrets.py
+DOMAIN = "session"  # the CA may vouch for nothing else: cli/benchtop/keys/secrets.py
 VARIABLE = "BENCHTOP_TLS"  # of the session's environment: base64 of certificate and key, as PEM
 BACKDATE = timedelta(hours=1)  # a node's clock may be a little behind
 SPARE = timedelta(days=30)  # beyond the runtime: in the queue, suspended, or given more time by an operator

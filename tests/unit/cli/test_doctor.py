@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from benchtop import doctor
 from benchtop.console import Problem
-from benchtop.doctor import GIB, Facts
-from benchtop.engine import Engine
+from benchtop.host import doctor
+from benchtop.host.doctor import GIB, Facts
+from benchtop.host.engine import Engine
 
 ENGINE = Engine("26.1.5+dfsg1", "2.26.1-4", True, 24 * GIB, "/var/lib/docker", "Debian", False)
 

@@ -15,9 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchtop import enrol, keycloak, pki, realm, secrets
 from benchtop.console import Problem
-from benchtop.people import People, Person
+from benchtop.keys import pki, secrets
+from benchtop.people import enrol, keycloak, realm
+from benchtop.people.roster import People, Person
 
 RAW = "aRawSecretOf20Bytes!"
 SECRET = base64.b32encode(RAW.encode()).decode()

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from benchtop import notices, topology
 from benchtop.console import Problem
 from benchtop.settings import Settings
+from benchtop.stack import notices
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 
@@ -17,7 +17,7 @@ NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 def told(settings: Settings) -> Path:
     """The folder of what is told."""
     settings.state.mkdir()
-    return topology.notices(settings)
+    return notices.folder(settings)
 
 
 def test_what_is_announced_is_there_for_programs_and_for_pages(settings: Settings, told: Path):

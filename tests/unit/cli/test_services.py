@@ -2,8 +2,8 @@
 
 import pytest
 
-from benchtop import services
-from benchtop.compose import container as read
+from benchtop.stack import services
+from benchtop.stack.compose import container as read
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from benchtop import engine
-from benchtop import trust as trusting
 from benchtop.console import Problem
+from benchtop.host import engine
+from benchtop.host import trust as trusting
 from benchtop.settings import Settings
 
 ROOT = Path(__file__).parents[3]

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 import requests
 
-from benchtop import pki
+from benchtop.keys import pki
 from benchtop_hub.sessions import start
 from standins import OnSlurm, Slurm
 from standins import session as made

@@ -95,12 +95,26 @@ def describe(granted: Granted, launch: Launch, *, cell: str, folder: str) -> str
         raise ValueError("batch_script: it must end with one line `queue`, for one job.")
     inputs = [value for value in (_value("transfer_input_files", text), f"{folder}/{FILE}") if value]
     required, removed = _value("requirements", text), _value("periodic_remove", text)
-    ours = _SESSION.format(
+    ours = _arguments(text) + _SESSION.format(
         granted=granted, launch=launch, cell=cell, folder=folder, inputs=", ".join(inputs),
         jupyter=str(granted.pool == JUPYTER).lower(), seconds=granted.runtime * 60,
         requirements=f"({required}) && " if required else "", remove=f"({removed}) || " if removed else "",
     )  # fmt: skip
     return f"{text[: queue[0].start()]}{ours}queue\n"
+
+
+def _arguments(text: str) -> str:
+    """The arguments in the new syntax, said to the job's ad itself.
+
+    condor_submit does not know the version of an access point that it is sent to directly, and takes it for
+    one of 2005, which has no arguments with blanks (condor_utils/submit_utils.cpp, SetArguments).
+    """
+    quoted = _value("arguments", text)
+    if not quoted.startswith('"'):
+        return ""
+    plain = quoted[1:].removesuffix('"').replace('""', '"')
+    escaped = plain.replace("\\", "\\\\").replace('"', '\\"')
+    return f'arguments =\nMy.Arguments = "{escaped}"\n'
 
 
 def _value(name: str, text: str) -> str:

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 from jupyterhub.httpclient import JupyterHubHTTPClient, fetch
 
-from benchtop import pki
+from benchtop.keys import pki
 from benchtop_hub.sessions import certificates
 from benchtop_hub.upstream import http_client
 
