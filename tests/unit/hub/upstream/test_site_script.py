@@ -4,9 +4,11 @@ import asyncio
 import subprocess
 
 import pytest
+from jupyterhub.spawner import SpawnException
 
 from benchtop_hub.backends import commands
 from benchtop_hub.backends.condor import description, form
+from benchtop_hub.errors import ForPerson
 from standins import SECRET, OnCondor, OnSlurm, Pool, reported, start
 from standins import session as made
 
@@ -179,6 +181,49 @@ def test_when_it_would_start_is_asked_for_the_sites_own_script(session, slurm):
     session.batch_script = "#!/bin/sh\n#SBATCH --constraint=avx2\n{cmd}\n"
     asyncio.run(session.estimate({}))
     assert "--constraint=avx2" in slurm.sent
+
+
+WRONG = {
+    "none": "",
+    "no shell": "#!/usr/bin/python3\n# {cmd}\n",
+    "no such placeholder": "#!/bin/sh\n{memroy} {cmd}\n",
+    "no name": "#!/bin/sh\n{} {cmd}\n",
+    "no such part": "#!/bin/sh\n{memory.x} {cmd}\n",
+    "half a condition": "#!/bin/sh\n{% if gres %}\n{{ cmd }}\n",
+}
+
+
+@pytest.mark.parametrize("script", WRONG.values(), ids=WRONG.keys())
+def test_who_meets_a_script_that_is_wrong_is_told_whom_to_tell(session, slurm, caplog, script):
+    """`make apply` refuses it; it may have been changed without, or be a site's own class that reads it."""
+    session.batch_script = script
+    sentence = f"A setting of the facility is wrong, and no session can start by it. Tell {session.support}."
+    with pytest.raises(SpawnException) as told:
+        start(session)
+    assert told.value.message == sentence
+    assert "configuration wrong user=alice cell=hpc-1: batch_script: " in caplog.text
+    with pytest.raises(ForPerson) as asked:
+        asyncio.run(session.estimate({}))
+    assert (asked.value.status_code, asked.value.jupyterhub_message) == (500, sentence)
+    assert slurm.ran == []
+
+
+def test_a_file_that_is_not_there_is_told_alike(slurm, keys, answers):
+    session = made(OnSlurm, slurm, keys=keys, jobs="/nowhere")
+    with pytest.raises(SpawnException, match="A setting of the facility is wrong"):
+        start(session)
+
+
+@pytest.mark.parametrize("site", [{"req_memory": "much"}, {"req_gres": "shard:1"}])
+def test_a_default_that_cannot_be_read_is_told_alike_on_the_form_and_by_the_api(session, slurm, caplog, site):
+    ((name, value),) = site.items()
+    setattr(session, name, value)
+    for ask in (session.get_options_form, lambda: session.options_from_form({}), session.start):
+        with pytest.raises(ForPerson, match="unknown") as told:
+            asyncio.run(ask())
+        assert told.value.jupyterhub_message.startswith("A setting of the facility is wrong")
+    assert f"configuration wrong user=alice cell=hpc-1: {name}: " in caplog.text
+    assert slurm.ran == []
 
 
 # ---- HTCondor's ------------------------------------------------------------------------------------
