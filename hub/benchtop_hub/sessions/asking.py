@@ -48,9 +48,10 @@ class Asked(Adopted):
         """All who may run a session of this hub, made once."""
         made: tuple[AnyBackend, ...] | None = self.user.settings.get(BACKENDS)
         if made is None:
+            group: str = getattr(self.authenticator, "required_group", "")
             cell = Cell(
                 self.cell, Minter(self.minter, Path(self.keys)), Path(self.keys), Path(self.templates),
-                self.user.settings["cookie_secret"], self.support, self.authenticator.required_group,
+                self.user.settings["cookie_secret"], self.support, group,
             )  # fmt: skip
             made = tuple(kind(cell, config=self.config, log=self.log) for kind in self.backend_classes)
             made = self.user.settings[BACKENDS] = tuple(backend for backend in made if backend.offered)
