@@ -163,7 +163,7 @@ def test_a_login_node_that_does_not_answer_is_not_the_scheduler(go, clock):
     async def away(person):
         raise commands.Failed("ssh: connect to host hpc-login port 22: Connection refused")
 
-    node.queue._ask = away
+    node.list_jobs = away
     with pytest.raises(Failed, match="The login node does not answer at the moment; still trying"):
         go(backend=node, port=0)
 
