@@ -61,7 +61,7 @@ periodic_hold_reason = ifThenElse(JobStatus == 2, "its time was over", "it lost 
 periodic_remove = {remove}(JobStatus == 5 && time() - EnteredCurrentStatus > 60)
 """
 _QUEUE = re.compile(r"^\s*queue\b.*$", re.IGNORECASE | re.MULTILINE)
-_GETENV = re.compile(r"^\s*getenv\s*=\s*(?!false\b)", re.IGNORECASE | re.MULTILINE)
+_GETENV = re.compile(r"^\s*getenv\s*=(?!\s*false\b)", re.IGNORECASE | re.MULTILINE)
 
 
 def script(granted: Granted, launch: Launch, log: str) -> str:
