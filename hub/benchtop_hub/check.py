@@ -68,9 +68,7 @@ def configuration(hub: BenchtopHub) -> Iterator[str]:
         if section in known:
             mistakes += wrong_options(known[section], options)
         else:
-            mistakes.append(
-                f"{place(section)}: nothing here is called {section}: its options would do nothing"
-            )
+            mistakes.append(f"{place(section)}: there is no {section} here: its options would have no effect")
     for name, sentence in settings.refused(hub.config, session):
         section, _, option = name.partition(".")
         mistakes.append(f"{place(section, option)}: {name}: {sentence}")
@@ -159,7 +157,7 @@ def templates(folder: Path) -> Iterator[str]:
             line = getattr(wrong, "lineno", None) or 1
             origin = getattr(wrong, "name", None) or name
             missing = origin != name
-            reason = f"builds on {origin}, which is not there or wrong" if missing else str(wrong.message)
+            reason = f"extends {origin}, which is missing or not valid" if missing else str(wrong.message)
             yield f"hub/templates/{name}:{1 if missing else line}: {reason}"
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from html import escape
 
 QUOTED = 80  # characters of what was sent that are shown and logged
 UNITS = {"cpus": "", "memory": " MB", "disk": " MB", "runtime": " minutes"}
@@ -27,6 +28,11 @@ def lasting(time: timedelta) -> str:
     return f"{hours} h {minutes % 60} min" if hours else f"{minutes} min"
 
 
+def ago(time: timedelta) -> str:
+    """In short, for tables: "just now", "3 min ago"."""
+    return "just now" if time < timedelta(minutes=1) else f"{lasting(time)} ago"
+
+
 def about(time: timedelta) -> str:
     """In words, for sentences about what is to come: "a minute", "11 minutes", "3 hours", "2 days"."""
     minutes = max(1, round(time.total_seconds() / 60))
@@ -46,7 +52,14 @@ def patience(seconds: float) -> str:
 def expected_start(when: datetime, now: datetime) -> str:
     """When a session would start. Both with a time zone."""
     left = when - now
-    return STARTS_AT_ONCE if left < timedelta(seconds=30) else f"It would start in about {about(left)}."
+    return STARTS_AT_ONCE if left < timedelta(seconds=30) else f"Expected start: in about {about(left)}"
+
+
+def with_link(text: str, address: str) -> str:
+    """The text as HTML, with a link wherever it names this mail address."""
+    shown = escape(address)
+    link = f'<a href="mailto:{shown}">{shown}</a>' if "@" in address else shown
+    return escape(text).replace(shown, link)
 
 
 def ended(why: str) -> str:
@@ -54,4 +67,7 @@ def ended(why: str) -> str:
     return f"Your session ended: {why}."
 
 
-STARTS_AT_ONCE = "It would start at once."
+STARTS_AT_ONCE = "Expected start: immediately"
+STOPPED = "Your session was stopped by an administrator."
+OUT_OF_MEMORY = "it used more memory than requested"
+TIME_LIMIT = "its time limit was reached"

@@ -74,9 +74,9 @@ def check(name: str, lifetime: int, *, group: str, lookup: Lookup, longest: time
     person = lookup(name) if PERSON.fullmatch(name) else None
     # The directory may fold case; the token names exactly the person that was looked up.
     if person is None or person.name != name:
-        raise Refused(f"The directory knows nobody by the name {name!a:.40}.")
+        raise Refused(f"The directory has no user {name!a:.40}.")
     if person.uid < LOWEST_UID:
-        raise Refused(f"{name} is an account of the system, not a person.")
+        raise Refused(f"{name} is a system account, not a person.")
     if person.disabled:
         raise Refused(f"The login of {name} is disabled.")
     if group not in person.groups:

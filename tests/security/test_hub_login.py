@@ -12,6 +12,7 @@ from testinfra.host import Host
 
 from benchtop.settings import Settings
 from benchtop.stack import compose
+from support.front_door import NO_ACCESS
 from support.wait import wait_until
 
 Services = Callable[..., Host]
@@ -149,7 +150,7 @@ def test_nobody_else_is(ask: Ask, secret: str, refusal: Callable[[str], str]):
         answer = ask(headers)
         assert answer.status == 403, what
         assert COOKIE not in answer.text, what
-        assert "You may not see this page" in answer.text, what
+        assert NO_ACCESS in answer.text, what
         assert re.search(r'<a [^>]*href="/jupyterhub/hpc/hub/login">Log in</a>', answer.text), what
         assert f"login refused reason={reason} " in refusal(answer.request), what
 

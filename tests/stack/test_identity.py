@@ -349,7 +349,7 @@ def test_a_refused_login_is_in_the_log(service: Services, settings: Settings):
     refused = browser.post(
         action[1].replace("&amp;", "&"), data={"username": who, "password": "x"}, timeout=60
     )
-    assert "Sign-in refused" in refused.text
+    assert "Login refused" in refused.text
     service("keycloak")
     log = wait_until(
         lambda: [

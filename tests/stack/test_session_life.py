@@ -176,7 +176,7 @@ def test_a_session_that_makes_room_ends_and_its_owner_is_told_why_once(own: sess
     options = ["--partition=debug", "--qos=interactive", "--nodelist=gpu-1", "--cpus-per-task=4", "--time=5"]
     try:
         batch.run("dave", "sbatch", *options, "--chdir=/tmp", "--output=/dev/null", "--wrap=sleep 300")
-        assert sessions.told_once(reader) == "a job with a higher right took its place."
+        assert sessions.told_once(reader) == "a job with a higher priority took its place."
         assert not batch.jobs(reader.person)
         wait_until(
             lambda: [job.state for job in batch.jobs("dave")] == ["RUNNING"],
@@ -201,7 +201,7 @@ def test_a_session_ends_with_its_time_keeps_its_files_and_says_why_once(
         assert reader.jupyter("PUT", f"contents/life-{reader.cluster}", file).ok
     for reader, batch in both:
         wait_until(lambda own=reader: own.server() is None, timeout=MINUTE, what="the end", every=1)  # type: ignore[misc]
-        assert sessions.told_once(reader) == "its time was over."
+        assert sessions.told_once(reader) == "its time limit was reached."
         node = {"hpc": "cpu-1", "htc": "condor-ep-1"}[reader.cluster]
         path = f"/home/{reader.person}/life-{reader.cluster}"
         assert batch.said(reader.person, "cat", path, on=node) == "kept"

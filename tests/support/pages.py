@@ -81,7 +81,7 @@ def code_after(otp: pyotp.TOTP) -> str:
 def start_in_pool(page: Page, settings: Settings) -> None:
     """Open the form of the cluster htc, take what it offers, wait for JupyterLab."""
     page.goto(f"{settings.url}/jupyterhub/htc/hub/spawn")
-    page.get_by_label("Where").select_option("batch")  # the last start may have been on the login node
+    page.get_by_label("Run on").select_option("batch")  # the last start may have been on the login node
     page.get_by_role("button", name="Start").click()
     wait_for_lab(page)
 
@@ -89,7 +89,7 @@ def start_in_pool(page: Page, settings: Settings) -> None:
 def start(page: Page, settings: Settings, *, partition: str, gpu: str = "none") -> None:
     """Fill in the form, press Start, wait for JupyterLab."""
     page.goto(f"{settings.url}/jupyterhub/hpc/hub/spawn")
-    page.get_by_label("Where").select_option("batch")  # the last start may have been on the login node
+    page.get_by_label("Run on").select_option("batch")  # the last start may have been on the login node
     page.get_by_label("Partition").select_option(partition)
     page.get_by_label("GPU").select_option(gpu)
     page.get_by_label("Runtime").fill("20")

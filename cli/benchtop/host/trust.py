@@ -20,18 +20,22 @@ def trust(settings: Settings, *, install: bool) -> None:
     store = Path("/usr/local/share/ca-certificates") / f"{name}.crt"
     nss = Path.home() / ".pki" / "nssdb"
     if not install:
-        say(f"The facility's own CA signs its certificate, for {settings.name} and its like alone:")
+        say("The facility's certificate is signed by its own CA, which can vouch for its names alone:")
         say(f"  {ca}")
+        say("To trust it on another machine, copy that file there first.")
         say()
-        say("Chromium, Chrome on Linux:")
-        say(f"  certutil -d sql:{nss} -A -t C,, -n {name} -i {ca}      (package libnss3-tools)")
-        say("Firefox: Settings → Privacy & Security → View Certificates → Authorities → Import")
-        say("macOS:")
-        say(f"  security add-trusted-cert -k ~/Library/Keychains/login.keychain-db {ca}")
-        say("Debian, Ubuntu (curl, Python and the like):")
+        say("Chrome, Chromium and Edge on Linux (package libnss3-tools):")
+        say(f"  certutil -d sql:{nss} -A -t C,, -n {name} -i {ca}")
+        say("Chrome, Edge and Safari on macOS:")
+        say(f"  security add-trusted-cert -r trustRoot -k ~/Library/Keychains/login.keychain-db {ca}")
+        say("Chrome and Edge on Windows:")
+        say("  certutil -user -addstore Root ca.pem")
+        say("Firefox on every system:")
+        say("  Settings → Privacy & Security → View Certificates → Authorities → Import")
+        say("curl, Python and the like on Debian and Ubuntu:")
         say(f"  sudo cp {ca} {store} && sudo update-ca-certificates")
         say()
-        say("`make trust INSTALL=1` does the first and the last of these here.")
+        say("`make trust INSTALL=1` runs the first and the last of these on this machine.")
         return
     done = []
     if shutil.which("certutil"):
@@ -48,10 +52,10 @@ def trust(settings: Settings, *, install: bool) -> None:
         done.append(f"{store} (the system)")
     if not done:
         raise Problem(
-            "Nothing to install into: install libnss3-tools for Chromium, or run this as root for the system."
+            "Cannot install the CA: install libnss3-tools for Chromium, or run this as root for the system."
         )
     for place in done:
-        say(f"Trusted now in {place}")
+        say(f"Now trusted in {place}")
 
 
 def _command(*words: str) -> None:

@@ -152,7 +152,7 @@ def _enrol(settings: Settings, name: str) -> str:
     def answer(page: BeautifulSoup) -> str:
         raw = page.select_one("input[name=totpSecret]")
         if raw is None:
-            raise Problem(f"{name} has a TOTP already: forget it with `benchtop people reset {name}`.")
+            raise Problem(f"{name} already has a second factor: `make reset-otp USER={name}` removes it.")
         found.append(base64.b32encode(str(raw["value"]).encode()).decode().rstrip("="))
         step = int(time.time() // PERIOD)
         _remember(settings, name, step)  # enrolling uses the code up

@@ -73,9 +73,9 @@ def verify(headers: HTTPHeaders, secret: bytes, *, now: datetime) -> Identity:
     # Only after this line may a name go into a log or a sentence. No separator fits in it, so that
     # what was signed can be read in one way only.
     if not NAME.fullmatch(user):
-        raise Refused("bad-name", "The single sign-on named somebody in a spelling that nobody here has.")
+        raise Refused("bad-name", "The single sign-on sent a user name that is not valid here.")
     if not TIME.fullmatch(time):
-        raise Refused("bad-time", "The single sign-on did not say when it recognised you.", user)
+        raise Refused("bad-time", "The single sign-on did not send the time of your login.", user)
     try:
         raw = groups.encode("latin-1")  # the bytes that Apache signed: tornado reads headers as Latin-1
         expected = sign(secret, user, time, raw).encode()
@@ -87,14 +87,14 @@ def verify(headers: HTTPHeaders, secret: bytes, *, now: datetime) -> Identity:
     try:
         signed_at = datetime.strptime(time, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
     except ValueError:
-        raise Refused("bad-time", "The single sign-on gave a time that does not exist.", user) from None
+        raise Refused("bad-time", "The single sign-on sent a time that does not exist.", user) from None
     if abs(now - signed_at) > FRESH:
-        raise Refused("stale", "Your login was confirmed too long ago. Please load the page again.", user)
+        raise Refused("stale", "Your login was confirmed too long ago. Please reload the page.", user)
     # A name that is not spelt like a group's is none of ours: it must never become one by being cut up.
     return Identity(user, frozenset(group for group in groups.split("|") if GROUP.fullmatch(group)))
 
 
-_NOT_OURS = "Who you are was not confirmed by our own front door."
+_NOT_OURS = "Your identity was not confirmed by this facility's front door."
 
 
 def _single(headers: HTTPHeaders, name: str, *, empty: bool = False) -> str:
@@ -148,7 +148,7 @@ class SignedHeaderAuthenticator(Authenticator):
         """The person of this request. Raises Refused, also for a person who is not let into this cluster."""
         identity = verify(handler.request.headers, self.secret, now=datetime.now(UTC))
         if self.required_group and self.required_group not in identity.groups:
-            sentence = f"You are logged in as {identity.name}, but this cluster is not open to you."
+            sentence = f"You are logged in as {identity.name}, but you have no access to this cluster."
             raise Refused("not-a-member", sentence, identity.name)
         return identity
 

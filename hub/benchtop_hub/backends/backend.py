@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from traitlets.config import LoggingConfigurable
 
+from benchtop_hub import wording
 from benchtop_hub.access.minter import Minter, Refused, Unavailable
 from benchtop_hub.backends import commands
 from benchtop_hub.backends.page import Places
@@ -28,10 +29,10 @@ REMEMBER = 60.0  # seconds: as long may a change of rights take to reach the for
 AROUND = frozenset({"prologue", "epilogue", "keepvars_extra"})  # of the `req_` settings: heeded in any job
 ENDS: Mapping[str, str] = {  # how a job ended, by its state
     "CANCELLED": "it was cancelled",
-    "TIMEOUT": "its time was over",
-    "OUT_OF_MEMORY": "it needed more memory than it had asked for",
+    "TIMEOUT": wording.TIME_LIMIT,
+    "OUT_OF_MEMORY": wording.OUT_OF_MEMORY,
     "NODE_FAIL": "its node failed",
-    "PREEMPTED": "a job with a higher right took its place",
+    "PREEMPTED": "a job with a higher priority took its place",
 }
 
 
@@ -119,6 +120,7 @@ class Backend(LoggingConfigurable, Generic[RequestT, GrantedT]):
     who: ClassVar[str] = "The scheduler"  # did not answer, as the beginning of a sentence
     reasons: ClassVar[Mapping[str, str]] = {}  # why a job waits or ended: its words → ours
     stands_in: ClassVar[bool] = False  # does it still start sessions while another backend is silent?
+    numbered: ClassVar[bool] = True  # do its jobs have numbers that mean something to people?
 
     def __init__(self, cell: Cell, *, clock: Callable[[], float] = time.monotonic, **traits: object) -> None:
         super().__init__(**traits)
@@ -212,25 +214,44 @@ class Backend(LoggingConfigurable, Generic[RequestT, GrantedT]):
         why = self.explain_reason(pending.job.reason)
         return f"Waiting in the queue of {pending.place}{f': {why}' if why else ''}."
 
-    def explain_end(self, job: Job | None) -> str:
-        """Why a job ended, as the end of a sentence; None: it is not in the queue any more."""
+    def explain_end(self, job: Job | None, granted: Mapping[str, object]) -> str:
+        """Why a job ended, as the end of a sentence; None: it is not in the queue any more.
+
+        granted: what it was asked for
+        """
         if job is None:
             return f"it is no longer known to {self.name}"
         # the state first: a job that was cancelled in the queue keeps the reason why it waited there
-        return (
+        why = (
             job.message
             or ENDS.get(job.state)
             or (job.reason and self.explain_reason(job.reason))
             or f"{job.state.lower()}, {job.reason}".rstrip(", ")
         )
+        if why == wording.OUT_OF_MEMORY and (memory := granted.get("memory")):
+            return f"{why} ({memory} MB). Request more next time"
+        return why
+
+    @property
+    def hint(self) -> str:
+        """A sentence beside the form's choice, on what it lacks; "" for none."""
+        return ""
+
+    def describe_job(self, number: str) -> str:
+        """What is started, as the beginning of a sentence."""
+        return f"Job {number}"
+
+    def describe_node(self, node: str) -> str:
+        """Where it runs, as the end of a sentence."""
+        return node
 
     def explain_submitted(self, number: str, place: str) -> str:
         """What became of a start by now, as a sentence."""
-        return f"Job {number} is in the queue of {place}."
+        return f"{self.describe_job(number)} is queued in {place}."
 
     def explain_refusal(self, complaint: str) -> str:
         """Why the scheduler takes no such job, as a sentence, by what its command printed."""
-        return f"{self.name} does not accept the session: {self.clean_complaint(complaint)}"
+        return f"{self.name} refused the session: {self.clean_complaint(complaint)}"
 
     def clean_complaint(self, complaint: str) -> str:
         """The complaint of a command without its own name and prefixes, as a sentence."""

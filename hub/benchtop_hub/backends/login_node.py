@@ -55,9 +55,10 @@ class LoginNode(Backend[Request, Granted]):
 
     where = "login"
     name = "the login node"
-    label = "on the login node: at once, but small; only the runtime counts"
+    label = "Login node (starts at once)"
+    numbered = False
     prefix = "local-"
-    fields: ClassVar[Mapping[str, str]] = {"where": "Where", "runtime": "Runtime"}
+    fields: ClassVar[Mapping[str, str]] = {"where": "Run on", "runtime": "Runtime"}
     silences = ("ssh: ", "Connection closed", "Connection reset", "Host key verification failed")
     who = "The login node"
     stands_in = True
@@ -74,6 +75,11 @@ class LoginNode(Backend[Request, Granted]):
     )
     login_files = Integer(4096, help="Files that each of its processes may have open.").tag(config=True)
     login_idle = Integer(60, help="Minutes without work after which one ends.").tag(config=True)
+
+    @property
+    def hint(self) -> str:
+        """What it lacks."""
+        return f"Login node: {self.login_memory} MB memory, no GPU, one such session at a time."
 
     @property
     def offered(self) -> bool:
@@ -93,7 +99,7 @@ class LoginNode(Backend[Request, Granted]):
         wanted = self.login_runtime if runtime is None else runtime
         if wanted > self.login_longest:
             sentence = (
-                f"Runtime: {wanted} minutes is more than a session on the login node may run "
+                f"Runtime: {wanted} minutes is more than the login node allows "
                 f"({self.login_longest}). Choose less, or ask {self.cell.support}."
             )
             raise request.Refused(request.Problem("runtime", str(wanted), "login_longest", sentence))
@@ -209,8 +215,16 @@ class LoginNode(Backend[Request, Granted]):
 
     def explain_submitted(self, number: str, place: str) -> str:
         """Where it starts."""
-        return f"The session starts on {place}."
+        return f"The session is starting on {self.describe_node(place)}."
+
+    def describe_job(self, number: str) -> str:
+        """Its number means nothing to anybody but the hub."""
+        return "The session"
+
+    def describe_node(self, node: str) -> str:
+        """It is no node of the cluster."""
+        return f"the login node {node}"
 
     def explain_refusal(self, complaint: str) -> str:
         """In the node's own words, which are for people."""
-        return f"The login node does not start the session: {complaint}"
+        return f"The login node refused the session: {complaint}"

@@ -4,13 +4,22 @@ import json
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader
 
 from benchtop_hub.backends.request import Before
 
-Places = Sequence[tuple[str, str]]  # where a session can be had: the request's word, and what the form says
+
+class Place(NamedTuple):
+    """Where a session can be had: the request's word, its label in the form, a sentence beside the choice."""
+
+    where: str
+    label: str
+    hint: str = ""
+
+
+Places = Sequence[Place]
 
 
 @cache

@@ -16,7 +16,7 @@ from benchtop_hub.wording import quote
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-NUMBER_LIKE = "Write one like 2."
+NUMBER_LIKE = "Enter a whole number, for example 2."
 
 RequestT = TypeVar("RequestT", bound="Request")
 GrantedT = TypeVar("GrantedT", bound="DataclassInstance")
@@ -93,7 +93,7 @@ def first_values(sent: Mapping[str, Any], labels: Mapping[str, str]) -> dict[str
     for name, value in sent.items():
         if isinstance(value, list):
             if len(value) != 1:
-                sentence = f"{label(name, labels)}: say it once, please."
+                sentence = f"{label(name, labels)}: give only one value."
                 raise Refused(Problem(_field(name), quote(value), "form", sentence))
             values[name] = value[0]
         else:
@@ -115,9 +115,9 @@ def parse(sent: Mapping[str, Any], kind: type[RequestT], labels: Mapping[str, st
         value = quote(values.get(name, ""))
         called = label(name, labels)
         if name not in labels:
-            sentence = f"{called} is nothing that a session can be asked for."
+            sentence = f"{called} is not a field of this form."
         elif int not in get_args(kind.model_fields[name].annotation):
-            sentence = f"{called}: “{value}” is not one of the names to choose from."
+            sentence = f"{called}: “{value}” is not one of the choices."
         else:
             unit = " of minutes" if name == "runtime" else ""
             sentence = f"{called}: “{value}” is not a number{unit}. {NUMBER_LIKE}"

@@ -34,6 +34,7 @@ class Session:
     server: str  # empty: their usual one
     cell: str
     job: str
+    number: str  # of the job, as people know it
     node: str
     resources: str
     state: str
@@ -43,7 +44,7 @@ class Session:
     def has(self, text: str) -> bool:
         """Does anything of it contain this text, in whatever case?"""
         shown = (
-            self.person, self.server, self.cell, self.job, self.node, self.resources, self.state,
+            self.person, self.server, self.cell, self.number, self.node, self.resources, self.state,
         )  # fmt: skip
         return any(text.lower() in one.lower() for one in shown)
 
@@ -83,6 +84,7 @@ def running(users: Mapping[Any, Any], cell: str, now: datetime) -> list[Session]
             server=name,
             cell=cell,
             job=str(spawner.job_id),
+            number=spawner.job_number,
             node=spawner.node_name,
             resources=resources(spawner.granted),
             state=servers.state(spawner),
@@ -109,6 +111,7 @@ class Sessions(ForAdministrators):
             total=len(everything),
             sign=self.sign,
             lasting=wording.lasting,
+            ago=wording.ago,
         )
         self.finish(page)
 
@@ -125,7 +128,7 @@ class Sessions(ForAdministrators):
             self.admin.name, person[:40], name[:40], job[:20], self._cell, request_id(self),
         )  # fmt: skip
         if there:
-            spawner.ended = wording.ended("an administrator ended it")
+            spawner.ended = wording.STOPPED
             await stop_server(self, user, name)
         told = {"ended" if there else "gone": f"{person}/{name}" if name else person}
         self.redirect(f"/sessions/{self._cluster}?{urlencode(told, safe='/')}", status=303)
@@ -150,7 +153,7 @@ class People(ForAdministrators):
         known = known.outerjoin(orm.Spawner, orm.Spawner.user_id == orm.User.id).group_by(orm.User.id)
         now = utcnow(with_tz=False)
         people = [
-            (name, wording.lasting(now - used) if used else "", sessions)
+            (name, wording.ago(now - used) if used else "never", sessions)
             for name, used, sessions in known.order_by(orm.User.name)
         ]
         self.finish(await self.render_template("people.html", people=people))

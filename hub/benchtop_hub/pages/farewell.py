@@ -21,7 +21,8 @@ def tell(user: User | None) -> list[str]:
     for kept in known.orm_spawners.values():
         state = dict(kept.state or {})
         if said := state.pop("ended", ""):
-            found.append(f"{kept.name}: {said}" if kept.name else str(said))
+            whose = f"Your session “{kept.name}”" if kept.name else "Your session"
+            found.append(str(said).replace("Your session", whose, 1))
             kept.state = state
             if kept.name in user.spawners:
                 user.spawners[kept.name].ended = ""

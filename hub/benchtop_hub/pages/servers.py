@@ -21,7 +21,7 @@ from benchtop_hub.errors import ForPerson
 from benchtop_hub.sessions.idle import CULLER
 from benchtop_hub.upstream.ending import delete_server, stop_server
 from benchtop_hub.upstream.handlers import NamedServers, SpawnForm, cut_off
-from benchtop_hub.wording import ended, lasting
+from benchtop_hub.wording import ago, ended, lasting
 
 LONGEST = 30  # characters of a name, as JupyterHub has it
 # What the usual server has at /user/NAME/: a server of that name would stand before it.
@@ -41,21 +41,21 @@ def wrong_with(name: str, named: Sequence[str], most: int) -> str | None:
     """
     if not is_valid_safe_slug(name, LONGEST):
         return (
-            f"“{name[: LONGEST + 10]}” is no name for a server. Begin with a letter, and use a to z, 0 to 9 "
-            f"and single dashes, {LONGEST} characters at most: for example gpu-test."
+            f"“{name[: LONGEST + 10]}” is not a valid name. Start with a lower-case letter; use a to z, "
+            f"0 to 9 and single hyphens, {LONGEST} characters at most: for example gpu-test."
         )
     if name in TAKEN:
-        return f"“{name}” is an address that your usual server has already. Choose another name."
+        return f"“{name}” is reserved. Choose another name."
     if most and len(named) >= most:
-        return f"You have {', '.join(sorted(named))}: {most} are the most. Delete one that you do not need."
+        return f"You already have the maximum of {most}: {', '.join(sorted(named))}. Delete one first."
     return None
 
 
 def state(spawner: Spawner | None) -> str:
-    """What a server does, in a word or two."""
+    """What a session does, in a word."""
     if spawner is None or not spawner.active:
-        return "does not run"
-    return {"spawn": "is starting", "stop": "is stopping"}.get(spawner.pending or "", "runs")
+        return "stopped"
+    return {"spawn": "starting", "stop": "stopping"}.get(spawner.pending or "", "running")
 
 
 class Naming(NamedServers):
@@ -101,7 +101,7 @@ class Home(Naming, HomeHandler):
             await self._new(user, name)
             return
         if do not in {"stop", "delete"} or name not in user.orm_spawners:
-            raise ForPerson(404, f"no server {name[:80]!r} to {do[:20]!r}", "You have no such server.")
+            raise ForPerson(404, f"no server {name[:80]!r} to {do[:20]!r}", "You have no such session.")
         home = url_path_join(self.hub.base_url, "home")
         if do == "stop":
             await stop_server(self, user, name)
@@ -125,7 +125,7 @@ class Home(Naming, HomeHandler):
         """Forget a server that does not run; its owner's files are not its own."""
         spawner: Any = user.spawners[name]
         if not name or spawner.active:
-            raise ForPerson(400, f"cannot delete {name[:80]!r}", "Stop this server before you delete it.")
+            raise ForPerson(400, f"cannot delete {name[:80]!r}", "Stop this session before you delete it.")
         await delete_server(self, user, name)
 
 
@@ -144,9 +144,9 @@ def _shown(user: User) -> list[Mapping[str, Any]]:
                 "state": state(spawner),
                 "active": active,
                 "ready": bool(spawner and spawner.ready),
-                "node": spawner.node_name if active else "",
-                "job": spawner.job_id if active else "",
-                "used": lasting(utcnow(with_tz=False) - used) if used else "",
+                "node": spawner.place_name if active else "",
+                "job": spawner.job_number if active else "",
+                "used": ago(utcnow(with_tz=False) - used) if used else "",
             }
         )
     return rows
@@ -208,7 +208,7 @@ class Server(Naming, UserServerAPIHandler):
             await stop_server(self, user, server_name)
         elif spawner and spawner.ready and getattr(self.current_user, "name", "") == CULLER:
             unused = utcnow(with_tz=False) - spawner.orm_spawner.last_activity
-            spawner.ended = ended(f"nobody used it for {lasting(unused)}")
+            spawner.ended = ended(f"it was idle for {lasting(unused)}")
         await super().delete(user_name, server_name)
 
 

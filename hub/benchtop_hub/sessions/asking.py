@@ -9,7 +9,7 @@ from traitlets import List, Type, Unicode, default
 from benchtop_hub.access.minter import Minter, Refused, Unavailable
 from benchtop_hub.backends import commands, page, request
 from benchtop_hub.backends.backend import TROUBLES, AnyBackend, Backend, Cell, Launch, Person
-from benchtop_hub.backends.page import Places
+from benchtop_hub.backends.page import Place, Places
 from benchtop_hub.backends.request import Before, Problem
 from benchtop_hub.errors import ForPerson, request_id
 from benchtop_hub.sessions.start import silent
@@ -17,6 +17,11 @@ from benchtop_hub.upstream.spawner import Adopted
 from benchtop_hub.wording import quote
 
 BACKENDS = "benchtop_backends"  # of the hub's settings: all that were made
+
+
+def place_of(backend: AnyBackend) -> Place:
+    """How the form offers it."""
+    return Place(backend.where, backend.label, backend.hint)
 
 
 class Asked(Adopted):
@@ -67,7 +72,7 @@ class Asked(Adopted):
     @property
     def places(self) -> Places:
         """Where a session can be had."""
-        return [(backend.where, backend.label) for backend in self.backends]
+        return [place_of(backend) for backend in self.backends]
 
     @property
     def person(self) -> Person:
@@ -97,7 +102,7 @@ class Asked(Adopted):
             message = self._explain_trouble("form", trouble, first)
             # whom the minter lets nobody on to, it lets on to no other
             lost = isinstance(trouble, Refused | Unavailable)
-            left = [(other.where, other.label) for other in others if other.stands_in and not lost]
+            left = [] if lost else [place_of(other) for other in others if other.stands_in]
             before = Before({}, sent, problem)
             values = {"runtime": "", **before.sent}
             return page.render(
@@ -128,7 +133,9 @@ class Asked(Adopted):
         sent = {name: quote(value[0]) for name, value in query_data.items() if name in self._fields}
         self._refused = sent, Problem("", "", "", "")
         raise ForPerson(
-            400, "a link does not start a session", "Look at what the link filled in, then press Start."
+            400,
+            "a link does not start a session",
+            "Check the values that the link filled in, then press Start.",
         )
 
     @property
@@ -146,8 +153,8 @@ class Asked(Adopted):
         where = values.get("where") or self.backends[0].where
         backend = next((one for one in self.backends if one.where == where), None)
         if backend is None:
-            offered = " or ".join(word for word, _ in self.places)
-            sentence = f"Where: “{quote(where)}” is nowhere that a session can run. Choose {offered}."
+            offered = " or ".join(place.where for place in self.places)
+            sentence = f"Run on: “{quote(where)}” is not one of the choices. Choose {offered}."
             raise request.Refused(Problem("where", quote(where), "backends", sentence))
         hidden = self._fields - set(backend.fields)
         return backend, backend.parse_request({n: v for n, v in values.items() if n not in hidden})
@@ -170,7 +177,8 @@ class Asked(Adopted):
     async def estimate(self, sent: Mapping[str, object]) -> str:
         """When a session of this form would start. Raises request.Refused or ForPerson."""
         if self._estimating:
-            raise ForPerson(429, "estimate asked for twice", "One question at a time, please.")
+            advice = "An estimate is already being made. Try again in a moment."
+            raise ForPerson(429, "estimate asked for twice", advice)
         self._estimating = True
         try:
             backend, wanted = self.parse_request(sent)
@@ -178,7 +186,7 @@ class Asked(Adopted):
             return await backend.expected_start(granted, self.launch({}))
         except TROUBLES as trouble:
             if isinstance(trouble, commands.Failed) and not backend.is_silent(trouble):
-                return f"{backend.name} would not accept it: {backend.clean_complaint(str(trouble))}"
+                return f"{backend.name} would refuse this session: {backend.clean_complaint(str(trouble))}"
             message = self._explain_trouble("estimate", trouble, backend)
             raise ForPerson(503, "start unknown", message) from None
         except ValueError as wrong:
@@ -203,11 +211,13 @@ class Asked(Adopted):
             self.user.name, self.cell, what, type(trouble).__name__, trouble,
         )  # fmt: skip
         if isinstance(trouble, Refused):
-            return f"The cluster does not let you in: {trouble} Ask {self.support}."
+            return f"The cluster refuses you access: {trouble} Contact {self.support}."
         who = silent(trouble, backend)
-        return f"{who} does not answer. Try again in a minute, and tell {self.support} if it stays so."
+        return (
+            f"{who} does not answer. Try again in a minute. If this keeps happening, contact {self.support}."
+        )
 
     def _explain_wrong_setting(self, wrong: ValueError) -> str:
         """What a person reads where no session can be made of what the site has set; the log says why."""
         self.log.error("configuration wrong user=%s cell=%s: %s", self.user.name, self.cell, wrong)
-        return f"A setting of the facility is wrong, and no session can start by it. Tell {self.support}."
+        return f"A setting of the facility is wrong, so no session can start. Contact {self.support}."

@@ -4,6 +4,8 @@ from html import escape
 
 from jupyterhub.spawner import SpawnException
 
+from benchtop_hub.wording import with_link
+
 
 class Failed(Exception):  # noqa: N818  # what it is, not that it is an error
     """A start that failed; the message is a sentence for the person, `reason` a word for the log."""
@@ -27,11 +29,11 @@ def explain(failed: Failed, *, log: str, last_words: str, support: str) -> Sessi
 
     log: where the session's log is, as the person knows it; last_words: the end of it, as far as it is known
     """
-    advice = f"Its log is {log}. If it does not tell you more, ask {support}."
+    advice = f"See its log, {log}. If that does not help, contact {support}."
     html = f"<p>{escape(str(failed))}</p>"
     if last_words:
         html += f"<p>The last lines of {escape(log)}:</p><pre>{escape(last_words)}</pre>"
     if failed.reason not in {"job-ended", "no-answer"}:
-        advice = f"If it stays like this, ask {support}."
-    html += f"<p>{escape(advice)}</p>"
+        advice = f"If this keeps happening, contact {support}."
+    html += f"<p>{with_link(advice, support)}</p>"
     return SessionFailed(str(failed), html, failed.reason)

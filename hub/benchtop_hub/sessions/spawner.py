@@ -51,6 +51,16 @@ class Session(Described):
         return node or certificates.node_of(urlsplit(self._address).hostname or "")
 
     @property
+    def place_name(self) -> str:
+        """The same, as the end of a sentence: "gpu-1", "the login node hpc-login"."""
+        return self.backend.describe_node(self.node_name) if self.node_name else ""
+
+    @property
+    def job_number(self) -> str:
+        """The job's number, as people know it; "" where there is none."""
+        return str(self.job_id) if self.backend.numbered else ""
+
+    @property
     def path(self) -> str:
         """Of the server; a hub that was restarted knows it some moments later."""
         return str(self.server.base_url)
@@ -125,7 +135,7 @@ class Session(Described):
         except ValueError as wrong:
             raise self._failure(Failed(self._explain_wrong_setting(wrong), "setting")) from None
         if not NUMBER.fullmatch(number):
-            raise self._failure(Failed(f"{backend.name} gave the session no number.", "submit"))
+            raise self._failure(Failed(f"{backend.name} returned no job number.", "submit"))
         self.job_id = number
         start.submitted(number)
         self._asked, self.granted = asked, asdict(granted)
@@ -187,7 +197,7 @@ class Session(Described):
         self.log.info("session ended user=%s cell=%s job=%s: %s", self.user.name, self.cell, self.job_id, how)
         # whoever shut it down knows, and a start that failed says why itself
         if self._address and not self.ended and (job is None or job.state != "COMPLETED"):
-            self.ended = wording.ended(self.backend.explain_end(job))
+            self.ended = wording.ended(self.backend.explain_end(job, self.granted))
             self.save_state()
         return 1
 
@@ -255,7 +265,7 @@ class Session(Described):
     @property
     def stage(self) -> tuple[int, str]:
         """In percent and as a sentence."""
-        return self._start.stage if self._start else (5, "Asking the scheduler for a job.")
+        return self._start.stage if self._start else (5, "Requesting the session.")
 
     async def progress(self) -> AsyncGenerator[dict[str, Any], None]:
         """Each change once, for the page that a person waits on."""

@@ -94,7 +94,7 @@ class Start:
         )
         self.number = self.node = self.last_words = ""
         self.job_status = ""
-        self.stage: tuple[int, str] = (5, "Asking the scheduler for a job.")
+        self.stage: tuple[int, str] = (5, "Requesting the session.")
         self._submitted_at = float("-inf")
         self._node_by = 0.0  # until when its node must be known, once it was not
         self._gives_up = clock() + wanted.timeout - LEAD
@@ -117,8 +117,8 @@ class Start:
         self._gives_up = self._clock() + max(RETURN, left)
         if port:
             self._report.set_result(port)
-        place = self.wanted.place
-        self.stage = (15, f"The hub was restarted. Job {number} has kept its place in {place}.")
+        submitted = self.backend.explain_submitted(number, self.wanted.place)
+        self.stage = (15, f"The hub was restarted. {submitted}")
 
     @property
     def port(self) -> int:
@@ -149,7 +149,7 @@ class Start:
         url = f"https://{certificates.host(self.owner.reached_at(self.node), self.wanted.tls_name)}:{port}"
         await self._until_answering(f"{url}{self.owner.path}api")
         self._steps.ended("answer")
-        self.stage = (95, "JupyterLab answers.")
+        self.stage = (95, "JupyterLab is ready.")
         return url
 
     @property
@@ -177,10 +177,10 @@ class Start:
                 self._steps.ended("queue")
                 if not await self._is_at(job.node):
                     continue
-                self.stage = (50, f"The job runs on {self.node}. JupyterLab is starting.")
+                self.stage = (50, f"The session is running on {self.backend.describe_node(self.node)}.")
                 if done:
                     self._steps.ended("report")
-                    self.stage = (75, f"JupyterLab is coming up on {self.node}.")
+                    self.stage = (75, f"JupyterLab is starting on {self.node}.")
                     return self._report.result()
             elif job.waiting:
                 wanted = self.wanted
@@ -190,8 +190,8 @@ class Start:
             if done:
                 await asyncio.sleep(0.1)  # reported, and yet not running by the queue: it lags for an instant
         raise Failed(
-            f"The session did not start within {wording.patience(self.wanted.timeout)} and was given up. "
-            f"The last that was known: {self.stage[1]}",
+            f"The session did not start within {wording.patience(self.wanted.timeout)} and was cancelled. "
+            f"Its last known state: {self.stage[1]}",
             "queue",
         )
 
@@ -206,9 +206,8 @@ class Start:
                 return True
             self._node_by = self._node_by or self._clock() + NODE_PATIENCE
             if self._clock() > self._node_by:
-                raise Failed(
-                    f"Job {self.number} runs on {node}, which is no node that the cluster knows.", "node"
-                )
+                job = self.backend.describe_job(self.number)
+                raise Failed(f"{job} is running on {node}, which is not a node of the cluster.", "node")
         except TROUBLES as trouble:
             self.log.warning(
                 "node unknown user=%s job=%s node=%s: %s", self.wanted.person, self.number, node, trouble
@@ -243,7 +242,9 @@ class Start:
                 asked.cancel()
             await self.look(LOOK_EVERY)
             await asyncio.sleep(0.1)
-        raise Failed(f"The job runs on {self.node}, but JupyterLab does not answer there.", "no-answer")
+        raise Failed(
+            f"The session is running on {self.node}, but JupyterLab does not answer there.", "no-answer"
+        )
 
     async def look(self, max_age: float) -> Job | None:
         """The job while it lives, None when the scheduler does not say. Raises Failed if it ended."""
@@ -253,19 +254,19 @@ class Start:
         except Unknown as unknown:
             self.log.warning("queue unknown user=%s job=%s: %s", person, number, unknown)
             who = silent(unknown.trouble, self.backend)
-            self.stage = (self.stage[0], f"{who} does not answer at the moment; still trying.")
+            self.stage = (self.stage[0], f"{who} is not answering; still trying.")
             return None
         if job is None:
-            raise Failed(
-                f"Job {number} is no longer known to {self.backend.name}: somebody ended it.", "gone"
-            )
+            gone = f"is no longer known to {self.backend.name}: somebody ended it."
+            raise Failed(f"{self.backend.describe_job(number)} {gone}", "gone")
         if job.alive:
             self.job_status = f"{job.state} {job.node}".strip()
             return job
-        why = self.backend.explain_end(job)
+        why = self.backend.explain_end(job, self.wanted.granted)
         if job.lingers:
             await self.owner.stop(now=True)
         end = self._clock() + WORDS_PATIENCE
         while job.state == "FAILED" and not self.last_words and self._clock() < end:
             await asyncio.sleep(0.05)
-        raise Failed(f"Job {number} ended before JupyterLab could start: {why}.", "job-ended")
+        over = f"{self.backend.describe_job(number)} ended before JupyterLab could start: {why}."
+        raise Failed(over, "job-ended")

@@ -53,7 +53,7 @@ async def stop_server(handler: BaseHandler, user: User, name: str) -> None:
     if not spawner.pending and spawner.active:
         await handler.stop_single_user(user, name)
     elif spawner.pending not in {None, "stop"}:
-        sentence = "The hub is busy with this server at the moment. Try again in some seconds."
+        sentence = "The hub is still working on this session. Try again in a few seconds."
         raise ForPerson(503, f"{user.name}/{name} does not stop: pending {spawner.pending}", sentence)
 
 

@@ -63,4 +63,4 @@ def cut_off() -> BaseException:
     task = asyncio.current_task()
     if task and task.cancelling():
         return asyncio.CancelledError()
-    return ForPerson(409, "stopped while it started", "This server was stopped while it was starting.")
+    return ForPerson(409, "stopped while it started", "This session was cancelled while it was starting.")

@@ -62,8 +62,8 @@
       idleShown = due(until, warning);
       await idle(
         idleShown && `${until}`,
-        `This session is idle. It will be stopped ${inWords(until * SECOND + ahead, here)}: ` +
-          "files are kept, variables are lost.",
+        `This session is idle and will be stopped ${inWords(until * SECOND + ahead, here)}. ` +
+          "Files are kept, variables are lost.",
         [{ label: "Keep it running", commandId: KEEP, displayType: "accent" }],
       );
       const moments = [...warnings.map((before) => ends - before), until - warning];

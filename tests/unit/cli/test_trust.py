@@ -41,7 +41,10 @@ def test_it_says_where_the_ca_is_and_changes_nothing(
 ):
     calls = certutil(tmp_path)
     trusting.trust(settings, install=False)
-    assert "ca.pem" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "ca.pem" in shown
+    for system in ("Chrome and Edge on Windows", "Safari on macOS", "Chromium and Edge on Linux", "Firefox"):
+        assert system in shown
     assert not calls.exists()
     assert not (tmp_path / "home").exists()
 

@@ -59,6 +59,8 @@ class Session(Spawner):
 
     options_form = '<input name="runtime">'
     job_id = node_name = ended = ""
+    job_number = property(lambda self: self.job_id)
+    place_name = property(lambda self: self.node_name)
     stage = (20, "Waiting in the queue of <b>debug</b>.")
     granted: dict[str, object] = {}  # noqa: RUF012  as in benchtop_hub.sessions.spawner
     numbers = iter(range(17, 1000))

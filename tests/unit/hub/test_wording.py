@@ -18,12 +18,12 @@ def test_times_are_told_as_people_do(seconds, said):
 @pytest.mark.parametrize(
     ("wait", "sentence"),
     [
-        (timedelta(seconds=-3), "It would start at once."),
-        (timedelta(seconds=20), "It would start at once."),
-        (timedelta(minutes=1), "It would start in about a minute."),
-        (timedelta(minutes=90), "It would start in about 90 minutes."),
-        (timedelta(hours=5), "It would start in about 5 hours."),
-        (timedelta(days=3), "It would start in about 3 days."),
+        (timedelta(seconds=-3), "Expected start: immediately"),
+        (timedelta(seconds=20), "Expected start: immediately"),
+        (timedelta(minutes=1), "Expected start: in about a minute"),
+        (timedelta(minutes=90), "Expected start: in about 90 minutes"),
+        (timedelta(hours=5), "Expected start: in about 5 hours"),
+        (timedelta(days=3), "Expected start: in about 3 days"),
     ],
 )
 def test_the_expected_start_is_said_as_people_say_it(wait, sentence):

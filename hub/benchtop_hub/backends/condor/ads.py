@@ -13,7 +13,7 @@ from benchtop_hub.wording import quote
 
 SPOOLING = 16  # the hold of a job whose files are still on their way
 SPOOLED = 20  # seconds after which they never come: condor_submit was given up before
-CUT_OFF = "HTCondor was restarted just when it took the job in; start it again"
+CUT_OFF = "HTCondor was restarted while it was accepting the job. Start the session again"
 POLICY = 3  # … and of one that its own periodic_hold ended
 ATTRIBUTES = (
     "ClusterId,JobStatus,RemoteHost,LastRemoteHost,HoldReasonCode,HoldReason,ExitCode,ExitBySignal,"

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from traitlets import Integer, Unicode
 
+from benchtop_hub import wording
 from benchtop_hub.backends import amounts, commands
 from benchtop_hub.backends.backend import AROUND, FREE_AGE, Backend, Cell, Launch, Pending, Person
 from benchtop_hub.backends.condor import ads, description, form, reasons
@@ -20,10 +21,10 @@ class CondorBackend(Backend[form.Request, form.Granted]):
 
     where = "batch"
     name = "HTCondor"
-    label = "a job of HTCondor"
+    label = "HTCondor job"
     fields = form.FIELDS
     silences = ("Failed to connect", "Can't find address")
-    reasons: ClassVar[Mapping[str, str]] = {"memory": "it needed more memory than it had asked for"}
+    reasons: ClassVar[Mapping[str, str]] = {"memory": wording.OUT_OF_MEMORY}
 
     access_point = Unicode(
         "condor-ap:9618", help="Where the queue is asked; also while the central manager is away."
@@ -176,9 +177,9 @@ class CondorBackend(Backend[form.Request, form.Granted]):
         """condor_submit's complaint without its prefix."""
         if "MAX_JOBS_PER_OWNER" in complaint:
             return (
-                "You have as many jobs in the queue as you may have. "
+                "You have reached the maximum number of jobs in the queue. "
                 "Remove some (condor_rm), or wait until some have ended."
             )
         lines = [line.removeprefix("ERROR: ").strip() for line in complaint.splitlines() if line.strip()]
-        text = " ".join(lines) or "it does not say why"
+        text = " ".join(lines) or "it gives no reason"
         return text if text.endswith(".") else f"{text}."

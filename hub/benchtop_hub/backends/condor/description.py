@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from benchtop_hub.backends.backend import Launch
 from benchtop_hub.backends.condor.form import JUPYTER, Granted
+from benchtop_hub.wording import TIME_LIMIT
 
 FILE = "session"  # as the job's script is called, here and on the node
 COMMAND = f"/bin/bash $_CONDOR_SCRATCH_DIR/{FILE}"  # what `{cmd}` is; wherever the site has the job begin
@@ -57,7 +58,7 @@ leave_in_queue = JobStatus == 4 && time() - EnteredCurrentStatus < 60
 requirements = {requirements}(NumShadowStarts =?= undefined || NumShadowStarts == 0)
 periodic_hold = (JobStatus == 1 && NumShadowStarts > 0) \
 || (JobStatus == 2 && time() - JobCurrentStartDate > {seconds})
-periodic_hold_reason = ifThenElse(JobStatus == 2, "its time was over", "it lost its place on the node")
+periodic_hold_reason = ifThenElse(JobStatus == 2, "{over}", "it lost its slot on the node")
 periodic_remove = {remove}(JobStatus == 5 && time() - EnteredCurrentStatus > 60)
 """
 _QUEUE = re.compile(r"^\s*queue\b.*$", re.IGNORECASE | re.MULTILINE)
@@ -97,7 +98,7 @@ def describe(granted: Granted, launch: Launch, *, cell: str, folder: str) -> str
     required, removed = _value("requirements", text), _value("periodic_remove", text)
     ours = _arguments(text) + _SESSION.format(
         granted=granted, launch=launch, cell=cell, folder=folder, inputs=", ".join(inputs),
-        jupyter=str(granted.pool == JUPYTER).lower(), seconds=granted.runtime * 60,
+        jupyter=str(granted.pool == JUPYTER).lower(), seconds=granted.runtime * 60, over=TIME_LIMIT,
         requirements=f"({required}) && " if required else "", remove=f"({removed}) || " if removed else "",
     )  # fmt: skip
     return f"{text[: queue[0].start()]}{ours}queue\n"

@@ -19,7 +19,7 @@ from benchtop_hub.backends.page import Places
 from benchtop_hub.backends.request import Before, Problem, Refused
 
 FIELDS = {
-    "where": "Where",
+    "where": "Run on",
     "pool": "Pool",
     "cpus": "CPUs",
     "memory": "Memory",
@@ -154,13 +154,13 @@ def check(request: Request, offered: Sequence[Place], rules: Rules) -> Granted:
         field, most = short
         value, unit = getattr(wanted, field), wording.UNITS[field]
         sentence = (
-            f"{FIELDS[field]}: {value}{unit} is more than any place of {name} has ({most}{unit}). "
+            f"{FIELDS[field]}: {value}{unit} is more than any machine has in {name} ({most}{unit}). "
             f"Choose less, or ask {rules.support}."
         )
         raise Refused(Problem(field, str(value), f"slot:{request.pool}/{field}", sentence))
     if wanted.runtime > rules.longest:
         sentence = (
-            f"Runtime: {wanted.runtime} minutes is more than a session may run ({rules.longest}). "
+            f"Runtime: {wanted.runtime} minutes is more than the maximum ({rules.longest}). "
             f"Choose less, or ask {rules.support}."
         )
         raise Refused(Problem("runtime", str(wanted.runtime), "longest", sentence))
@@ -170,11 +170,11 @@ def check(request: Request, offered: Sequence[Place], rules: Rules) -> Granted:
 def expected_start(granted: Granted, offered: Sequence[Place]) -> str:
     """When such a session would start, as far as the pool knows: HTCondor plans nothing ahead."""
     if not offered:
-        return "It would wait: no node of the pool can be seen at the moment."
+        return "Expected start: unknown, because no node of the pool is visible at the moment"
     here = of_kind(granted.pool, offered)
     if here and not lacking(granted, here, "free_"):
         return wording.STARTS_AT_ONCE
-    return f"It would wait: no place of {POOLS[granted.pool]} has that much free."
+    return f"Expected start: as soon as that much is free in {POOLS[granted.pool]}"
 
 
 def _filled(

@@ -25,14 +25,14 @@ SHOWN = 120  # characters of a requirement that are shown
 SHOWN_OF_HOLD = 300  # … and of why a job is on hold
 _NO_MATCH = "no match found"
 _WORDS = {
-    _NO_MATCH: "HTCondor found no place for it when it last looked",
-    "insufficient priority": "the places that fit are held by people who come first",
-    "PREEMPTION_REQUIREMENTS == False": "all fitting places are busy",
+    _NO_MATCH: "HTCondor found no suitable slot when it last looked",
+    "insufficient priority": "users with a higher priority hold the suitable slots",
+    "PREEMPTION_REQUIREMENTS == False": "all suitable slots are busy",
 }
 _LIMITS = {
-    "spooling": "its files are on their way",
-    "submitter limit exceeded": "you hold your share of the pool, and others want theirs",
-    "concurrency limit reached": "as many jobs of its kind run as may run at a time",
+    "spooling": "its files are being transferred",
+    "submitter limit exceeded": "you are using your share of the pool, and others are waiting for theirs",
+    "concurrency limit reached": "the maximum number of jobs of its kind is running",
 }
 _LIMIT = re.compile(r"concurrency limit (?P<names>[\w., -]{1,80}) reached")
 _STEP = re.compile(r"\[(?P<step>\d{1,4})\]\s+(?P<slots>\d{1,9})\s+(?P<condition>\S.*)")
@@ -97,16 +97,16 @@ def explain(
     if not said and offered is not None:
         # there is room
         if not rejected:
-            return "the pool has not looked at it yet"
+            return "the pool has not considered it yet"
         if analysis.turned_away:
-            return "the machines that it fits take no such job at the moment"
+            return "the suitable machines are not accepting such jobs at the moment"
     last = f"HTCondor says “{quote(rejected, SHOWN)}”" if rejected else ""
     return said or _WORDS.get(rejected, last)
 
 
 def _limit(rejected: str) -> str:
     if found := _LIMIT.fullmatch(rejected):
-        return f"as many jobs run as may use {found['names']} at a time"
+        return f"the maximum number of jobs that may use {found['names']} is running"
     return _LIMITS.get(rejected, "")
 
 
@@ -128,7 +128,7 @@ def _busy(wanted: form.Granted, offered: Sequence[form.Place] | None) -> str:
     if short := form.lacking(wanted, form.of_kind(wanted.pool, offered), "free_"):
         field, most = short
         amount, free = _amount(field, wanted), _some(field, most)
-        return f"all fitting places are busy (it wants {amount}, and the most that is free in one is {free})"
+        return f"all suitable slots are busy (it needs {amount}; the most that is free in one is {free})"
     return ""
 
 

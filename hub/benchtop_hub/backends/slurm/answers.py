@@ -25,7 +25,9 @@ QOS = (
     "name,maxtresperjob,maxtrespernode,grptres,maxwall,maxjobsperuser,maxsubmitjobsperuser,"
     "maxtresperuser,maxtresperaccount"
 )
-NODES = ",".join(f"{name}:|" for name in ("NodeHost", "Partition", "Gres", "GresUsed", "CPUsState", "Memory"))
+NODES = ",".join(
+    f"{name}:|" for name in ("NodeHost", "Partition", "Gres", "GresUsed", "CPUsState", "Memory", "AllocMem")
+)
 
 
 def minutes(text: str) -> int | None:
@@ -62,14 +64,16 @@ def nodes(shown: str) -> list[Node]:
     found = []
     for line in shown.splitlines():
         fields = [part.strip() for part in line.split("|")]
-        if len(fields) < 6:
+        if len(fields) < 7:
             continue
-        name, partition, gres, used, cpus, memory = fields[:6]
+        name, partition, gres, used, cpus, memory, taken_memory = fields[:7]
         allocated, idle, _, total = map(int, cpus.split("/"))
-        there, taken = _gres(gres), _gres(used)
+        gpus, taken = _gres(gres), _gres(used)
         # the default partition has a star; CPUs of a node that takes no jobs are neither taken nor idle
-        free = {kind: there[kind] - taken.get(kind, 0) if allocated + idle else 0 for kind in there}
-        found.append(Node(name, partition.rstrip("*"), total, int(memory), there, idle, free))
+        takes_jobs = allocated + idle > 0
+        free = {kind: gpus[kind] - taken.get(kind, 0) if takes_jobs else 0 for kind in gpus}
+        free_memory = int(memory) - int(taken_memory) if takes_jobs else 0
+        found.append(Node(name, partition.rstrip("*"), total, int(memory), gpus, idle, free_memory, free))
     return found
 
 

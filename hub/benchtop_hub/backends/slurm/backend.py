@@ -39,7 +39,7 @@ class SlurmBackend(Backend[form.Request, form.Granted]):
 
     where = "batch"
     name = "Slurm"
-    label = "a job of Slurm"
+    label = "Slurm job"
     fields = form.FIELDS
     silences = (
         "Unable to contact slurm controller",
@@ -82,7 +82,7 @@ class SlurmBackend(Backend[form.Request, form.Granted]):
         printed = await self._test(granted, launch)
         found = re.search(r"to start at (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)", printed)
         if not found:
-            return "Slurm does not know when it would start."
+            return "Expected start: unknown"
         return wording.expected_start(datetime.fromisoformat(found[1]).replace(tzinfo=UTC), datetime.now(UTC))
 
     async def rehearse(self, granted: form.Granted, launch: Launch) -> None:
@@ -229,7 +229,7 @@ class SlurmBackend(Backend[form.Request, form.Granted]):
         """Sbatch's complaint without its own name and prefixes."""
         if "MaxSubmitJob" in complaint:  # AssocMaxSubmitJobLimit, QOSMaxSubmitJobPerUserLimit
             return (
-                "You have as many jobs in the queue as you may have. "
+                "You have reached the maximum number of jobs in the queue. "
                 "Cancel some (scancel), or wait until some have ended."
             )
         lines = [

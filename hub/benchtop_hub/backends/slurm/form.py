@@ -12,7 +12,7 @@ from benchtop_hub.backends.slurm.rights import ANY, Choice, Limit, Node, Reserva
 from benchtop_hub.wording import UNITS, listed
 
 FIELDS = {
-    "where": "Where",
+    "where": "Run on",
     "partition": "Partition",
     "account": "Account",
     "qos": "Quality of service",
@@ -120,7 +120,7 @@ def check(request: Request, offer: Offer, rules: Rules) -> Granted:
             allowed = listed(dict.fromkeys(getattr(choice, name) for choice in left))
             with_what = f" with {' and '.join(chosen)}" if chosen else ""
             sentence = (
-                f"{label(name, FIELDS)}: “{value}” is not yours to use{with_what}. "
+                f"{label(name, FIELDS)}: “{value}” is not available to you{with_what}. "
                 f"Choose {allowed}, or ask {rules.support}."
             )
             raise Refused(Problem(name, value, _rule(name, request, left), sentence))
@@ -158,11 +158,11 @@ def _by_reservation(
                 return fits
             whose = f"the account {listed(sorted(one.accounts))}"
             what = f"the partition {one.partition}" if one.partition else whose
-            sentence = f"Reservation: “{name}” is for {what}. Choose that, or no reservation."
+            sentence = f"Reservation: “{name}” is only for {what}. Choose that, or no reservation."
             raise Refused(Problem("reservation", name, f"reservation:{name}", sentence))
     known = listed(one.name for one in reservations)
     choose = f"Choose {known} or none" if known else "Choose none"
-    sentence = f"Reservation: “{name}” is not yours to use. {choose}, or ask {support}."
+    sentence = f"Reservation: “{name}” is not available to you. {choose}, or ask {support}."
     raise Refused(Problem("reservation", name, "reservations", sentence))
 
 
@@ -180,13 +180,13 @@ def _by_gpu(request: Request, choices: list[Choice], support: str) -> list[Choic
     where = dict.fromkeys(choice.partition for choice in choices)
     if most.value:
         sentence = (
-            f"GPU: {count} is more than you may have here ({most.value}). Choose less, or ask {support}."
+            f"GPU: {count} is more than you may have here ({most.value}). Choose fewer, or ask {support}."
         )
     elif any(limit.rule.startswith(("assoc:", "qos:")) for limit in known):
         sentence = f"GPU: your account does not include GPUs. Choose “none”, or ask {support} for access."
     else:
         what = "GPU" if kind == ANY else f"GPU of type {kind}"
-        sentence = f"GPU: there is no {what} in {', '.join(where)}. Choose another partition, or none."
+        sentence = f"GPU: there is no {what} in {', '.join(where)}. Choose another partition, or no GPU."
     raise Refused(Problem("gpu", request.gpu, most.rule, sentence))
 
 

@@ -73,13 +73,13 @@ def _gpus(choices: Sequence[Choice]) -> list[tuple[str, int]]:
 
 
 def _free(offer: Offer) -> dict[str, dict[str, list[int]]]:
-    """Of each partition: how many CPUs and GPUs of each type are free now, and how many there are."""
+    """Of each partition: CPUs, MB of memory and GPUs of each type, each as what is free now and all of it."""
     found: dict[str, dict[str, list[int]]] = {choice.partition: {} for choice in offer.choices}
     for node in offer.nodes:
         if node.partition in found:
-            there = {"cpus": (node.free_cpus, node.cpus)}
-            there |= {kind: (node.free_gpus.get(kind, 0), count) for kind, count in node.gpus.items()}
-            for what, (free, total) in there.items():
+            parts = {"cpus": (node.free_cpus, node.cpus), "memory": (node.free_memory, node.memory)}
+            parts |= {kind: (node.free_gpus.get(kind, 0), count) for kind, count in node.gpus.items()}
+            for what, (free, total) in parts.items():
                 so_far = found[node.partition].setdefault(what, [0, 0])
                 so_far[0] += free
                 so_far[1] += total

@@ -34,6 +34,7 @@ class Node:
     memory: int
     gpus: Mapping[str, int]
     free_cpus: int
+    free_memory: int
     free_gpus: Mapping[str, int]
 
 

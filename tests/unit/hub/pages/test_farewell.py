@@ -18,7 +18,7 @@ def test_it_says_of_which_server(visitor):
     visitor.press("new", "second")
     visitor.start("second", runtime="1")
     visitor.press("stop", "second")
-    assert f"second: {SAID}" in words(visitor.ask("/home"))
+    assert SAID.replace("session", "session “second”") in words(visitor.ask("/home"))
 
 
 def test_what_shows_no_page_has_told_nobody(visitor):

@@ -65,7 +65,7 @@ def state(visitor: Visitor, name: str = "") -> str:
 
 
 def over(visitor: Visitor, name: str = "") -> None:
-    wait_until(lambda: state(visitor, name) == "Does not run", timeout=20, what="the end of the server")
+    wait_until(lambda: state(visitor, name) == "Stopped", timeout=20, what="the end of the server")
 
 
 @NAMES
@@ -89,7 +89,7 @@ def test_its_stop_is_a_form_after_which_the_page_says_so(visitor: Visitor, name:
     home = visitor.ask(str(form["action"]).partition("/hub")[2], "POST", data=fields)
     assert home.status_code == 200
     assert f"{name or 'My Server'} was stopped." in words(home)
-    assert state(visitor, name) == "Does not run"
+    assert state(visitor, name) == "Stopped"
 
 
 @NAMES
@@ -126,7 +126,7 @@ def test_one_that_is_being_stopped_is_stopped_once_and_its_page_says_so(
     assert visitor.start(runtime="clings").status_code == 302
     first = pool.submit(visitor.press, "stop")
     try:
-        wait_until(lambda: state(other).startswith("Is stopping"), timeout=20, what="the stop")
+        wait_until(lambda: state(other).startswith("Stopping"), timeout=20, what="the stop")
         again = other.press("stop")
         assert again.status_code == 303
         assert "My Server is being stopped." in words(
@@ -155,10 +155,10 @@ def test_who_asked_for_it_by_the_api_is_told_that_it_was_stopped(visitor: Visito
     other = Visitor(visitor.address, visitor.name)
     other.ask("/home")
     asked = pool.submit(api, visitor, "POST", json={"runtime": ["never"]})
-    wait_until(lambda: state(other).startswith("Is starting"), timeout=20, what="the start")
+    wait_until(lambda: state(other).startswith("Starting"), timeout=20, what="the start")
     other.press("stop")
     answer = asked.result()
-    assert (answer.status_code, "stopped while it was starting" in answer.json()["message"]) == (409, True)
+    assert (answer.status_code, "cancelled while it was starting" in answer.json()["message"]) == (409, True)
 
 
 def test_a_failure_is_an_alert_with_the_log_and_a_way_on(visitor: Visitor, fails: Path):

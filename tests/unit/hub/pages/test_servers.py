@@ -38,7 +38,7 @@ def test_any_other_is_refused_with_what_to_write(name):
 
 @pytest.mark.parametrize("name", ["lab", "api", "files", "terminals"])
 def test_no_server_takes_an_address_of_the_usual_one(name):
-    assert "an address that your usual server has" in (wrong_with(name, [], 3) or "")
+    assert f"“{name}” is reserved" in (wrong_with(name, [], 3) or "")
 
 
 def test_more_than_the_setting_says_are_refused_with_those_that_there_are():
@@ -52,27 +52,27 @@ def test_two_servers_run_at_the_same_time_and_each_stops_alone(visitor):
     for name in ("", "second"):
         assert visitor.start(name).status_code == 302
     page = words(visitor.ask("/home"))
-    assert re.search(r"My Server Runs on gpu-1, job \d+.* second Runs on gpu-1, job \d+", page)
+    assert re.search(r"My Server Running on gpu-1, job \d+.* second Running on gpu-1, job \d+", page)
     assert visitor.press("stop", "second").status_code == 303
     page = words(visitor.ask("/home"))
-    assert re.search(r"My Server Runs on gpu-1.* second Does not run", page)
+    assert re.search(r"My Server Running on gpu-1.* second Stopped", page)
     assert visitor.press("stop").status_code == 303
-    assert "Runs on" not in words(visitor.ask("/home"))
+    assert "Running on" not in words(visitor.ask("/home"))
 
 
 def test_a_server_that_is_starting_can_be_stopped(visitor):
     visitor.press("new", "slow")
     visitor.start("slow", runtime="never")
-    assert "slow Is starting" in words(visitor.ask("/home"))
+    assert "slow Starting" in words(visitor.ask("/home"))
     assert visitor.press("stop", "slow").status_code == 303
-    assert "slow Does not run" in words(visitor.ask("/home"))
+    assert "slow Stopped" in words(visitor.ask("/home"))
 
 
 def test_a_server_that_is_stopped_can_be_deleted_and_a_running_one_cannot(visitor):
     visitor.press("new", "second")
     visitor.start("second")
     refused = visitor.press("delete", "second")
-    assert (refused.status_code, "Stop this server before" in words(refused)) == (400, True)
+    assert (refused.status_code, "Stop this session before" in words(refused)) == (400, True)
     visitor.press("stop", "second")
     assert visitor.press("delete", "second").status_code == 303
     assert "second" not in words(visitor.ask("/home"))

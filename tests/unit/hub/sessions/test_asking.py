@@ -54,8 +54,8 @@ def test_where_that_is_nowhere_is_refused_with_the_choices(both, where):
         both.parse_request({"where": where})
     problem = caught.value.problem
     assert (problem.field, problem.rule) == ("where", "backends")
-    assert problem.sentence.startswith(f"Where: “{where[:5]}")
-    assert problem.sentence.endswith("is nowhere that a session can run. Choose batch or login.")
+    assert problem.sentence.startswith(f"Run on: “{where[:5]}")
+    assert problem.sentence.endswith("is not one of the choices. Choose batch or login.")
     assert problem.sentence.isprintable()
     assert len(problem.sentence) < 200
 
@@ -66,7 +66,7 @@ def test_where_that_is_not_offered_is_nowhere(session):
 
 
 def test_where_is_said_once(both):
-    with pytest.raises(request.Refused, match="Where: say it once, please"):
+    with pytest.raises(request.Refused, match="Run on: give only one value"):
         both.parse_request({"where": ["login", "batch"]})
 
 
@@ -79,7 +79,7 @@ def test_what_is_asked_of_another_backend_is_no_matter_of_this_one(both):
 
 def test_what_nobody_can_be_asked_is_refused_wherever_it_is_to_run(both):
     for where in ("batch", "login"):
-        with pytest.raises(request.Refused, match="is nothing that a session can be asked for"):
+        with pytest.raises(request.Refused, match="is not a field of this form"):
             both.parse_request({"where": where, "req_prologue": "id"})
 
 
@@ -152,7 +152,7 @@ def test_a_refused_form_is_shown_again_without_what_nobody_can_read(session):
         return await session.get_options_form()
 
     html = asyncio.run(post())
-    assert "is not one of the names to choose from" in html
+    assert "is not one of the choices" in html
     assert len(html) < 20_000
 
 
@@ -217,7 +217,7 @@ def test_the_form_offers_the_login_node_where_there_is_one(kind, batch, login):
 
 def test_an_expected_start_is_asked_for_and_nothing_is_submitted(session, slurm):
     sentence = asyncio.run(session.estimate({"partition": "debug", "gpu": "pascal:1"}))
-    assert sentence == "It would start at once."
+    assert sentence == "Expected start: immediately"
     ((*command,),) = slurm.ran
     assert command[0] == "sbatch"
     assert command[-1] == "--test-only"
@@ -233,7 +233,7 @@ def test_an_expected_start_is_checked_like_a_start(session, slurm):
 
 def test_what_slurm_would_not_accept_is_told_before_anybody_presses_start(session, slurm):
     slurm.refuse = commands.Failed("allocation failure: Requested node configuration is not available")
-    assert "Slurm would not accept it" in asyncio.run(session.estimate({}))
+    assert "Slurm would refuse this session" in asyncio.run(session.estimate({}))
 
 
 def test_a_scheduler_that_is_away_is_told_as_such(session, slurm):
@@ -248,23 +248,23 @@ def test_one_expected_start_is_worked_out_at_a_time(session):
         return await asyncio.gather(session.estimate({}), session.estimate({}), return_exceptions=True)
 
     first, second = asyncio.run(two())
-    assert first == "It would start at once."
+    assert first == "Expected start: immediately"
     assert second.status_code == 429
     assert asyncio.run(session.estimate({})) == first
 
 
 def test_an_answer_that_says_no_time_is_no_error(session, slurm):
     slurm.estimate = "sbatch: something else\n"
-    assert asyncio.run(session.estimate({})) == "Slurm does not know when it would start."
+    assert asyncio.run(session.estimate({})) == "Expected start: unknown"
 
 
 def test_on_the_login_node_it_is_no_question_for_the_scheduler(both, slurm):
-    assert asyncio.run(both.estimate({"where": "login"})) == "It would start at once."
+    assert asyncio.run(both.estimate({"where": "login"})) == "Expected start: immediately"
     assert slurm.ran == []
 
 
 def test_on_a_pool_it_is_by_what_is_free():
     session = made(OnCondor, Pool())
-    assert asyncio.run(session.estimate({"cpus": 6})) == "It would start at once."
+    assert asyncio.run(session.estimate({"cpus": 6})) == "Expected start: immediately"
     session.backends[0].shown = session.backends[0].shown.replace('"Cpus": 6', '"Cpus": 5', 1)
-    assert "It would wait" in asyncio.run(session.estimate({"cpus": 6}))
+    assert "as soon as that much is free" in asyncio.run(session.estimate({"cpus": 6}))

@@ -76,7 +76,7 @@ def test_slurms_own_refusal_reaches_the_person(session, slurm):
     )
     with pytest.raises(SpawnException) as caught:
         start(session)
-    assert caught.value.message == "Slurm does not accept the session: Job violates accounting policy."
+    assert caught.value.message == "Slurm refused the session: Job violates accounting policy."
     assert not slurm.remembers, "the next form would offer the same again"
 
 
@@ -90,8 +90,8 @@ def test_a_minter_that_is_away_reaches_the_person_as_a_sentence(session, slurm):
 
 
 def test_the_list_of_people_is_named_when_it_is_what_does_not_answer(session, slurm):
-    slurm.refuse = Unavailable("The directory does not answer.", "The list of the facility's people")
-    with pytest.raises(SpawnException, match="The list of the facility's people does not answer") as caught:
+    slurm.refuse = Unavailable("The directory does not answer.", "The facility's directory")
+    with pytest.raises(SpawnException, match="The facility's directory does not answer") as caught:
         start(session)
     assert "cheduler" not in caught.value.message
 

@@ -88,7 +88,7 @@ def test_its_address_is_the_nodes_with_the_name_that_it_proves_and_the_port_that
     """Where a node is reached is its owner's to say (state_exechost_exp)."""
     assert go() == f"https://gpu-1--cluster.{NAMED}:45678"
     assert answers == [f"https://gpu-1--cluster.{NAMED}:45678/jupyterhub/hpc/user/alice/api"]
-    assert go.start.stage == (95, "JupyterLab answers.")
+    assert go.start.stage == (95, "JupyterLab is ready.")
     assert go.start.node == "gpu-1"
 
 
@@ -96,7 +96,9 @@ def test_it_is_given_up_in_time_to_say_what_it_waited_for(go, slurm, clock):
     """Upstream, which would give it up ten seconds later, says nothing of the queue."""
     clock.step = 3.0
     slurm.job = WAITS
-    with pytest.raises(Failed, match=r"did not start within 10 minutes .*all fitting nodes are busy") as told:
+    with pytest.raises(
+        Failed, match=r"did not start within 10 minutes .*all suitable nodes are busy"
+    ) as told:
         go(port=0)
     assert told.value.reason == "queue"
     assert 600 - LEAD <= clock.now < 600
@@ -119,7 +121,7 @@ def test_a_restart_leaves_a_start_what_it_had_left_or_a_minute(go, slurm, clock,
 def test_one_that_goes_on_says_that_it_does(go, slurm):
     said = []
     assert go(lambda start: said.append(start.stage), port=0, resumed=45999).endswith(":45999")
-    assert said == [(15, "The hub was restarted. Job 42 has kept its place in partition debug.")]
+    assert said == [(15, "The hub was restarted. Job 42 is queued in partition debug.")]
 
 
 def test_a_port_that_was_said_before_the_restart_is_what_it_was(go):
@@ -147,13 +149,13 @@ def test_who_waits_is_told_who_does_not_answer(go, slurm, met, who):
     heard = []
 
     async def comes_back(start):
-        while "does not answer" not in start.stage[1]:
+        while "is not answering" not in start.stage[1]:
             await asyncio.sleep(0)
         heard.append(start.stage)
         slurm.job = RUNNING
 
     go(comes_back)
-    assert heard == [(15, f"{who} does not answer at the moment; still trying.")]
+    assert heard == [(15, f"{who} is not answering; still trying.")]
 
 
 def test_a_login_node_that_does_not_answer_is_not_the_scheduler(go, clock):
@@ -164,7 +166,7 @@ def test_a_login_node_that_does_not_answer_is_not_the_scheduler(go, clock):
         raise commands.Failed("ssh: connect to host hpc-login port 22: Connection refused")
 
     node.list_jobs = away
-    with pytest.raises(Failed, match="The login node does not answer at the moment; still trying"):
+    with pytest.raises(Failed, match="The login node is not answering; still trying"):
         go(backend=node, port=0)
 
 
@@ -200,7 +202,7 @@ def test_a_job_that_lingers_when_it_failed_is_ended(go, slurm, owner):
 
 def test_a_node_that_the_cluster_does_not_know_is_not_connected_to(go, slurm, clock, answers):
     slurm.job = Job("RUNNING", "evil.example.org", "")
-    with pytest.raises(Failed, match=r"runs on evil.example.org, which is no node that the cluster knows"):
+    with pytest.raises(Failed, match=r"is running on evil.example.org, which is not a node of the cluster"):
         go()
     assert NODE_PATIENCE <= clock.now < 2 * NODE_PATIENCE
     assert answers == []
@@ -281,7 +283,7 @@ def test_a_session_that_does_not_answer_yet_is_asked_again(go, first, before):
 def test_one_that_never_does_is_given_up(go, first, clock):
     clock.step = 5.0
     first.append(OSError("refused"))
-    with pytest.raises(Failed, match="runs on gpu-1, but JupyterLab does not answer there") as told:
+    with pytest.raises(Failed, match="is running on gpu-1, but JupyterLab does not answer there") as told:
         go()
     assert told.value.reason == "no-answer"
     assert clock.now >= module.ANSWER_PATIENCE
@@ -295,7 +297,7 @@ def test_one_whose_job_ends_meanwhile_is_not_waited_for(go, slurm, first):
             await asyncio.sleep(0)
         slurm.job = Job("TIMEOUT", "gpu-1", "TimeLimit")
 
-    with pytest.raises(Failed, match="its time was over"):
+    with pytest.raises(Failed, match="its time limit was reached"):
         go(dies)
 
 

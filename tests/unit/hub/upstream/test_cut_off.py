@@ -100,7 +100,7 @@ def test_one_that_puts_new_connections_down_too_does_not_answer():
     ("status", "raised", "who"),
     [
         ("403 Forbidden", Refused, None),
-        ("503 Service Unavailable", Unavailable, "The list of the facility's people"),
+        ("503 Service Unavailable", Unavailable, "The facility's directory"),
         ("500 Internal Server Error", Unavailable, "The service that grants access to the cluster"),
     ],
 )

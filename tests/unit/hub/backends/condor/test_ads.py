@@ -80,10 +80,10 @@ def parse(listing):
             {
                 "JobStatus": 5,
                 "HoldReasonCode": 3,
-                "HoldReason": "its time was over",
+                "HoldReason": "its time limit was reached",
                 "LastRemoteHost": "a@ep-2",
             },
-            Job("FAILED", "ep-2", "", lingers=True, message="its time was over"),
+            Job("FAILED", "ep-2", "", lingers=True, message="its time limit was reached"),
         ),
         ({"JobStatus": 99, "RemoteHost": "a@ep-1"}, Job("RUNNING", "ep-1", "")),
     ],

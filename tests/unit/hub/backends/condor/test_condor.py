@@ -94,7 +94,7 @@ def test_a_job_that_needs_too_much_memory_while_it_starts_is_told_so(session, po
 
     with pytest.raises(SpawnException) as caught:
         start(session, held)
-    assert "more memory than it had asked for" in caught.value.message
+    assert "used more memory than requested" in caught.value.message
 
 
 def test_a_start_that_is_put_on_hold_ends_with_the_reason_in_one_line_of_bearable_length(session, pool):
@@ -117,14 +117,14 @@ def test_a_job_that_waits_is_told_why(session, pool):
     session.user_options = {"cpus": 6}
 
     async def told(session):
-        while "all fitting places are busy (it wants 6 CPUs" not in session.stage[1]:
+        while "all suitable slots are busy (it needs 6 CPUs" not in session.stage[1]:
             await asyncio.sleep(0)
         pool.job = {"JobStatus": 2, "RemoteHost": "jupyter1_1@ep-1"}
         await reported(session)
 
     pool.shown = POOL.replace('"Cpus": 6', '"Cpus": 5', 1)
     start(session, told)
-    assert session.stage[1] == "JupyterLab answers."
+    assert session.stage[1] == "JupyterLab is ready."
 
 
 def test_no_start_waits_for_what_is_found_out_about_it(session, pool, monkeypatch):
@@ -156,7 +156,7 @@ def test_htcondors_own_refusal_reaches_the_person(session, pool):
     pool.refuse = commands.Failed("\nERROR: Number of submitted jobs would exceed the limit\n")
     with pytest.raises(SpawnException) as caught:
         start(session)
-    refused = "HTCondor does not accept the session: Number of submitted jobs would exceed the limit."
+    refused = "HTCondor refused the session: Number of submitted jobs would exceed the limit."
     assert caught.value.message == refused
 
 
@@ -164,7 +164,7 @@ def test_whose_queue_is_full_is_told_what_to_do(session, pool):
     pool.refuse = commands.Failed("\nERROR: Number of submitted jobs would exceed MAX_JOBS_PER_OWNER\n")
     with pytest.raises(SpawnException) as caught:
         start(session)
-    assert "You have as many jobs in the queue as you may have. Remove some" in caught.value.message
+    assert "You have reached the maximum number of jobs in the queue. Remove some" in caught.value.message
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_an_access_point_that_does_not_answer_is_told_as_that(session, pool, sai
 def test_a_node_that_the_pool_does_not_know_is_not_connected_to(session, pool, monkeypatch):
     monkeypatch.setattr(starting, "NODE_PATIENCE", 0.05)
     pool.job = {"JobStatus": 2, "RemoteHost": "slot1@evil.example.org"}
-    with pytest.raises(SpawnException, match="no node that the cluster knows"):
+    with pytest.raises(SpawnException, match="not a node of the cluster"):
         start(session, reported)
 
 

@@ -71,7 +71,7 @@ def test_as_much_as_a_place_has_is_granted():
 
 
 def test_a_runtime_beyond_the_longest_is_refused():
-    assert "more than a session may run (1440)" in refusal(runtime=1441).sentence
+    assert "more than the maximum (1440)" in refusal(runtime=1441).sentence
 
 
 def test_a_kind_of_place_that_no_node_offers_is_refused():
@@ -85,10 +85,10 @@ def test_a_kind_of_place_that_no_node_offers_is_refused():
         ({"cpus": "many"}, "CPUs: “many” is not a number."),
         ({"cpus": 0}, "CPUs: “0” is not a number."),
         ({"cpus": 1.5}, "CPUs: “1.5” is not a number."),
-        ({"pool": "gpu"}, "Pool: “gpu” is not one of the names to choose from."),
+        ({"pool": "gpu"}, "Pool: “gpu” is not one of the choices."),
         ({"runtime": "1h"}, "Runtime: “1h” is not a number of minutes."),
-        ({"executable": "/bin/sh"}, "“executable” is nothing that a session can be asked for."),
-        ({"memory": ["1", "2"]}, "Memory: say it once, please."),
+        ({"executable": "/bin/sh"}, "“executable” is not a field of this form."),
+        ({"memory": ["1", "2"]}, "Memory: give only one value."),
     ],
 )
 def test_what_makes_no_sense_is_refused_with_a_sentence(sent: dict[str, object], sentence: str):
@@ -122,7 +122,7 @@ def test_the_form_starts_with_what_the_last_start_asked_for():
 
 def test_a_pool_that_cannot_be_seen_has_a_form_that_says_so_and_starts_what_waits():
     html = " ".join(page(offered=[], pool="standard", cpus=3).split())
-    assert "No node of the pool can be seen" in html
+    assert "No node of the pool is visible" in html
     assert "CPUs free" not in html
     assert '<option value="standard" selected>' in html
     assert '<option value="jupyter">' in html
@@ -132,9 +132,9 @@ def test_a_pool_that_cannot_be_seen_has_a_form_that_says_so_and_starts_what_wait
 
 def test_a_job_can_wait_for_a_pool_that_cannot_be_seen():
     assert form.check(form.parse({"pool": "standard", "cpus": 7}), [], RULES).cpus == 7
-    with pytest.raises(request.Refused, match="more than a session may run"):
+    with pytest.raises(request.Refused, match="more than the maximum"):
         form.check(form.parse({"runtime": 1441}), [], RULES)
-    assert "no node of the pool can be seen" in form.expected_start(RULES.usual, [])
+    assert "no node of the pool is visible" in form.expected_start(RULES.usual, [])
 
 
 def test_a_pool_of_which_one_kind_is_gone_offers_the_other():
@@ -145,10 +145,10 @@ def test_a_pool_of_which_one_kind_is_gone_offers_the_other():
 
 def test_a_session_would_start_at_once_where_a_place_has_that_much_free():
     whole = form.Granted("jupyter", 6, 1024, 2048, 60)
-    assert form.expected_start(whole, OFFERED) == "It would start at once."
+    assert form.expected_start(whole, OFFERED) == "Expected start: immediately"
     for too_much in ({"cpus": 7}, {"memory": 1025}, {"disk": 2049}, {"pool": "standard"}):
         granted = replace(form.Granted("jupyter", 1, 64, 64, 60), **too_much)
-        assert "It would wait" in form.expected_start(granted, OFFERED)
+        assert "as soon as that much is free" in form.expected_start(granted, OFFERED)
 
 
 ANYTHING = st.one_of(

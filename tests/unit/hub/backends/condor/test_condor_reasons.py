@@ -111,8 +111,8 @@ UNICORN_FOUND = Analysis("HasUnicorn is true", turned_away=True)
     ("rejected", "places", "analysis", "words"),
     [
         ("", None, Analysis(), ""),
-        ("", [FREE, BUSY], Analysis(), "the pool has not looked at it yet"),
-        ("spooling", [BUSY], Analysis(), "its files are on their way"),
+        ("", [FREE, BUSY], Analysis(), "the pool has not considered it yet"),
+        ("spooling", [BUSY], Analysis(), "its files are being transferred"),
         ("", [OTHER], Analysis(), "no machine offers the Jupyter slots at the moment"),
         (
             NO_MATCH,
@@ -130,13 +130,13 @@ UNICORN_FOUND = Analysis("HasUnicorn is true", turned_away=True)
             "",
             [BUSY, replace(FREE, free_cpus=0), OTHER],
             Analysis(),
-            "all fitting places are busy (it wants 2 CPUs, and the most that is free in one is 1)",
+            "all suitable slots are busy (it needs 2 CPUs; the most that is free in one is 1)",
         ),
         (
             NO_MATCH,
             [replace(FREE, free_disk=9)],
             Analysis(),
-            "all fitting places are busy (it wants 512 MB of disk, and the most that is free in one is 9 MB)",
+            "all suitable slots are busy (it needs 512 MB of disk; the most that is free in one is 9 MB)",
         ),
         (NO_MATCH, [BUSY], UNICORN_FOUND, "no machine meets its requirement “HasUnicorn is true”"),
         (NO_MATCH, None, UNICORN_FOUND, "no machine meets its requirement “HasUnicorn is true”"),
@@ -144,26 +144,26 @@ UNICORN_FOUND = Analysis("HasUnicorn is true", turned_away=True)
             NO_MATCH,
             [FREE],
             Analysis(turned_away=True),
-            "the machines that it fits take no such job at the moment",
+            "the suitable machines are not accepting such jobs at the moment",
         ),
-        (NO_MATCH, [FREE], Analysis(), "HTCondor found no place for it when it last looked"),
+        (NO_MATCH, [FREE], Analysis(), "HTCondor found no suitable slot when it last looked"),
         (
             "submitter limit exceeded",
             [FREE],
             Analysis(),
-            "you hold your share of the pool, and others want theirs",
+            "you are using your share of the pool, and others are waiting for theirs",
         ),
         (
             "insufficient priority",
             [FREE],
             Analysis(),
-            "the places that fit are held by people who come first",
+            "users with a higher priority hold the suitable slots",
         ),
         (
             "concurrency limit matlab, root.v6 reached",
             [BUSY],
             Analysis(),
-            "as many jobs run as may use matlab, root.v6 at a time",
+            "the maximum number of jobs that may use matlab, root.v6 is running",
         ),
         ("a reason of\ntomorrow", [FREE], Analysis(), "HTCondor says “a reason of\ufffdtomorrow”"),
     ],
@@ -250,7 +250,7 @@ def test_a_pool_that_cannot_be_seen_leaves_the_reason_out_and_is_asked_again(tro
 
     first, second = asyncio.run(look())
     assert first == ""
-    assert second.startswith("all fitting places are busy")
+    assert second.startswith("all suitable slots are busy")
 
 
 def test_a_job_that_waits_no_longer_is_forgotten():

@@ -19,14 +19,14 @@ PartitionName=broken AllowAccounts=ALL AllowQos=ALL QoS=N/A MaxTime=UNLIMITED St
 PartitionName=empty AllowAccounts=ALL AllowQos=ALL QoS=N/A MaxTime=UNLIMITED State=UP
 """
 NODES = """\
-cpu-1|debug*|(null)|(null)|2/6/0/8|4096|
-cpu-1|harvester|(null)|(null)|2/6/0/8|4096|
-cpu-1|open|(null)|(null)|2/6/0/8|4096|
-cpu-1|group|(null)|(null)|2/6/0/8|4096|
-cpu-1|broken|(null)|(null)|2/6/0/8|4096|
-gpu-1|debug*|gpu:pascal:2|gpu:pascal:1(IDX:0)|4/12/0/16|8192|
-gpu-1|usatlas|gpu:pascal:2(S:0-1)|gpu:pascal:1(IDX:0)|4/12/0/16|8192|
-gpu-2|usatlas|gpu:tesla:2,shard:4|gpu:tesla:0(IDX:N/A)|0/0/8/8|4096|
+cpu-1|debug*|(null)|(null)|2/6/0/8|4096|1024|
+cpu-1|harvester|(null)|(null)|2/6/0/8|4096|1024|
+cpu-1|open|(null)|(null)|2/6/0/8|4096|1024|
+cpu-1|group|(null)|(null)|2/6/0/8|4096|1024|
+cpu-1|broken|(null)|(null)|2/6/0/8|4096|1024|
+gpu-1|debug*|gpu:pascal:2|gpu:pascal:1(IDX:0)|4/12/0/16|8192|2048|
+gpu-1|usatlas|gpu:pascal:2(S:0-1)|gpu:pascal:1(IDX:0)|4/12/0/16|8192|2048|
+gpu-2|usatlas|gpu:tesla:2,shard:4|gpu:tesla:0(IDX:N/A)|0/0/8/8|4096|0|
 """
 QOS = """\
 normal||||||||
@@ -88,13 +88,13 @@ def test_times_are_read_and_never_rounded_up(text, expected):
 def test_a_node_tells_what_it_has_and_what_is_free():
     gpu_1 = next(node for node in answers.nodes(NODES) if node.name == "gpu-1")
     assert gpu_1 == rights.Node(
-        "gpu-1", "debug", 16, 8192, {"any": 2, "pascal": 2}, 12, {"any": 1, "pascal": 1}
+        "gpu-1", "debug", 16, 8192, {"any": 2, "pascal": 2}, 12, 6144, {"any": 1, "pascal": 1}
     )
 
 
 def test_a_node_that_takes_no_jobs_has_nothing_free():
     (gpu_2,) = [node for node in answers.nodes(NODES) if node.name == "gpu-2"]
-    assert (gpu_2.free_cpus, gpu_2.free_gpus) == (0, {"any": 0, "tesla": 0})
+    assert (gpu_2.free_cpus, gpu_2.free_memory, gpu_2.free_gpus) == (0, 0, {"any": 0, "tesla": 0})
 
 
 def test_a_partition_that_is_down_or_has_no_node_is_not_offered():

@@ -71,7 +71,7 @@ def test_whose_queue_is_full_is_told_what_to_do(session, slurm):
     )
     with pytest.raises(SpawnException) as caught:
         start(session)
-    assert "You have as many jobs in the queue as you may have. Cancel some" in caught.value.message
+    assert "You have reached the maximum number of jobs in the queue. Cancel some" in caught.value.message
 
 
 @pytest.mark.parametrize(

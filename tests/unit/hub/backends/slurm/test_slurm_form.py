@@ -11,13 +11,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from benchtop_hub.backends import request
+from benchtop_hub.backends.page import Place
 from benchtop_hub.backends.slurm import form, page
 from benchtop_hub.backends.slurm.rights import Choice, Limit, Node, Reservation, Shape
 from standins import TEMPLATES
 
 SUPPORT = "hpc-support@example.org"
 RULES = form.Rules(cpus=1, memory=1024, support=SUPPORT)
-PLACES = [("batch", "a job of Slurm"), ("login", "on the login node")]
+PLACES = [Place("batch", "Slurm job"), Place("login", "Login node", "Login node: small.")]
 CPU, PASCAL, TESLA = (
     Shape(16, 8192, {}),
     Shape(8, 4096, {"any": 2, "pascal": 2}),
@@ -49,9 +50,9 @@ ALICE = form.Offer(
         )
     ],
     [
-        Node("gpu-1", "usatlas", 8, 4096, {"any": 2, "pascal": 2}, 6, {"any": 1, "pascal": 1}),
-        Node("gpu-1", "debug", 8, 4096, {"any": 2, "pascal": 2}, 6, {"any": 1, "pascal": 1}),
-        Node("cpu-1", "debug", 16, 8192, {}, 16, {}),
+        Node("gpu-1", "usatlas", 8, 4096, {"any": 2, "pascal": 2}, 6, 3072, {"any": 1, "pascal": 1}),
+        Node("gpu-1", "debug", 8, 4096, {"any": 2, "pascal": 2}, 6, 3072, {"any": 1, "pascal": 1}),
+        Node("cpu-1", "debug", 16, 8192, {}, 16, 8192, {}),
     ],
 )  # fmt: skip
 NO_GPU = Limit(0, "assoc:default/MaxTRES")
@@ -329,6 +330,7 @@ def test_the_script_is_told_what_fits_with_what():
     assert ("debug",) in {key[0] for key in fits}
     assert {key[3] for key in fits if key[0] == ("debug",)} == {("", "class")}
     assert told["free"]["debug"]["pascal"] == [1, 2]
+    assert told["free"]["debug"]["memory"] == [3072 + 8192, 4096 + 8192]
 
 
 def test_hundreds_of_accounts_with_the_same_limits_are_told_once():

@@ -14,23 +14,23 @@ NOW = datetime(2026, 11, 25, 11, tzinfo=UTC)
     ("reason", "words"),
     [
         ("", ""),
-        ("Resources", "all fitting nodes are busy"),
-        ("QOSMaxGRESPerUser", "you hold as many GPUs as you may have at a time"),
-        ("QOSMaxCpuPerUserLimit", "you hold as many CPUs as you may have at a time"),
-        ("QOSMaxMemoryPerUser", "you hold as much memory as you may have at a time"),
-        ("QOSMaxJobsPerUserLimit", "you have as many jobs as you may have at a time"),
-        ("AssocMaxJobsLimit", "you have as many jobs as you may have at a time"),
+        ("Resources", "all suitable nodes are busy"),
+        ("QOSMaxGRESPerUser", "you already use as many GPUs as you may have at a time"),
+        ("QOSMaxCpuPerUserLimit", "you already use as many CPUs as you may have at a time"),
+        ("QOSMaxMemoryPerUser", "you already use as much memory as you may have at a time"),
+        ("QOSMaxJobsPerUserLimit", "you already have as many jobs as you may have at a time"),
+        ("AssocMaxJobsLimit", "you already have as many jobs as you may have at a time"),
         ("QOSGrpCPURunMinutesLimit", "the CPUs time of this quality of service is used up"),
         (
             "AssocGrpGRES",
-            "all jobs of your account together hold as much as they may have at a time (GPUs)",
+            "all jobs of your account together have reached their limit (GPUs)",
         ),
-        ("AssocMaxWallDurationPerJobLimit", "it asks for more than your account allows (time)"),
+        ("AssocMaxWallDurationPerJobLimit", "it requests more than your account allows (time)"),
         (
             "MaxGRESPerAccount",
-            "all jobs of your account together hold as much as they may have at a time (GPUs)",
+            "all jobs of your account together have reached their limit (GPUs)",
         ),
-        ("QOSMinGRES", "it asks for less GPUs than this quality of service is for"),
+        ("QOSMinGRES", "it requests fewer GPUs than this quality of service requires"),
         ("JobHeldUser", "you put it on hold"),
         ("RaisedSignal:9(Killed)", "JupyterLab was killed"),
         ("ReqNodeNotAvail, UnavailableNodes:gpu-1", "the nodes are not available (gpu-1)"),
@@ -38,7 +38,7 @@ NOW = datetime(2026, 11, 25, 11, tzinfo=UTC)
         ("NonZeroExitCode", "JupyterLab stopped by itself"),
         (
             "RaisedSignal:53(Real-time_signal_19)",
-            "the node could not open its log: your home may be full, or not there",
+            "the node could not open its log: your home directory may be full or missing",
         ),
         ("AReasonOfTomorrow", "Slurm says “AReasonOfTomorrow”"),
     ],
@@ -75,12 +75,14 @@ def test_no_position_is_guessed_where_an_array_waits():
     assert reasons.position({**QUEUE, "7_[1-9]": queued("Priority", 9)}, "3") is None
 
 
-@pytest.mark.parametrize(("seconds", "about"), [(20, "a minute"), (300, "5 minutes"), (10800, "3 hours")])
+@pytest.mark.parametrize(
+    ("seconds", "about"), [(20, "immediately"), (300, "in about 5 minutes"), (10800, "in about 3 hours")]
+)
 def test_the_expected_start_is_told_as_a_time_to_wait(seconds, about):
     said = reasons.describe_turn(2, NOW + timedelta(seconds=seconds), NOW)
-    assert said == f"It is number 2 in line. Slurm expects it to start in about {about}."
+    assert said == f"You are number 2 in the queue. Expected start: {about}."
 
 
 def test_what_is_not_known_is_not_told():
     assert reasons.describe_turn(None, None, NOW) == ""
-    assert reasons.describe_turn(1, NOW - timedelta(1), NOW) == "It is the next in line."
+    assert reasons.describe_turn(1, NOW - timedelta(1), NOW) == "You are next in the queue."
