@@ -94,14 +94,22 @@ def hand_on(config: Config, session: type[Spawner]) -> None:
     if not issubclass(session, Session):
         return
     own = session.class_traits(config=True)
-    sections = [config[kind.__name__] for kind in session.__mro__ if kind.__name__ in config]
-    backends: Iterable[Any] = next(
-        (section["backend_classes"] for section in sections if "backend_classes" in section), session.run_by
-    )
-    for section in sections:
+    for section in sections_of(config, session):
         for option in [name for name in section if name not in own]:
-            for backend in backends:
+            for backend in backends_of(config, session):
                 if option in backend.class_traits(config=True):
                     config[backend.__name__].setdefault(option, section[option])
                     del section[option]
                     break
+
+
+def sections_of(config: Config, kind: type[Spawner]) -> list[Config]:
+    """What is set for this kind, and for what it is made of, the narrower first."""
+    return [config[base.__name__] for base in kind.__mro__ if base.__name__ in config]
+
+
+def backends_of(config: Config, session: type[Spawner]) -> Iterable[Any]:
+    """Which classes of backends run sessions of this kind; none for a spawner that is not ours."""
+    name = "backend_classes"
+    found = (section[name] for section in sections_of(config, session) if name in section)
+    return next(found, getattr(session, "run_by", ()))

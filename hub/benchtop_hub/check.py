@@ -24,7 +24,7 @@ from traitlets import HasTraits, TraitError
 from traitlets.config import Config, Configurable
 
 from benchtop_hub.access.minter import Refused, Unavailable
-from benchtop_hub.app import BenchtopHub, hand_on
+from benchtop_hub.app import BenchtopHub, backends_of, hand_on
 from benchtop_hub.backends import commands, request
 from benchtop_hub.sessions.spawner import Session
 from benchtop_hub.upstream import settings
@@ -60,18 +60,20 @@ def configuration(hub: BenchtopHub) -> Iterator[str]:
         return
     session = hub.spawner_class
     hand_on(hub.config, session)
-    kinds = (type(hub), JupyterHubHTTPClient, *chosen, *session(config=hub.config).backend_classes)
+    kinds = (type(hub), JupyterHubHTTPClient, *chosen, *backends_of(hub.config, session))
     classes = {base.__name__: base for kind in kinds for base in kind.__mro__}
     known = {name: base for name, base in classes.items() if issubclass(base, Configurable)}
+    mistakes: list[str] = []
     for section, options in hub.config.items():
-        if section not in known:
-            yield f"{place(section)}: there is no {section} here: its options would have no effect"
-            continue
-        yield from wrong_options(known[section], options)
+        if section in known:
+            mistakes += wrong_options(known[section], options)
+        else:
+            mistakes.append(f"{place(section)}: there is no {section} here: its options would have no effect")
     for name, sentence in settings.refused(hub.config, session):
         section, _, option = name.partition(".")
-        yield f"{place(section, option)}: {name}: {sentence}"
-    if issubclass(session, Session):
+        mistakes.append(f"{place(section, option)}: {name}: {sentence}")
+    yield from mistakes
+    if not mistakes and issubclass(session, Session):  # else it may not even be possible to make one
         yield from site(hub, session)
 
 
@@ -80,11 +82,12 @@ def site(hub: BenchtopHub, session: type[Session]) -> Iterator[str]:
     spawner = trial(hub, session, "nobody")
     try:
         heeded = [backend.check_defaults(spawner.site_defaults) for backend in spawner.backends]
-    except ValueError as wrong:
+        script = spawner.batch_script
+    except (ValueError, OSError) as wrong:
         option = str(wrong).partition(":")[0]
-        yield f"{place(session.__name__, option)}: {wrong}"
+        yield f"{place('', option if option.isidentifier() else 'batch_script')}: {wrong}"
         return
-    unread = settings.unread(spawner.batch_script, spawner.site_defaults, frozenset().union(*heeded))
+    unread = settings.unread(script, spawner.site_defaults, frozenset().union(*heeded))
     for option, sentence in unread:
         yield f"{place('', option)}: {option}: {sentence}"
 
@@ -113,7 +116,7 @@ def trial(hub: BenchtopHub, session: type[Session], person: str) -> Session:
     """A session of somebody, which is not to be started."""
     user: Any = SimpleNamespace(name=person, groups=[], settings={"cookie_secret": hub.cookie_secret})
     made: Session = session(
-        config=hub.config, user=user, name="", authenticator=hub.authenticator_class(config=hub.config)
+        config=hub.config, user=user, authenticator=hub.authenticator_class(config=hub.config)
     )
     return made
 

@@ -24,7 +24,8 @@ WITH_SBATCH_LINES = """\
 #SBATCH --time=1-00:00:00
 #SBATCH {options}
 unset XDG_RUNTIME_DIR
-module() {{ export LOADED="$2 by {username}"; }}
+trap 'echo SIGTERM received' TERM
+module() case $1 in load) export LOADED="$2 by {username}" ;; esac
 {prologue}
 module load anaconda
 srun {cmd}
@@ -81,10 +82,10 @@ def environment(own: Hub, batch: Batch) -> dict[str, str]:
 
 
 def test_a_script_with_sbatch_lines_a_module_and_srun(checkout: Checkout, settings: Settings, own: Own):
-    checkout.append("hub/clusters/hpc.py", f"c.SlurmSpawner.batch_script = '''{WITH_SBATCH_LINES}'''")
+    checkout.append("hub/clusters/hpc.py", f"c.SlurmSpawner.batch_script = {WITH_SBATCH_LINES!r}")
     checkout.append("hub/clusters/hpc.py", "c.SlurmSpawner.req_prologue = 'export BEFORE=prologue'")
     checkout.append("hub/clusters/hpc.py", "c.SlurmSpawner.req_epilogue = 'echo epilogue > ~/epilogue'")
-    checkout.append("hub/clusters/hpc.py", "c.SlurmSpawner.req_options = '--constraint=\"\" --nice=7'")
+    checkout.append("hub/clusters/hpc.py", "c.SlurmSpawner.req_options = '--nice=7'")
     checkout.append("hub/clusters/hpc.py", "c.SlurmSpawner.req_memory = '640M'")
     checkout.applied()
     alice, batch = own("alice", "hpc"), Batch(settings, "hpc")
@@ -116,7 +117,7 @@ def test_a_script_that_is_a_file_with_jinja(checkout: Checkout, settings: Settin
 
 
 def test_a_description_of_htcondor(checkout: Checkout, settings: Settings, own: Own):
-    checkout.append("hub/clusters/htc.py", f"c.CondorSpawner.batch_script = '''{CONDOR}'''")
+    checkout.append("hub/clusters/htc.py", f"c.CondorSpawner.batch_script = {CONDOR!r}")
     checkout.append("hub/clusters/htc.py", "c.CondorSpawner.req_prologue = 'export BEFORE=prologue'")
     checkout.append("hub/clusters/htc.py", "c.CondorSpawner.req_epilogue = 'echo epilogue > ~/epilogue'")
     checkout.applied()

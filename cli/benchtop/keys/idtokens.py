@@ -46,10 +46,10 @@ def daemon_token(pool_key: bytes, authorizations: Iterable[str]) -> str:
     }
     if scope := " ".join(f"condor:/{name}" for name in authorizations):
         claims["scope"] = scope
-    # of the key with this one name, HTCondor has always used two copies, one after the other
-    return jwt.encode(claims, signing_key(pool_key * 2), algorithm="HS256", headers={"kid": POOL})
+    # Of the key with this one name, HTCondor has always used two copies, one after the other.
+    return jwt.encode(claims, signer(pool_key * 2), algorithm="HS256", headers={"kid": POOL})
 
 
-def signing_key(key: bytes) -> bytes:
-    """What HTCondor derives from one of its keys, to sign with."""
+def signer(key: bytes) -> bytes:
+    """What signs tokens, derived from one of the pool's keys."""
     return HKDF(hashes.SHA256(), length=32, salt=b"htcondor", info=b"master jwt").derive(key)

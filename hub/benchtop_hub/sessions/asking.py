@@ -53,9 +53,10 @@ class Asked(Adopted):
         """All who may run a session of this hub, made once."""
         made: tuple[AnyBackend, ...] | None = self.user.settings.get(BACKENDS)
         if made is None:
+            group: str = getattr(self.authenticator, "required_group", "")
             cell = Cell(
                 self.cell, Minter(self.minter, Path(self.keys)), Path(self.keys), Path(self.templates),
-                self.user.settings["cookie_secret"], self.support, self.authenticator.required_group,
+                self.user.settings["cookie_secret"], self.support, group,
             )  # fmt: skip
             made = tuple(kind(cell, config=self.config, log=self.log) for kind in self.backend_classes)
             made = self.user.settings[BACKENDS] = tuple(backend for backend in made if backend.offered)
@@ -107,6 +108,8 @@ class Asked(Adopted):
             return page.render(
                 first.cell.templates, "login-form.html", before, message=message, places=left, values=values
             )
+        except ValueError as wrong:
+            raise ForPerson(500, "form unknown", self._explain_wrong_setting(wrong)) from None
 
     def _is_reloaded(self) -> bool:
         """Did somebody press "reload" in their browser? They have perhaps just been told of a change."""
@@ -168,6 +171,8 @@ class Asked(Adopted):
             raise ForPerson(
                 503, "rights unknown", self._explain_trouble("rights", trouble, backend)
             ) from None
+        except ValueError as wrong:
+            raise ForPerson(500, "rights unknown", self._explain_wrong_setting(wrong)) from None
 
     async def estimate(self, sent: Mapping[str, object]) -> str:
         """When a session of this form would start. Raises request.Refused or ForPerson."""
@@ -184,6 +189,8 @@ class Asked(Adopted):
                 return f"{backend.name} would refuse this session: {backend.clean_complaint(str(trouble))}"
             message = self._explain_trouble("estimate", trouble, backend)
             raise ForPerson(503, "start unknown", message) from None
+        except ValueError as wrong:
+            raise ForPerson(500, "start unknown", self._explain_wrong_setting(wrong)) from None
         finally:
             self._estimating = False
 
@@ -209,3 +216,8 @@ class Asked(Adopted):
         return (
             f"{who} does not answer. Try again in a minute. If this keeps happening, contact {self.support}."
         )
+
+    def _explain_wrong_setting(self, wrong: ValueError) -> str:
+        """What a person reads where no session can be made of what the site has set; the log says why."""
+        self.log.error("configuration wrong user=%s cell=%s: %s", self.user.name, self.cell, wrong)
+        return f"A setting of the facility is wrong, so no session can start. Contact {self.support}."

@@ -132,6 +132,8 @@ class Session(Described):
         except (Refused, Unavailable) as trouble:
             message = self._explain_trouble("submit", trouble, backend)
             raise self._failure(Failed(message, "minter")) from None
+        except ValueError as wrong:
+            raise self._failure(Failed(self._explain_wrong_setting(wrong), "setting")) from None
         if not NUMBER.fullmatch(number):
             raise self._failure(Failed(f"{backend.name} returned no job number.", "submit"))
         self.job_id = number

@@ -98,7 +98,7 @@ class Start:
         self._submitted_at = float("-inf")
         self._node_by = 0.0  # until when its node must be known, once it was not
         self._gives_up = clock() + wanted.timeout - LEAD
-        self._steps = Steps()
+        self._steps = Steps(clock)
         self._report: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     # ---- what happens to it --------------------------------------------------------------------

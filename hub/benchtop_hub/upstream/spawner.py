@@ -10,6 +10,7 @@ from typing import Any
 
 from batchspawner import BatchSpawnerBase
 from batchspawner.batchspawner import format_template
+from jinja2 import TemplateError
 from jupyterhub.utils import compare_token
 from sqlalchemy import inspect
 from sqlalchemy.exc import SQLAlchemyError
@@ -102,10 +103,16 @@ class Adopted(BatchSpawnerBase):
         return {name.removeprefix(SITE): str(getattr(self, name)) for name in names}
 
     def render_script(self, values: Mapping[str, object], environment: Mapping[str, str]) -> str:
-        """The batch script as batchspawner fills it in: its `req_` settings, and `values` above these."""
+        """The batch script as batchspawner fills it in: its `req_` settings, and `values` above these.
+
+        Raises ValueError for one that cannot be read or filled in.
+        """
         keep = ",".join(filter(None, (*environment, self.req_keepvars_extra)))
         known = {**self.get_req_subvars(), "keepvars": keep, **values}
-        return str(format_template(self.batch_script, **known))
+        try:
+            return str(format_template(self.batch_script, **known))
+        except (LookupError, AttributeError, OSError, TemplateError) as wrong:
+            raise ValueError(f"batch_script: {type(wrong).__name__}: {wrong}") from wrong
 
     def reached_at(self, node: str) -> str:
         """Where a node of this name is reached: by `state_exechost_exp`, in which the name is group 1."""

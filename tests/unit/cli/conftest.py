@@ -37,6 +37,7 @@ def container(tmp_path: Path) -> Callable[..., Container]:
             "project": "benchtop",
             "folder": str(tmp_path),
             "image": "benchtop/apache",
+            "built": "sha256:0",
             "state": "running",
             "health": "healthy",
             "exit_code": 0,

@@ -1,7 +1,8 @@
 """The tokens of HTCondor's daemons, held against what HTCondor itself made of the same key."""
 
-import jwt
-import pytest
+import hmac
+import json
+from base64 import urlsafe_b64decode
 
 from benchtop.keys import idtokens
 
@@ -15,20 +16,26 @@ MADE_BY_HTCONDOR = (
 SIGNATURE_BY_HTCONDOR = "FlG1guceT0qOfbruwhLzcPA5Ipl_6k4ZSr95nr-DTZQ"
 
 
+def decoded(part: str) -> bytes:
+    return urlsafe_b64decode(part + "=" * (-len(part) % 4))
+
+
 def claims(token: str) -> dict[str, object]:
-    """What a token says, whose signature is good."""
-    key = idtokens.signing_key(KEY * 2)
-    found: dict[str, object] = jwt.decode(token, key, ["HS256"], options={"verify_exp": False})
-    return found
+    said: dict[str, object] = json.loads(decoded(token.split(".")[1]))
+    return said
+
+
+def signature(text: str) -> bytes:
+    return hmac.digest(idtokens.signer(KEY * 2), text.encode(), "sha256")
 
 
 def test_the_key_is_derived_as_htcondor_does():
-    assert claims(f"{MADE_BY_HTCONDOR}.{SIGNATURE_BY_HTCONDOR}")["sub"] == "alice@benchtop.example"
+    assert signature(MADE_BY_HTCONDOR) == decoded(SIGNATURE_BY_HTCONDOR)
 
 
-def test_a_signature_by_another_key_is_not_taken():
-    with pytest.raises(jwt.InvalidSignatureError):
-        jwt.decode(idtokens.daemon_token(KEY, ()), idtokens.signing_key(KEY), ["HS256"])
+def test_a_daemons_token_is_signed_with_that_key():
+    text, _, signed = idtokens.daemon_token(KEY, ()).rpartition(".")
+    assert decoded(signed) == signature(text)
 
 
 def test_a_key_is_stored_as_htcondor_reads_it():

@@ -88,6 +88,7 @@ def test_a_container_is_read_from_what_the_engine_says(container):
             "StartedAt": "",
             "Health": {"Status": "unhealthy", "Log": [{"Output": "old"}, {"Output": "no answer\n"}]},
         },
+        "Image": "sha256:0",
         "Config": {
             "Image": "benchtop/apache",
             "Labels": {
@@ -109,6 +110,7 @@ def test_a_container_without_a_health_check_has_no_health():
         "Id": "0",
         "Name": "/x",
         "State": {"Status": "exited", "ExitCode": 0, "Health": {"Status": "none"}},
+        "Image": "sha256:0",
         "Config": {"Image": "x", "Labels": None},
         "HostConfig": {},
     }

@@ -62,7 +62,7 @@ periodic_hold_reason = ifThenElse(JobStatus == 2, "{over}", "it lost its slot on
 periodic_remove = {remove}(JobStatus == 5 && time() - EnteredCurrentStatus > 60)
 """
 _QUEUE = re.compile(r"^\s*queue\b.*$", re.IGNORECASE | re.MULTILINE)
-_GETENV = re.compile(r"^\s*getenv\s*=\s*(?!false\b)", re.IGNORECASE | re.MULTILINE)
+_GETENV = re.compile(r"^\s*getenv\s*=(?!\s*false\b)", re.IGNORECASE | re.MULTILINE)
 
 
 def script(granted: Granted, launch: Launch, log: str) -> str:

@@ -12,6 +12,7 @@ from benchtop_hub.backends.login_node import LoginNode
 from benchtop_hub.backends.slurm.backend import SlurmBackend
 from standins import (
     COOKIE_SECRET,
+    LOGIN_NUMBER,
     Node,
     OnCondor,
     OnSlurm,
@@ -89,16 +90,16 @@ def test_what_was_asked_of_the_others_is_remembered(both):
     assert both.others_asked(slurm) == {}
 
 
-def test_a_session_on_the_login_node_leaves_the_form_of_the_batch_system_as_it_was(both, monkeypatch):
-    async def ended(*_, **__):
-        return "local-2001-7"
+def test_a_session_on_the_login_node_leaves_the_form_of_the_batch_system_as_it_was(both):
+    _, node = both.backends
 
-    monkeypatch.setattr(both.backends[1], "submit", ended)
+    async def submit(granted, launch):
+        return LOGIN_NUMBER
 
-    async def listed(*_, **__):
-        return "local-2001-7|RUNNING|hpc-login||\n"
+    async def list_jobs(person):
+        return f"{LOGIN_NUMBER}|RUNNING|hpc-login||\n"
 
-    both.backends[1].queue._ask = listed
+    node.submit, node.list_jobs = submit, list_jobs
     both.user_options = {"partition": "debug", "gpu": "pascal:1"}
     start(both, reported)
     both.clear_state()

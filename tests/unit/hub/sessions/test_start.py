@@ -94,6 +94,7 @@ def test_its_address_is_the_nodes_with_the_name_that_it_proves_and_the_port_that
 
 def test_it_is_given_up_in_time_to_say_what_it_waited_for(go, slurm, clock):
     """Upstream, which would give it up ten seconds later, says nothing of the queue."""
+    clock.step = 3.0
     slurm.job = WAITS
     with pytest.raises(
         Failed, match=r"did not start within 10 minutes .*all suitable nodes are busy"
@@ -111,10 +112,10 @@ def test_a_limit_of_seconds_is_told_in_seconds(go, slurm):
 
 @pytest.mark.parametrize(("began", "left"), [(3600, RETURN), (300, 600 - LEAD - 300)])
 def test_a_restart_leaves_a_start_what_it_had_left_or_a_minute(go, slurm, clock, began, left):
-    slurm.job = WAITS
+    slurm.job, clock.step = WAITS, 3.0
     with pytest.raises(Failed, match="did not start within 10 minutes"):
         go(port=0, resumed=0, since=time.time() - began)
-    assert clock.now == pytest.approx(left, abs=5)
+    assert clock.now == pytest.approx(left, abs=20)
 
 
 def test_one_that_goes_on_says_that_it_does(go, slurm):
@@ -158,12 +159,13 @@ def test_who_waits_is_told_who_does_not_answer(go, slurm, met, who):
 
 
 def test_a_login_node_that_does_not_answer_is_not_the_scheduler(go, clock):
+    clock.step = 10.0
     node = Node()
 
     async def away(person):
         raise commands.Failed("ssh: connect to host hpc-login port 22: Connection refused")
 
-    node.queue._ask = away
+    node.list_jobs = away
     with pytest.raises(Failed, match="The login node is not answering; still trying"):
         go(backend=node, port=0)
 
@@ -279,6 +281,7 @@ def test_a_session_that_does_not_answer_yet_is_asked_again(go, first, before):
 
 
 def test_one_that_never_does_is_given_up(go, first, clock):
+    clock.step = 5.0
     first.append(OSError("refused"))
     with pytest.raises(Failed, match="is running on gpu-1, but JupyterLab does not answer there") as told:
         go()

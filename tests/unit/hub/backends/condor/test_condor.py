@@ -22,7 +22,8 @@ def pool():
 
 
 @pytest.fixture
-def session(pool, keys, answers):
+def session(pool, keys, answers, monkeypatch):
+    monkeypatch.setattr(starting, "WORDS_PATIENCE", 0.05)
     return made(OnCondor, pool, keys=keys)
 
 
