@@ -24,8 +24,8 @@ class Apache(Part):
             raise trial.refusal(self, shown.replace(f"{self.mount}/", f"{self.folder}/").splitlines())
         who = sorted(keycloak.signed_in(settings))
         names = ", ".join(who[:8]) + ", …" * (len(who) > 8)
-        everybody = f"everybody who is logged in ({len(who)}: {names}) has to log in again"
-        lost = everybody if who else "nobody is logged in"
+        out = f"everybody who is logged in ({len(who)}: {names}) has to log in again"
+        lost = out if who else "nobody is logged in"
         notice = f"apache restarts; {lost}, running notebooks go on"
         return Plan(self, files, notice, lambda: restart.restart(settings, ["apache"]))
 
