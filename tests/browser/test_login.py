@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 from benchtop import accounts, enrol, people
 from benchtop.settings import Settings
 from support import pages
+from support.tool import tool_prints
 
 WRONG_CODE = "000000"
 
@@ -18,9 +19,9 @@ WRONG_CODE = "000000"
 @pytest.fixture
 def dave(settings: Settings) -> Iterator[str]:
     """Dave, who has no second factor: neither before the test nor after it."""
-    pages.benchtop(settings, "people", "reset", "dave")
+    tool_prints(settings, "people", "reset", "dave")
     yield "dave"
-    pages.benchtop(settings, "people", "reset", "dave")
+    tool_prints(settings, "people", "reset", "dave")
 
 
 @pytest.fixture(scope="session")
@@ -50,6 +51,7 @@ def test_a_certificate_of_somebody_else_is_refused(page: Page):
         page.goto("https://apache:8444/")
 
 
+@pytest.mark.needs("people")
 def test_a_newcomer_enrols_from_the_qr_image_and_comes_back_with_its_code(
     dave: str, new_visitor: Callable[[], Page], settings: Settings, pictures: Path
 ):
@@ -68,6 +70,7 @@ def test_a_newcomer_enrols_from_the_qr_image_and_comes_back_with_its_code(
     again.wait_for_url(f"{settings.url}/")
 
 
+@pytest.mark.needs("people")
 def test_who_leaves_the_enrolment_page_is_not_in(dave: str, page: Page, settings: Settings):
     pages.give_password(page, settings, dave, enrol.password(settings, dave))
     expect(page.locator("#kc-totp-settings-form")).to_be_visible()
@@ -75,6 +78,7 @@ def test_who_leaves_the_enrolment_page_is_not_in(dave: str, page: Page, settings
     expect(page).to_have_url(re.compile(re.escape(settings.login_url)))
 
 
+@pytest.mark.needs("people")
 def test_a_wrong_password_is_refused_and_the_right_one_taken(
     readers: dict[str, str], page: Page, settings: Settings, pictures: Path
 ):
@@ -86,6 +90,7 @@ def test_a_wrong_password_is_refused_and_the_right_one_taken(
     pages.log_in(page, settings, name)
 
 
+@pytest.mark.needs("people")
 def test_a_wrong_code_is_refused_and_the_right_one_taken(
     readers: dict[str, str], page: Page, settings: Settings, pictures: Path
 ):
@@ -98,6 +103,7 @@ def test_a_wrong_code_is_refused_and_the_right_one_taken(
     page.wait_for_url(f"{settings.url}/")
 
 
+@pytest.mark.needs("people")
 def test_a_code_that_was_used_is_refused(
     readers: dict[str, str], new_visitor: Callable[[], Page], settings: Settings
 ):
@@ -135,9 +141,10 @@ def test_the_landing_page_offers_what_the_person_may_use(page: Page, settings: S
     page.screenshot(path=pictures / "landing.png")
 
 
+@pytest.mark.shares("people")
 def test_every_demo_person_can_be_asked_for_by_a_program(settings: Settings):
     """A trainer's script logs in with what `benchtop people --json` prints."""
-    people = json.loads(pages.benchtop(settings, "people", "--json"))
+    people = json.loads(tool_prints(settings, "people", "--json"))
     assert {"alice", "bob", "carol", "dave", "erin", "frank"} <= {person["name"] for person in people}
     assert all({"name", "password", "totp_secret", "clusters"} <= person.keys() for person in people)
     assert all(person["totp_secret"] for person in people if person["name"] != "dave")

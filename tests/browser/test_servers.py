@@ -20,6 +20,7 @@ def announced(settings: Settings, nothing_announced: None) -> str:
     return text
 
 
+@pytest.mark.needs("announcement", "hpc/alice")
 def test_the_page_of_ones_servers(
     page: Page, settings: Settings, pictures: Path, announced: str, arrive: Callable[[Page, str], None]
 ):
@@ -31,6 +32,7 @@ def test_the_page_of_ones_servers(
     pages.nothing_serious(page, pictures / "servers-phone.png")
 
 
+@pytest.mark.needs("hpc/alice")
 def test_a_name_that_cannot_be_is_told_at_the_field_without_a_script(
     chromium: Browser, page: Page, settings: Settings, arrive: Callable[[Page, str], None]
 ):
@@ -52,6 +54,7 @@ def test_a_name_that_cannot_be_is_told_at_the_field_without_a_script(
         context.close()
 
 
+@pytest.mark.needs("announcement")
 def test_the_list_of_all_sessions(
     page: Page, settings: Settings, pictures: Path, announced: str, arrive: Callable[[Page, str], None]
 ):

@@ -18,7 +18,7 @@ from support.batch import Batch
 from support.front_door import ask
 from support.hub import Hub
 
-pytestmark = pytest.mark.sessions
+pytestmark = [pytest.mark.needs("hpc/alice", throughout=True), pytest.mark.shares("slurm", throughout=True)]
 
 SignedIn = Callable[[str], requests.Session]
 Service = Callable[..., Host]

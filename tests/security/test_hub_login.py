@@ -10,9 +10,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from testinfra.host import Host
 
-from benchtop import compose
 from benchtop.settings import Settings
-from support.wait import wait_until
+from support.facility import logged
 
 Services = Callable[..., Host]
 
@@ -89,16 +88,7 @@ Ask = Callable[[dict[str, str]], Answer]
 @pytest.fixture
 def refusal(settings: Settings) -> Callable[[str], str]:
     """The line of the hub's log that tells why it refused a request."""
-
-    def read(request: str) -> str:
-        def lines() -> list[str]:
-            log = compose.run(settings, "logs", "--no-color", "--tail", "200", "hpc-1").stdout.decode()
-            return [line for line in log.splitlines() if f"request={request}" in line]
-
-        (line,) = wait_until(lines, timeout=10, what="the hub's log to tell of the refusal")
-        return line
-
-    return read
+    return lambda request: logged(settings, "hpc-1", f"request={request}")
 
 
 def test_whom_apache_vouches_for_is_logged_in(ask: Ask, secret: str):

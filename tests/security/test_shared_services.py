@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 from testinfra.host import Host
 
-pytestmark = pytest.mark.sessions
+pytestmark = pytest.mark.shares("slurm", "condor")
 
 Services = Callable[..., Host]
 
@@ -120,6 +120,7 @@ def test_nor_their_job_from_starting_there(service: Services, pool: ThreadPoolEx
     assert min(attack.result().values()) > MANY // 2
 
 
+@pytest.mark.alone
 def test_such_an_attack_would_hold_up_a_daemon_that_is_shared(service: Services, pool: ThreadPoolExecutor):
     """The control: the services' own name service, from inside of a service, to which no job comes."""
     minter = service("htc-minter")

@@ -16,6 +16,8 @@ from benchtop import compose, idtokens, secrets
 from benchtop.settings import Settings
 from support.wait import wait_until
 
+pytestmark = [pytest.mark.shares("condor"), pytest.mark.long]
+
 TOKEN = """
 import http.client, json, ssl, sys
 tls = ssl.create_default_context(cafile="/keys/minter-ca.pem")
@@ -98,9 +100,9 @@ class Someone:
         return self.attribute(job, "RemoteHost").partition("@")[2]
 
     def remove_all(self) -> None:
-        """Every job of this person, and wait until none is left."""
-        self.run(f"condor_rm {self.name}")
-        left = f"condor_q {self.name} -autoformat ClusterId"
+        """Every job of this test's, and wait until none is left."""
+        self.run(f"condor_rm {' '.join(self.jobs)}")
+        left = f"condor_q -all {' '.join(self.jobs)} -autoformat ClusterId"
         wait_until(lambda: not self.run(left).stdout, timeout=30, what=f"the jobs of {self.name} to end")
 
 
@@ -232,10 +234,12 @@ def test_a_job_beyond_its_memory_is_held_and_says_why(person: Person):
     assert "memory usage exceeded request_memory" in alice.attribute(job, "HoldReason")
 
 
+@pytest.mark.needs("condor", "services")
 def test_the_access_point_restarts_and_the_job_goes_on(person: Person, service: Services, settings: Settings):
     assert survives(person("alice"), service, settings, "condor-ap")
 
 
+@pytest.mark.needs("condor", "services")
 def test_the_central_manager_restarts_and_the_job_goes_on(
     person: Person, service: Services, settings: Settings
 ):

@@ -10,6 +10,8 @@ import pytest
 from benchtop import compose
 from benchtop.settings import Settings
 
+pytestmark = [pytest.mark.needs("checkout"), pytest.mark.shares("people", "services")]
+
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
 CONSOLE = re.compile(r"```console\n(.*?)```", re.DOTALL)

@@ -9,8 +9,9 @@ import requests
 from bs4 import BeautifulSoup
 from testinfra.host import Host
 
-from benchtop import compose, enrol
+from benchtop import enrol
 from benchtop.settings import Settings
+from support.facility import logged
 from support.front_door import UPGRADE, ask, form_of
 
 Services = Callable[..., Host]
@@ -141,10 +142,9 @@ def test_an_address_that_does_not_exist_is_a_page_whose_number_the_log_knows(
     page = ask(settings, "/jupyterhub/nothing/")
     assert (page.status, page.heading) == (404, "There is nothing here")
     service("apache")  # its log is shown when this fails
-    log = compose.run(settings, "logs", "--no-color", "--tail", "400", "apache").stdout.decode()
     number = page.headers["x-request-id"]
     assert number in page.text
-    assert re.search(rf'request={number} .* status=404 .*"/jupyterhub/nothing/"', log)
+    assert logged(settings, "apache", rf'request={number} .* status=404 .*"/jupyterhub/nothing/"')
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,8 @@ from benchtop.people import People
 from benchtop.settings import Settings
 from support.wait import wait_until
 
+pytestmark = [pytest.mark.shares("slurm"), pytest.mark.long]
+
 TOKEN = """
 import http.client, json, ssl, sys
 tls = ssl.create_default_context(cafile="/keys/minter-ca.pem")
@@ -121,18 +123,21 @@ def up_since(host: Host) -> float:
 # ---- the job itself ---------------------------------------------------------------------------
 
 
+@pytest.mark.needs("hpc/alice")
 def test_a_job_runs_as_its_owner_on_a_node_with_the_gpu_that_it_asked_for(person: Person, output: Output):
     script = "#!/bin/sh\nid -un; hostname; pwd; echo $CUDA_VISIBLE_DEVICES; echo $SLURM_JOB_GPUS\n"
     job = person("alice").submit("--partition=debug --gres=gpu:pascal:1", script)
     assert output(person("alice"), job).split() == ["alice", "gpu-1", "/home/alice", "0", "0"]
 
 
+@pytest.mark.needs("hpc/alice")
 def test_two_gpus_at_once_are_two_different_ones(person: Person, output: Output):
     script = "#!/bin/sh\necho $CUDA_VISIBLE_DEVICES; nvidia-smi -L | grep -c ^GPU\n"
     options = "--partition=usatlas --account=tier3 --qos=usatlas --gres=gpu:tesla:2"
     assert output(person("alice"), person("alice").submit(options, script)).split() == ["0,1", "2"]
 
 
+@pytest.mark.needs("slurm")
 def test_a_job_starts_within_two_seconds(person: Person):
     """A person waits for their session. Measured: 0.15 to 1.0 s, as slurmctld looks once a second."""
     alice = person("alice")
@@ -285,6 +290,7 @@ def test_what_slurm_grants_is_what_was_promised(person: Person, offer: Offer):
         assert done.rc == 0, done.stderr
 
 
+@pytest.mark.needs("slurm")
 def test_a_second_gpu_of_the_same_person_in_debug_waits(person: Person):
     alice, dave = person("alice"), person("dave")
     first = alice.submit("--partition=debug --gres=gpu:pascal:1")
@@ -295,6 +301,7 @@ def test_a_second_gpu_of_the_same_person_in_debug_waits(person: Person):
     assert alice.state(second) == "PENDING"
 
 
+@pytest.mark.needs("slurm")
 def test_a_scavenger_makes_room_and_waits_in_the_queue_again(person: Person):
     dave, alice = person("dave"), person("alice")
     scavenger = dave.submit(
@@ -306,6 +313,7 @@ def test_a_scavenger_makes_room_and_waits_in_the_queue_again(person: Person):
     dave.becomes(scavenger, "PENDING", timeout=20)
 
 
+@pytest.mark.needs("slurm")
 def test_a_cluster_full_of_scavengers_starts_an_interactive_session_at_once(person: Person):
     dave, alice = person("dave"), person("alice")
     options = "--partition=scavenger --qos=scavenger --requeue --cpus-per-task=8"
@@ -321,6 +329,7 @@ def test_a_cluster_full_of_scavengers_starts_an_interactive_session_at_once(pers
     )
 
 
+@pytest.mark.needs("slurm")
 def test_interactive_sessions_of_one_person_hold_four_cpus_together(person: Person):
     alice, dave = person("alice"), person("dave")
     interactive = "--partition=debug --qos=interactive"
@@ -337,6 +346,7 @@ def test_interactive_sessions_of_one_person_hold_four_cpus_together(person: Pers
     assert alice.state(second) == "PENDING"
 
 
+@pytest.mark.needs("slurm")
 def test_nobody_makes_room_for_a_scavenger(person: Person):
     alice, dave = person("alice"), person("dave")
     batch = alice.submit("--partition=usatlas --account=tier3 --qos=usatlas --gres=gpu:tesla:2")
@@ -392,6 +402,7 @@ def test_without_a_token_a_hub_can_do_nothing(person: Person):
 # ---- emulated GPUs ----------------------------------------------------------------------------
 
 
+@pytest.mark.needs("hpc/alice")
 def test_nvidia_smi_says_first_that_it_is_emulated(person: Person, output: Output):
     script = "#!/bin/sh\nnvidia-smi\n"
     shown = output(
@@ -401,6 +412,7 @@ def test_nvidia_smi_says_first_that_it_is_emulated(person: Person, output: Outpu
     assert sum("P100" in line for line in shown) == 1
 
 
+@pytest.mark.needs("hpc/alice")
 def test_nvidia_smi_answers_programs(person: Person, output: Output):
     asked = "--query-gpu=index,name,memory.total --format=csv,noheader,nounits"
     script = f"#!/bin/sh\nnvidia-smi {asked} 2>/dev/null\n"
@@ -454,6 +466,7 @@ def test_every_node_takes_jobs(person: Person):
     assert not re.search(r" (down|drain|inval|unk)", "\n".join(shown))
 
 
+@pytest.mark.needs("slurm", "services")
 def test_a_running_job_outlives_the_controller(person: Person, service: Services):
     alice, controller = person("alice"), service("slurmctld")
     job = alice.submit("--partition=debug")
@@ -476,6 +489,7 @@ def test_a_running_job_outlives_the_controller(person: Person, service: Services
     alice.becomes(alice.submit("--partition=debug"), "RUNNING", timeout=30)
 
 
+@pytest.mark.needs("slurm", "services")
 def test_a_node_that_was_away_takes_jobs_again_by_itself(person: Person, service: Services):
     alice, node = person("alice"), service("gpu-2")
     started = up_since(node)
@@ -485,6 +499,7 @@ def test_a_node_that_was_away_takes_jobs_again_by_itself(person: Person, service
     alice.becomes(job, "RUNNING", timeout=60)
 
 
+@pytest.mark.needs("slurm", "services")
 def test_jobs_find_their_nodes_when_two_have_swapped_their_addresses(
     person: Person, output: Output, service: Services, settings: Settings
 ):
@@ -504,6 +519,7 @@ def test_jobs_find_their_nodes_when_two_have_swapped_their_addresses(
         assert output(alice, job).strip() == node
 
 
+@pytest.mark.needs("slurm", "services")
 def test_a_node_that_dies_takes_its_jobs_with_it(person: Person, service: Services):
     """Slurm waits 20 s before it believes that a job which started is not there."""
     alice, node = person("alice"), service("gpu-2")
@@ -533,6 +549,7 @@ def apply(settings: Settings) -> Callable[[bytes], tuple[int, str]]:
     return run
 
 
+@pytest.mark.needs("people")
 def test_people_who_are_right_stay_as_they_are(apply, everybody: People):
     start = time.monotonic()
     assert apply(render.accounting(everybody)) == (0, "nothing to change\n")
@@ -557,6 +574,7 @@ def test_people_who_are_right_stay_as_they_are(apply, everybody: People):
         (("qos",), [], "which is not in the list"),
     ],
 )
+@pytest.mark.needs("people")
 def test_a_wrong_list_is_refused_with_a_sentence_and_changes_nothing(
     apply, everybody: People, path, value, sentence: str
 ):
@@ -571,6 +589,8 @@ def test_a_wrong_list_is_refused_with_a_sentence_and_changes_nothing(
     assert apply(right) == (0, "nothing to change\n")
 
 
+@pytest.mark.needs("people")
+@pytest.mark.needs("hpc/dave")
 def test_rights_follow_the_list_and_come_back(apply, everybody: People, person: Person):
     """Takes dave's account away while he has a job, and an account and a QOS come and go with him."""
     dave, right = person("dave"), render.accounting(everybody)
@@ -595,6 +615,7 @@ def test_rights_follow_the_list_and_come_back(apply, everybody: People, person: 
     assert dave.sbatch("--partition=debug").rc == 0
 
 
+@pytest.mark.shares("checkout")
 def test_the_configuration_is_what_is_mounted(service: Services):
     """An editor that replaces a file must not leave the container with the old one: folders are mounted."""
     shown = Path(__file__).parents[2] / "slurm" / "slurm.conf"

@@ -17,6 +17,8 @@ from benchtop.settings import Settings
 from support.hub import Hub
 from support.wait import wait_until
 
+pytestmark = pytest.mark.long
+
 Service = Callable[..., Host]
 TOLD = 5  # seconds after a job's death in which who waits for it reads why
 QUICK = 20  # seconds in which a start that is stopped must be gone, its job as well
@@ -33,6 +35,14 @@ ASKED: dict[str, dict[str, object]] = {
     "htc": {"runtime": 10},
     "login": {"where": "login", "runtime": 10},
 }
+# Her sessions at a place; what else starts there goes on.
+PLACES = [
+    pytest.param(
+        place,
+        marks=[pytest.mark.needs(f"{place.replace('login', 'hpc')}/alice"), pytest.mark.shares(*shared)],
+    )
+    for place, shared in (("hpc", ["slurm"]), ("htc", ["condor"]), ("login", []))
+]
 FIND = "pgrep --uid alice --full benchtop_lab.session"
 
 
@@ -144,7 +154,7 @@ def call_stop(own: Hub) -> str:
 # ---- a start that dies -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("place", NODES)
+@pytest.mark.parametrize("place", PLACES)
 def test_a_session_that_is_killed_while_it_loads_is_told_within_seconds(
     at: Callable[[str], Starts], place: str
 ):
@@ -160,7 +170,7 @@ def test_a_session_that_is_killed_while_it_loads_is_told_within_seconds(
     assert "alice is loading" in own.last_words()
 
 
-@pytest.mark.parametrize("place", NODES)
+@pytest.mark.parametrize("place", PLACES)
 def test_a_session_that_gives_up_is_told_with_what_it_said(at: Callable[[str], Starts], place: str):
     alice = at(place)
     alice.configure(BROKEN)
@@ -178,7 +188,7 @@ def test_a_session_that_gives_up_is_told_with_what_it_said(at: Callable[[str], S
 
 @pytest.mark.parametrize("stop", [press_stop, call_stop])
 @pytest.mark.parametrize("name", ["", "second"])
-@pytest.mark.parametrize("place", NODES)
+@pytest.mark.parametrize("place", PLACES)
 def test_a_start_that_has_just_begun_is_stopped(
     at: Callable[[str], Starts], place: str, name: str, stop: Callable[[Hub], str]
 ):
@@ -190,7 +200,7 @@ def test_a_start_that_has_just_begun_is_stopped(
 
 
 @pytest.mark.parametrize("stop", [press_stop, call_stop])
-@pytest.mark.parametrize("place", NODES)
+@pytest.mark.parametrize("place", PLACES)
 def test_a_start_whose_jupyterlab_loads_is_stopped(
     at: Callable[[str], Starts], place: str, stop: Callable[[Hub], str]
 ):
@@ -203,6 +213,7 @@ def test_a_start_whose_jupyterlab_loads_is_stopped(
 
 
 @pytest.mark.parametrize("stop", [press_stop, call_stop])
+@pytest.mark.needs("condor", "htc/alice")
 def test_a_start_that_waits_for_a_place_in_the_pool_is_stopped(
     at: Callable[[str], Starts], stop: Callable[[Hub], str]
 ):
