@@ -35,7 +35,8 @@ class Run:
 
 
 # A test of the facility waits most of the time: four for each core keep a machine busy.
-BESIDE = (f"--numprocesses={4 * CORES}", "--dist=loadfile")
+# (hypothesis takes half a second to import, and only unit tests use it.)
+BESIDE = (f"--numprocesses={4 * CORES}", "--dist=loadfile", "-p", "no:hypothesispytest")
 RUNS = (
     Run(("lint",), facility=False),
     Run(("unit",), ("--numprocesses=auto",), facility=False),

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import requests
-from bs4 import BeautifulSoup
 
 from benchtop import compose, topology
 from benchtop.settings import Settings
 from support import sessions
+from support.front_door import words
 from support.hub import Hub
 from support.tool import run_tool
 from support.wait import wait_until
@@ -23,11 +23,6 @@ PEOPLE = [
     ("erin", "hpc"),
     ("erin", "htc"),
 ]
-
-
-def text(page: requests.Response) -> str:
-    """What a person reads on a page."""
-    return BeautifulSoup(page.text, "html.parser").get_text(" ", strip=True)
 
 
 def served_by(settings: Settings, page: requests.Response) -> str:
@@ -70,7 +65,7 @@ def test_no_route_that_a_client_makes_up_changes_that(way: str, signed_in: Signe
 
 
 def test_the_landing_page_says_which_cell_is_a_persons(signed_in: SignedIn, settings: Settings):
-    shown = text(signed_in("alice").get(f"{settings.url}/"))
+    shown = words(signed_in("alice").get(f"{settings.url}/"))
     for cluster in settings.clusters:
         assert f"Your cell {topology.cell_of('alice', cluster, settings.cells)}" in shown
 

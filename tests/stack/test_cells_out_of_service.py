@@ -7,8 +7,8 @@ import requests
 
 from benchtop import topology
 from benchtop.settings import Settings
+from support.front_door import words
 from support.tool import run_tool
-from support.visitors import words
 from support.wait import wait_until
 
 pytestmark = pytest.mark.alone

@@ -10,14 +10,17 @@ T = TypeVar("T")
 def wait_until(condition: Callable[[], T], *, timeout: float, what: str, every: float = 0.2) -> T:
     """Ask until the answer is true, and return it; the time-out is the promise that is tested.
 
-    condition: called at least once; timeout, every: seconds; what: ends "waited for …".
+    condition: called at least once; timeout, every: seconds; what: ends "waited for …". A question that takes
+    longer than `every` is asked half of the time at most, since other tests run beside this one.
     Raises AssertionError with the last answer.
     """
     end = time.monotonic() + timeout
-    while not (answer := condition()):
+    while True:
+        asked = time.monotonic()
+        if answer := condition():
+            return answer
         assert time.monotonic() < end, f"waited {timeout:.0f} s for {what}; last answer: {answer!r}"
-        time.sleep(every)
-    return answer
+        time.sleep(min(max(every, time.monotonic() - asked), max(end - time.monotonic(), 0)))
 
 
 def stays(condition: Callable[[], object], *, lasting: float, what: str, every: float = 1.0) -> None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from benchtop_hub.servers import LONGEST, lasting, wrong_with
-from support.visitors import words
+from support.front_door import words
 
 
 @pytest.mark.parametrize("name", ["a", "gpu-test", "x1", "a" * LONGEST])
