@@ -12,20 +12,13 @@ from urllib.parse import quote
 from jupyterhub import apihandlers, handlers
 from traitlets.config import get_config
 
-from benchtop_hub import (
-    activity,
-    administrators,
-    announcement,
-    bodies,
-    certificates,
-    database,
-    farewell,
-    health,
-    identity,
-    names,
-    servers,
-    sessions,
-)
+from benchtop_hub.access import administrators, identity
+from benchtop_hub.api import ready as health
+from benchtop_hub.pages import administration as sessions
+from benchtop_hub.pages import announcement, farewell, servers
+from benchtop_hub.sessions import certificates
+from benchtop_hub.sessions import idle as activity
+from benchtop_hub.upstream import bodies, database, names
 
 c = get_config()
 
@@ -140,7 +133,7 @@ c.JupyterHub.services = [
 ]
 c.JupyterHub.load_roles = [
     # Nobody, whatever an older database says: an administrator's token is a person's token, and what they
-    # may do beyond is on pages of their own (benchtop_hub/administrators.py)
+    # may do beyond is on pages of their own (benchtop_hub/access/administrators.py)
     {"name": "admin", "users": [], "services": []},
     {"name": "metrics", "scopes": ["read:metrics"], "services": ["metrics"]},
     # a proxy that has just started asks for its routes: images/proxy/announce.js

@@ -4,7 +4,7 @@ import os
 
 from traitlets.config import get_config
 
-from benchtop_hub.slurm import SlurmSession
+from benchtop_hub.backends.slurm.backend import SlurmSession
 
 c = get_config()
 

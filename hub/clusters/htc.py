@@ -4,7 +4,7 @@ import os
 
 from traitlets.config import get_config
 
-from benchtop_hub.condor import CondorSession
+from benchtop_hub.backends.condor.backend import CondorSession
 
 c = get_config()
 

@@ -1,7 +1,7 @@
 // Loaded before the proxy: whoever answers in a session's place is given nothing.
 //
 // The hub starts each session with a certificate for a name of its own, and gives its address as
-// https://NODE.NAME:PORT (hub/benchtop_hub/certificates.py). All that is not the hub is spoken to by TLS, and
+// https://NODE.NAME:PORT (hub/benchtop_hub/sessions/certificates.py). All that is not the hub is spoken to by TLS, and
 // must show, on each connection, a certificate of the sessions CA for NODE.NAME. Upstream would check it
 // against the Host header, which is the browser's; and by http it would check nothing.
 import dns from "node:dns";

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit, urlunsplit
 from benchtop_lab import report
 
 BACKLOG = 128
-PROOF = "BENCHTOP_TLS"  # certificate and key of this session alone: hub/benchtop_hub/certificates.py
+PROOF = "BENCHTOP_TLS"  # certificate and key of this session alone: hub/benchtop_hub/sessions/certificates.py
 
 
 def listen(address: str = "0.0.0.0") -> socket.socket:  # noqa: S104 the proxy comes from another host

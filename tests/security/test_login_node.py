@@ -14,7 +14,7 @@ COME = """
 import asyncio, pathlib, subprocess, sys, tempfile
 from cryptography.hazmat.primitives import serialization as s
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from benchtop_hub.minter import Minter, Refused, Unavailable
+from benchtop_hub.access.minter import Minter, Refused, Unavailable
 cluster, person, as_whom, life, wait, *command = sys.argv[1:]
 key = Ed25519PrivateKey.generate()
 public = key.public_key().public_bytes(s.Encoding.OpenSSH, s.PublicFormat.OpenSSH).decode()

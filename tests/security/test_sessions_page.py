@@ -11,7 +11,7 @@ from testinfra.host import Host
 
 from benchtop import topology
 from benchtop.settings import Settings
-from benchtop_hub.identity import sign
+from benchtop_hub.access.identity import sign
 from support import sessions
 from support.front_door import ask
 from support.hub import Hub

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from benchtop import compose
 from benchtop.settings import Settings
-from benchtop_hub import certificates
+from benchtop_hub.sessions import certificates
 from support import sessions
 from support.batch import Batch
 from support.hub import Hub

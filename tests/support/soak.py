@@ -31,7 +31,7 @@ from bs4 import BeautifulSoup
 from benchtop import compose, enrol
 from benchtop.console import Problem
 from benchtop.settings import Settings
-from benchtop_hub.jobs import ENDED
+from benchtop_hub.backends.queue import ENDED
 from support import sessions
 from support.facility import kill, restart, well
 from support.hub import Hub

@@ -14,7 +14,7 @@ from benchtop.settings import Settings
 SERVER = """
 import base64, hashlib, http.client, http.server, json, os, pathlib, ssl, sys, threading
 from datetime import timedelta
-from benchtop_hub import certificates
+from benchtop_hub.sessions import certificates
 
 KEYS = pathlib.Path("/keys")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import requests
 
-from benchtop_hub.identity import sign
+from benchtop_hub.access.identity import sign
 
 SECRET = "0123456789abcdef" * 3
 MEMBER, ADMIN = "people|cluster-hpc", "people|cluster-hpc|facility-admins"

@@ -15,17 +15,11 @@ from jupyterhub.proxy import Proxy
 from jupyterhub.spawner import Spawner
 from traitlets.config import get_config
 
-from benchtop_hub import (
-    announcement,
-    certificates,
-    farewell,
-    identity,
-    leavers,
-    reaper,
-    servers,
-    sessions,
-)
-from benchtop_hub.session import SessionFailed
+from benchtop_hub.access import identity, leavers
+from benchtop_hub.pages import administration as sessions
+from benchtop_hub.pages import announcement, farewell, servers
+from benchtop_hub.sessions import certificates, reaper
+from benchtop_hub.sessions.spawner import SessionFailed
 from benchtop_lab.session import proof
 
 c = get_config()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from jupyterhub.proxy import ConfigurableHTTPProxy
 
-from benchtop_hub import activity
+from benchtop_hub.sessions import idle as activity
 from support.wait import wait_until
 
 ROUTES = {"/": {"data": {"hub": True}}, "/user/alice/": {"data": {"user": "alice", "last_activity": "now"}}}

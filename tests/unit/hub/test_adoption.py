@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from benchtop_hub import adoption
+from benchtop_hub.upstream import adoption
 
 
 class Start:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from benchtop_hub.announcement import current
+from benchtop_hub.pages.announcement import current
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from tornado.httpserver import HTTPServer
 from tornado.testing import AsyncHTTPTestCase
 from tornado.web import Application, RequestHandler
 
-from benchtop_hub import bodies
+from benchtop_hub.upstream import bodies
 
 
 @pytest.fixture(autouse=True)

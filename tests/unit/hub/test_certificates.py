@@ -13,7 +13,7 @@ import pytest
 from jupyterhub.httpclient import JupyterHubHTTPClient, fetch
 
 from benchtop import pki
-from benchtop_hub import certificates
+from benchtop_hub.sessions import certificates
 
 HOUR = timedelta(hours=1)
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"

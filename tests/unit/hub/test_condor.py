@@ -15,9 +15,13 @@ from types import SimpleNamespace
 import pytest
 from jupyterhub.spawner import SpawnException
 
-from benchtop_hub import certificates, commands, condor, condor_waiting, endings, marks, pool
-from benchtop_hub import session as session_module
-from benchtop_hub.jobs import Job
+from benchtop_hub.backends import commands, marks
+from benchtop_hub.backends.condor import backend as condor
+from benchtop_hub.backends.condor import form as pool
+from benchtop_hub.backends.condor import reasons as condor_waiting
+from benchtop_hub.backends.queue import Job
+from benchtop_hub.sessions import certificates, endings
+from benchtop_hub.sessions import spawner as session_module
 
 NOW = 1_800_000_000  # seconds since the epoch
 SECRET = "token of the 'session'"

@@ -7,8 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from benchtop_hub import commands, condor_waiting, pool
-from benchtop_hub.condor_waiting import Analysis
+from benchtop_hub.backends import commands
+from benchtop_hub.backends.condor import form as pool
+from benchtop_hub.backends.condor import reasons as condor_waiting
+from benchtop_hub.backends.condor.reasons import Analysis
 
 WANTED = pool.Granted("jupyter", 2, 1024, 512, 60)
 FREE = pool.Place("ep-1", "jupyter", 6, 2048, 4096, 6, 2048, 4096)

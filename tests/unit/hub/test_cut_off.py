@@ -11,8 +11,8 @@ import pytest
 from jupyterhub.httpclient import JupyterHubHTTPClient
 from traitlets.config import Config
 
-from benchtop_hub import activity
-from benchtop_hub.minter import KEEP, TIMEOUT, Minter, Refused, Unavailable
+from benchtop_hub.access.minter import KEEP, TIMEOUT, Minter, Refused, Unavailable
+from benchtop_hub.sessions import idle as activity
 from benchtop_minter.service import PATIENCE
 
 TOKEN = {"token": "alices", "expires": 2000}

@@ -8,7 +8,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import PendingRollbackError
 from sqlalchemy.orm import Session
 
-from benchtop_hub import database
+from benchtop_hub.upstream import database
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -11,8 +11,8 @@ from bs4 import BeautifulSoup
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from benchtop_hub import form
-from benchtop_hub.rights import Choice, Limit, Node, Reservation, Shape
+from benchtop_hub.backends.slurm import form
+from benchtop_hub.backends.slurm.rights import Choice, Limit, Node, Reservation, Shape
 
 TEMPLATES = Path(__file__).parents[3] / "hub/templates"
 SUPPORT = "hpc-support@example.org"

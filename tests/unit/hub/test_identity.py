@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from tornado.httputil import HTTPHeaders
 
-from benchtop_hub.identity import FRESH, Identity, Refused, sign, verify
+from benchtop_hub.access.identity import FRESH, Identity, Refused, sign, verify
 
 SECRET = b"0123456789abcdef0123456789abcdef"
 NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)

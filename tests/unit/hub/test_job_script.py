@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchtop_hub.job_script import RUN
+from benchtop_hub.backends.job_script import RUN
 from support.wait import wait_until
 
 # The Python of a job: told to run the session, it runs the test's program; told to report, it notes that.

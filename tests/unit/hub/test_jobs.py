@@ -7,8 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from benchtop_hub import commands, slurm
-from benchtop_hub.jobs import Job, Queue, Unknown, parse
+from benchtop_hub.backends import commands
+from benchtop_hub.backends.queue import Job, Queue, Unknown, parse
+from benchtop_hub.backends.slurm import backend as slurm
 
 LISTING = """\
 4d1c|

@@ -11,10 +11,15 @@ from types import SimpleNamespace
 import pytest
 from jupyterhub.spawner import SpawnException
 
-from benchtop_hub import certificates, commands, form, local, pool, slurm
-from benchtop_hub import session as session_module
-from benchtop_hub.jobs import Job
-from benchtop_hub.minter import Refused
+from benchtop_hub.access.minter import Refused
+from benchtop_hub.backends import commands
+from benchtop_hub.backends import login_node as local
+from benchtop_hub.backends.condor import form as pool
+from benchtop_hub.backends.queue import Job
+from benchtop_hub.backends.slurm import backend as slurm
+from benchtop_hub.backends.slurm import form
+from benchtop_hub.sessions import certificates
+from benchtop_hub.sessions import spawner as session_module
 
 SECRET = "token of the session"
 NAMED = "0" * 32 + ".session"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchtop_hub.marks import is_ours, mark, owner_of
+from benchtop_hub.backends.marks import is_ours, mark, owner_of
 
 SECRET = b"0" * 32
 

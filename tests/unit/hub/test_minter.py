@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchtop_hub.minter import LAST, LIFETIME, SPARE, Minter, Refused, Unavailable
+from benchtop_hub.access.minter import LAST, LIFETIME, SPARE, Minter, Refused, Unavailable
 
 
 class Asked(Minter):

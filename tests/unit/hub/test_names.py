@@ -5,7 +5,7 @@ import asyncio
 import aiohttp
 import pytest
 
-from benchtop_hub import names
+from benchtop_hub.upstream import names
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from benchtop_hub import form, pool
+from benchtop_hub.backends.condor import form as pool
+from benchtop_hub.backends.slurm import form
 
 TEMPLATES = Path(__file__).parents[3] / "hub/templates"
 SHOWN = json.dumps(

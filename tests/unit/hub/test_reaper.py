@@ -10,9 +10,10 @@ from types import SimpleNamespace
 import pytest
 from jupyterhub import orm
 
-from benchtop_hub import endings, reaper, unasked
-from benchtop_hub.jobs import Job, Unknown
-from benchtop_hub.marks import mark
+from benchtop_hub.backends.marks import mark
+from benchtop_hub.backends.queue import Job, Unknown
+from benchtop_hub.sessions import endings, reaper
+from benchtop_hub.upstream import ending as unasked
 
 SECRET, CELL = b"0" * 32, "hpc-1"
 

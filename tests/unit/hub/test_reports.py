@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from tornado.web import HTTPError
 
-from benchtop_hub.reports import LARGEST, LastWordsHandler, PortHandler
+from benchtop_hub.api.reports import LARGEST, LastWordsHandler, PortHandler
 
 TOKEN = "its-own-token"
 

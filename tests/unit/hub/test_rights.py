@@ -4,7 +4,7 @@ from datetime import datetime
 
 import pytest
 
-from benchtop_hub import rights
+from benchtop_hub.backends.slurm import rights
 
 PARTITIONS = """\
 PartitionName=debug AllowGroups=ALL AllowAccounts=tier3,default AllowQos=normal,interactive QoS=part \

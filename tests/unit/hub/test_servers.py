@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from benchtop_hub.servers import LONGEST, lasting, wrong_with
+from benchtop_hub.pages.servers import LONGEST, lasting, wrong_with
 from support.front_door import words
 
 

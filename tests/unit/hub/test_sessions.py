@@ -8,7 +8,7 @@ import pytest
 import requests
 from bs4 import BeautifulSoup
 
-from benchtop_hub.sessions import ORDERS, Session, resources
+from benchtop_hub.pages.administration import ORDERS, Session, resources
 from support.front_door import words
 from support.visitors import MEMBER
 

@@ -16,11 +16,15 @@ from jupyterhub import apihandlers
 from jupyterhub.spawner import SpawnException
 from jupyterhub.utils import hash_token
 
-from benchtop_hub import certificates, commands, endings, form, jobs, slurm
-from benchtop_hub import session as session_module
-from benchtop_hub.cluster import Denied
-from benchtop_hub.minter import Refused, Unavailable
-from benchtop_hub.rights import Choice, Limit, Shape
+from benchtop_hub.access.minter import Refused, Unavailable
+from benchtop_hub.backends import commands
+from benchtop_hub.backends import queue as jobs
+from benchtop_hub.backends.backend import Denied
+from benchtop_hub.backends.slurm import backend as slurm
+from benchtop_hub.backends.slurm import form
+from benchtop_hub.backends.slurm.rights import Choice, Limit, Shape
+from benchtop_hub.sessions import certificates, endings
+from benchtop_hub.sessions import spawner as session_module
 
 CHOICE = Choice(
     "debug", "default", "normal", Limit(30, "partition:debug/MaxTime"), {"pascal": Limit(1, "x")},

@@ -1,6 +1,6 @@
 """How long the steps of a start took, as the log says it."""
 
-from benchtop_hub.steps import Steps
+from benchtop_hub.sessions.steps import Steps
 
 
 def test_each_step_takes_from_the_end_of_the_one_before():

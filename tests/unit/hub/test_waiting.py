@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from benchtop_hub import waiting
-from benchtop_hub.jobs import Job
+from benchtop_hub.backends.queue import Job
+from benchtop_hub.backends.slurm import reasons as waiting
 
 NOW = datetime(2026, 11, 25, 11, tzinfo=UTC)
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from benchtop_hub import form
+from benchtop_hub.backends.slurm import form
 
 FIELDS = {
     "where": "Where",

@@ -19,8 +19,11 @@ from jupyterhub.app import JupyterHub
 from prometheus_client import Counter as Total
 from tornado.ioloop import PeriodicCallback
 
-from benchtop_hub import endings, jobs, marks, unasked
-from benchtop_hub.cluster import Cluster
+from benchtop_hub.backends import marks
+from benchtop_hub.backends import queue as jobs
+from benchtop_hub.backends.backend import Cluster
+from benchtop_hub.sessions import endings
+from benchtop_hub.upstream import ending as unasked
 
 EVERY = 30.0  # seconds: what is wrong is over within a minute or so
 TIMES = 2  # looks in a row: a job is in the queue for up to 20 s before the hub is told its number

@@ -12,10 +12,14 @@ from typing import Any, ClassVar, cast
 from batchspawner import CondorSpawner
 from traitlets import Integer, Unicode, default
 
-from benchtop_hub import commands, condor_waiting, form, job_script, jobs, marks, pool
-from benchtop_hub.cluster import FREE_AGE, Cluster
-from benchtop_hub.minter import Minter
-from benchtop_hub.session import BatchSession, shared
+from benchtop_hub.access.minter import Minter
+from benchtop_hub.backends import commands, job_script, marks
+from benchtop_hub.backends import queue as jobs
+from benchtop_hub.backends.backend import FREE_AGE, Cluster
+from benchtop_hub.backends.condor import form as pool
+from benchtop_hub.backends.condor import reasons as condor_waiting
+from benchtop_hub.backends.slurm import form
+from benchtop_hub.sessions.spawner import BatchSession, shared
 
 # The session's environment, secrets included, travels in this file: 0600 here, in the access point's spool
 # and on the node, and gone once it is read. In the job's ad it would be everybody's (upstream: GetEnv).

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from benchtop_hub import marks
+from benchtop_hub.backends import marks
 
 # Of squeue. The comment last: it is whatever the job's owner wrote. No %u: where the hub runs, nobody's name
 # is known, and squeue says a number. No more of a comment than a mark can have.

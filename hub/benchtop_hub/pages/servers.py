@@ -18,8 +18,10 @@ from jupyterhub.utils import maybe_future, url_path_join, utcnow
 from tornado import web
 from tornado.httputil import url_concat
 
-from benchtop_hub import activity, administrators, farewell
-from benchtop_hub.identity import ForPerson
+from benchtop_hub.access import administrators
+from benchtop_hub.access.identity import ForPerson
+from benchtop_hub.pages import farewell
+from benchtop_hub.sessions import idle as activity
 
 LONGEST = 30  # characters of a name, as JupyterHub has it
 PATIENCE = 5.0  # seconds for a start to notice that it is over

@@ -14,7 +14,7 @@ from typing import Any
 from jupyterhub.handlers import BaseHandler
 from jupyterhub.user import User
 
-from benchtop_hub.identity import ForPerson, Identity, Refused, SignedHeaderAuthenticator
+from benchtop_hub.access.identity import ForPerson, Identity, Refused, SignedHeaderAuthenticator
 
 # What browsers say of a page that somebody goes to; a program says nothing, and has no administrator's login.
 GONE_TO = {"Sec-Fetch-Dest": "document", "Sec-Fetch-Mode": "navigate"}

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Self, TypeVar
 
-from benchtop_hub import commands, jobs
-from benchtop_hub.minter import Minter, Refused, Unavailable
+from benchtop_hub.access.minter import Minter, Refused, Unavailable
+from benchtop_hub.backends import commands
+from benchtop_hub.backends import queue as jobs
 
 T = TypeVar("T")
 FREE_AGE = 5.0  # seconds: as old may be what is said of free CPUs and GPUs

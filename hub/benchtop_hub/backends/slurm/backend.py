@@ -11,10 +11,13 @@ from pathlib import Path
 from batchspawner import SlurmSpawner
 from traitlets import Float, Integer, List, Unicode
 
-from benchtop_hub import commands, form, job_script, jobs, rights, waiting
-from benchtop_hub.cluster import FREE_AGE, REMEMBER, Cluster, Denied
-from benchtop_hub.minter import Minter
-from benchtop_hub.session import RELOADED, BatchSession, reloaded
+from benchtop_hub.access.minter import Minter
+from benchtop_hub.backends import commands, job_script
+from benchtop_hub.backends import queue as jobs
+from benchtop_hub.backends.backend import FREE_AGE, REMEMBER, Cluster, Denied
+from benchtop_hub.backends.slurm import form, rights
+from benchtop_hub.backends.slurm import reasons as waiting
+from benchtop_hub.sessions.spawner import RELOADED, BatchSession, reloaded
 
 SCRIPT = (
     """\

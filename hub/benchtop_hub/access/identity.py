@@ -24,7 +24,8 @@ from tornado.httputil import HTTPHeaders
 from tornado.web import HTTPError
 from traitlets import Bytes, Unicode, default
 
-from benchtop_hub import leavers, reaper
+from benchtop_hub.access import leavers
+from benchtop_hub.sessions import reaper
 
 FRESH = timedelta(seconds=30)  # as much as two clocks may differ; what is older could be a replay
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,30}")

@@ -17,9 +17,9 @@ from jupyterhub.utils import utcnow
 from sqlalchemy import func
 from tornado import web
 
-from benchtop_hub import farewell, servers
-from benchtop_hub.administrators import ForAdministrators
-from benchtop_hub.identity import request_id
+from benchtop_hub.access.administrators import ForAdministrators
+from benchtop_hub.access.identity import request_id
+from benchtop_hub.pages import farewell, servers
 
 LONGEST_FILTER = 64  # characters
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 from jinja2 import Environment, FileSystemLoader
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from benchtop_hub.rights import ANY, Choice, Limit, Node, Reservation, Shape
+from benchtop_hub.backends.slurm.rights import ANY, Choice, Limit, Node, Reservation, Shape
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

@@ -4,8 +4,8 @@ import asyncio
 import time
 from logging import Logger
 
-from benchtop_hub import jobs
-from benchtop_hub.cluster import TROUBLES, Cluster, Denied
+from benchtop_hub.backends import queue as jobs
+from benchtop_hub.backends.backend import TROUBLES, Cluster, Denied
 
 END_PATIENCE = 20.0  # seconds until a job that was cancelled should be gone, whatever it still had to save
 

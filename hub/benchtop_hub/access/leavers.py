@@ -13,8 +13,8 @@ from jupyterhub.app import JupyterHub
 from jupyterhub.user import User
 from tornado.ioloop import PeriodicCallback
 
-from benchtop_hub import unasked
-from benchtop_hub.minter import Minter, Refused, Unavailable
+from benchtop_hub.access.minter import Minter, Refused, Unavailable
+from benchtop_hub.upstream import ending as unasked
 
 EVERY = 15.0  # seconds: out within a minute, TIMES looks and the stop included
 TIMES = 2  # refusals in a row: a directory that comes and goes must not cost anybody their notebook

@@ -28,23 +28,19 @@ from tornado.web import RequestHandler
 from traitlets import Any as AnyTrait
 from traitlets import Unicode, default, validate
 
-from benchtop_hub import (
-    adoption,
-    certificates,
-    commands,
-    endings,
-    estimate,
-    farewell,
-    form,
-    jobs,
-    local,
-    marks,
-    reports,
-)
-from benchtop_hub.cluster import TROUBLES, Cluster
-from benchtop_hub.identity import ForPerson, request_id
-from benchtop_hub.minter import Minter, Refused, Unavailable
-from benchtop_hub.steps import Steps
+from benchtop_hub.access.identity import ForPerson, request_id
+from benchtop_hub.access.minter import Minter, Refused, Unavailable
+from benchtop_hub.api import expected_start as estimate
+from benchtop_hub.api import reports
+from benchtop_hub.backends import commands, marks
+from benchtop_hub.backends import login_node as local
+from benchtop_hub.backends import queue as jobs
+from benchtop_hub.backends.backend import TROUBLES, Cluster
+from benchtop_hub.backends.slurm import form
+from benchtop_hub.pages import farewell
+from benchtop_hub.sessions import certificates, endings
+from benchtop_hub.sessions.steps import Steps
+from benchtop_hub.upstream import adoption
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

@@ -10,7 +10,7 @@ from jupyterhub.apihandlers import APIHandler
 from jupyterhub.scopes import needs_scope
 from tornado.web import HTTPError
 
-from benchtop_hub import form
+from benchtop_hub.backends.slurm import form
 
 LARGEST = 8192  # bytes of a request
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 
-from benchtop_hub.jobs import Job
+from benchtop_hub.backends.queue import Job
 
 _IN_LINE = frozenset({"", "Priority", "Resources"})  # such a job waits for its turn, and for nothing else
 

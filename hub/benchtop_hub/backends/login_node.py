@@ -17,9 +17,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from traitlets import Integer, Unicode
 from traitlets.config import Configurable
 
-from benchtop_hub import commands, form, jobs, marks
-from benchtop_hub.cluster import Cluster
-from benchtop_hub.minter import Minter, Refused
+from benchtop_hub.access.minter import Minter, Refused
+from benchtop_hub.backends import commands, marks
+from benchtop_hub.backends import queue as jobs
+from benchtop_hub.backends.backend import Cluster
+from benchtop_hub.backends.slurm import form
 
 BATCH, LOGIN = "batch", "login"
 PREFIX = "local-"  # of the numbers of its sessions: a hub that is restarted knows by it where one is

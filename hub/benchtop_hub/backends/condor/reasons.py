@@ -15,8 +15,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from logging import Logger
 
-from benchtop_hub import form, pool
-from benchtop_hub.cluster import FREE_AGE, TROUBLES
+from benchtop_hub.backends.backend import FREE_AGE, TROUBLES
+from benchtop_hub.backends.condor import form as pool
+from benchtop_hub.backends.slurm import form
 
 ANALYSIS_AGE = 30.0  # seconds until the requirements of a job are looked at again
 LARGEST = 20_000  # characters of an analysis that are read; a session's has 1,500

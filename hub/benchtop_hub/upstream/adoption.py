@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from jupyterhub.metrics import RUNNING_SERVERS
 from sqlalchemy import inspect
 
-from benchtop_hub import unasked
+from benchtop_hub.upstream import ending as unasked
 
 
 def begin(spawner: Any) -> None:  # noqa: ANN401 upstream's own has no types

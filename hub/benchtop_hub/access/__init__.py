@@ -1,0 +1,1 @@
+"""Who may: identity, leavers, administrators, and tokens of the minter."""

@@ -1,0 +1,1 @@
+"""What programs and jobs ask of a hub."""

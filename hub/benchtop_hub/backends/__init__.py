@@ -1,0 +1,1 @@
+"""Who runs a session: each backend is one batch system, or one host."""
