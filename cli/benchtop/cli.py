@@ -211,12 +211,13 @@ def base_command(settings: Settings, renew: bool) -> None:
 @click.argument("suites", nargs=-1, metavar="[SUITE…]")
 @click.option("-k", "keyword", help="only tests whose name matches, as with pytest -k")
 @click.option("--shuffle", metavar="SEED", help="in another order, which the same seed gives again")
+@click.option("--workers", type=click.IntRange(1), help="how many run side by side: by default 4 a core")
 @pass_settings
 def test_command(
-    settings: Settings, suites: tuple[str, ...], keyword: str | None, shuffle: str | None
+    settings: Settings, suites: tuple[str, ...], keyword: str | None, shuffle: str | None, workers: int | None
 ) -> None:
     """Prove that it works: lint, unit, stack, browser, security, or the SUITEs that are named."""
-    sys.exit(testing.run(settings, list(suites), keyword, shuffle))
+    sys.exit(testing.run(settings, list(suites), keyword, shuffle, workers))
 
 
 @cli.command()

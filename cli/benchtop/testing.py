@@ -47,11 +47,18 @@ CDP_PORT = 9222  # where the browser's debugging port is published, on loopback
 NO_TESTS = 5  # pytest's exit code when it found nothing to run
 
 
-def run(settings: Settings, wanted: list[str], keyword: str | None = None, shuffle: str | None = None) -> int:
+def run(
+    settings: Settings,
+    wanted: list[str],
+    keyword: str | None = None,
+    shuffle: str | None = None,
+    workers: int | None = None,
+) -> int:
     """Run the suites `wanted` (by default all but the long one); 0 only when each of them is green.
 
     A suite that fails does not stop the next: the summary tells of all.
-    keyword: only tests whose name has it; shuffle: a seed, for another order of files and tests
+    keyword: only tests whose name has it; shuffle: a seed, for another order of files and tests;
+    workers: how many tests run side by side, of suites whose tests do
     """
     known = [name for one in (*RUNS, LONG) for name in one.suites]
     unknown = [name for name in wanted if name not in known]
@@ -74,7 +81,8 @@ def run(settings: Settings, wanted: list[str], keyword: str | None = None, shuff
             ready = True
         if suites:
             OUT.rule(escape(", ".join(suites)), style="dim")
-            results += _pytest(settings, suites, [*one.options, *options], environment)
+            spread = [f"--numprocesses={workers}"] if workers and one.options else []
+            results += _pytest(settings, suites, [*one.options, *spread, *options], environment)
     OUT.rule("summary", style="dim")
     for result in results:
         mark = "[green]✓[/green]" if result.green else "[red]✗[/red]"
