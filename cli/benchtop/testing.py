@@ -36,13 +36,13 @@ class Run:
 
 # A test of the facility waits most of the time: four for each core keep a machine busy.
 # (hypothesis takes half a second to import, and only unit tests use it.)
-BESIDE = (f"--numprocesses={4 * CORES}", "--dist=loadfile", "-p", "no:hypothesispytest")
+BESIDE = ("--dist=loadfile", "-p", "no:hypothesispytest")
 RUNS = (
     Run(("lint",), facility=False),
     Run(("unit",), ("--numprocesses=auto",), facility=False),
-    Run(("stack", "browser", "security"), BESIDE),
+    Run(("stack", "browser", "security"), (f"--numprocesses={4 * CORES}", *BESIDE)),
 )
-LONG = Run(("faults",))
+LONG = Run(("faults",), ("--numprocesses=2", *BESIDE))  # what breaks one cluster beside what breaks the other
 CDP_PORT = 9222  # where the browser's debugging port is published, on loopback
 NO_TESTS = 5  # pytest's exit code when it found nothing to run
 

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import pytest
 from bs4 import BeautifulSoup
 
 from benchtop import enrol, topology
@@ -56,6 +57,8 @@ def page_of(own: Hub) -> tuple[int, str]:
     return answer.status_code, BeautifulSoup(answer.text, "html.parser").get_text(" ", strip=True)
 
 
+@pytest.mark.needs("hpc", "htc")
+@pytest.mark.together("hpc")
 def test_a_cell_that_is_down_says_so_to_its_people_and_nobody_else_notices(
     notebook: Notebook, hub: Hubs, settings: Settings
 ):
@@ -77,6 +80,8 @@ def test_a_cell_that_is_down_says_so_to_its_people_and_nobody_else_notices(
     work.goes_on(timeout=BACK)
 
 
+@pytest.mark.needs("hpc")
+@pytest.mark.together("hpc")
 def test_a_cell_in_maintenance_shows_the_admins_words_and_comes_back_with_its_servers(
     notebook: Notebook, settings: Settings
 ):
@@ -105,6 +110,8 @@ def test_a_cell_in_maintenance_shows_the_admins_words_and_comes_back_with_its_se
     wait_until(lambda: work.hub.server() is None, timeout=sessions.END, what="the session to end")
 
 
+@pytest.mark.needs("hpc")
+@pytest.mark.together("hpc")
 def test_an_administrator_still_sees_the_sessions_of_the_other_cells(settings: Settings, hub: Hubs):
     erin = hub("erin", "hpc")
     first, *others = topology.every_cell("hpc")[: settings.cells]

@@ -1,10 +1,12 @@
 """Wait for a condition, never for a time."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 
 def wait_until(condition: Callable[[], T], *, timeout: float, what: str, every: float = 0.2) -> T:
@@ -33,3 +35,9 @@ def stays(condition: Callable[[], object], *, lasting: float, what: str, every: 
         answer = condition()
         assert answer, f"{what} ended after {past:.0f} of {lasting:.0f} s; last answer: {answer!r}"
         time.sleep(every)
+
+
+def at_once(do: Callable[[T], U], each: Iterable[T]) -> list[U]:
+    """Do it with each of them at the same time, and return what came of it in their order."""
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(do, each))
