@@ -107,6 +107,7 @@ def test_no_socket_of_a_node_keeps_anybody_from_being_known(
         assert all(attack.result().values()), "each took connections"
 
 
+@pytest.mark.needs("hpc/carol")
 def test_nor_their_job_from_starting_there(service: Services, pool: ThreadPoolExecutor):
     """On Slurm's nodes, where people's commands are vouched for by a socket. (HTCondor's have none.)"""
     run = "setpriv --reuid carol --regid people --init-groups env HOME=/home/carol timeout 20 srun "

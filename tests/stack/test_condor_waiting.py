@@ -12,7 +12,7 @@ from benchtop.settings import Settings
 from support.hub import Hub
 from support.wait import wait_until
 
-pytestmark = pytest.mark.needs("condor", "htc/bob")
+pytestmark = pytest.mark.needs("condor", "htc/bob", "htc/dave")
 
 START = 60  # seconds; a start takes about four
 QUICK = 15  # seconds in which a session that is stopped must be gone, and a reason on the page

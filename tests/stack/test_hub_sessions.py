@@ -189,7 +189,7 @@ def hub_is_back(somebody: Person) -> None:
 # ---- a session by the API ------------------------------------------------------------------------
 
 
-@pytest.mark.needs("hpc/alice")
+@pytest.mark.needs("slurm", "hpc/alice")
 def test_a_session_that_the_api_starts_runs_as_the_person_on_a_node_and_answers(person: People):
     alice = person("alice")
     _, node = alice.session()
