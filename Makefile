@@ -7,7 +7,7 @@ PERSON := $(if $(filter command,$(origin USER)),$(USER))
 UV := uv pip compile --quiet --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help up down clean apply status cell-stop cell-start announce announce-clear logs shell people otp trust doctor lint test test-long soak screenshots bench lock engine-stop
+.PHONY: help up down clean apply dev status cell-stop cell-start announce announce-clear logs shell people otp reset-otp trust doctor lint test test-long soak screenshots bench lock engine-stop
 
 help:  ## list what you can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ clean:  ## remove it and its data after asking (YES=1: without; IMAGES=1: images
 
 apply:  ## check changed configuration and make it live, or refuse it and change nothing
 	$(BENCHTOP) apply
+
+dev:  ## run the hub of CELL= from this checkout, reloaded at each change, until Ctrl-C
+	$(BENCHTOP) dev '$(CELL)'
 
 status:  ## each service: healthy, or what is wrong with it
 	$(BENCHTOP) status
@@ -50,6 +53,9 @@ people:  ## the demo people, their passwords and clusters
 
 otp:  ## the one-time code of USER= right now
 	$(BENCHTOP) otp '$(PERSON)'
+
+reset-otp:  ## forget the second factor of USER=: the next login shows the QR code again
+	$(BENCHTOP) people reset '$(PERSON)'
 
 trust:  ## how to make a browser trust the facility (INSTALL=1: do it on this machine)
 	$(BENCHTOP) trust $(if $(INSTALL),--install)

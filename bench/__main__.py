@@ -19,7 +19,7 @@ import pool
 import round_trip
 import starts
 import starts_at_once
-from benchtop import enrol
+from benchtop.people import enrol
 from benchtop.settings import Settings
 from figures import Figure, Table, until
 from support.hub import Hub

@@ -2,9 +2,9 @@
 
 import re
 
-from benchtop import compose
 from benchtop.console import Problem
 from benchtop.settings import Settings
+from benchtop.stack import compose
 from figures import Figure
 
 GIB, GB = 2**30, 1e9
@@ -27,15 +27,15 @@ def measure(settings: Settings) -> list[Figure]:
             f"idle memory of all {len(running)} services",
             f"{memory(running) / GIB:.2f} GiB",
             f"{memory(hubs) / GIB:.2f} GiB: the {len(hubs)} hubs",
-            bar="≤ 5 GiB",
-            aim="3.5 GiB",
+            bar="≤ 2.5 GiB",
+            aim="1.2 GiB",
         ),
         Figure(
             f"all {len(images)} images, unique bytes",
             f"{total / GB:.2f} GB",
             f"{base / GB:.2f} GB: the base image",
-            bar="≤ 4 GB",
-            aim="2.5 GB",
+            bar="≤ 2.6 GB",
+            aim="1.5 GB",
         ),
     ]
 

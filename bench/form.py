@@ -14,8 +14,9 @@ from contextlib import contextmanager
 from statistics import median
 
 import starts
-from benchtop import compose, enrol
+from benchtop.people import enrol
 from benchtop.settings import Settings
+from benchtop.stack import compose
 from figures import Figure, p95, until
 from support.hub import Hub
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from benchtop import accounts, enrol, people
+from benchtop.people import accounts, enrol, roster
 from benchtop.settings import Settings
 
 COUNTED = 10.0  # seconds that the front door counts an address's steps for: apache/conf/throttle.conf
@@ -13,7 +13,7 @@ COUNTED = 10.0  # seconds that the front door counts an address's steps for: apa
 @contextmanager
 def guests(settings: Settings, count: int) -> Iterator[list[str]]:
     """The names of so many who are enrolled and may use both clusters."""
-    everybody = people.load(settings.root / accounts.PEOPLE, settings.root / "tests/people.yaml")
+    everybody = roster.load(settings.root / accounts.PEOPLE, settings.root / "tests/people.yaml")
     ours = accounts.load(settings)
     names = sorted(set(everybody.people) - set(ours.people))[:count]
     accounts.follow(settings, everybody)

@@ -7,8 +7,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from statistics import median
 
-from benchtop import enrol
 from benchtop.console import Problem
+from benchtop.people import enrol
 from benchtop.settings import Settings
 from figures import Figure, p95
 from guests import guests

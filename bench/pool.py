@@ -6,8 +6,8 @@ floor: until condor_submit has handed the job over; a job cannot start sooner
 import time
 from statistics import median
 
-from benchtop import compose
 from benchtop.settings import Settings
+from benchtop.stack import compose
 from figures import Figure, until
 
 SESSION, BATCH = "alice", "bob"

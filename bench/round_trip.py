@@ -15,9 +15,9 @@ from statistics import median
 
 import requests
 
-from benchtop import compose
 from benchtop.console import Problem
 from benchtop.settings import Settings
+from benchtop.stack import compose
 from figures import Figure, p95, until
 from starts import PERSON
 from support.hub import Hub

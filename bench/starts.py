@@ -18,9 +18,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from statistics import median
 
-from benchtop import compose, enrol
 from benchtop.console import Problem
+from benchtop.people import enrol
 from benchtop.settings import Settings
+from benchtop.stack import compose
 from figures import Figure, Table, until
 from support.hub import Hub
 
@@ -51,9 +52,9 @@ class Course:
 
 COURSES = {
     "hpc": Course(
-        "Slurm", "hpc", "gpu-1", {"partition": "debug", "gpu": "pascal:1", "runtime": 10}, 1.5, 1.0
+        "Slurm", "hpc", "gpu-1", {"partition": "debug", "gpu": "pascal:1", "runtime": 10}, 1.0, 0.6
     ),
-    "htc": Course("HTCondor", "htc", "condor-ep-1", {"runtime": 10}, 2.0, 1.3),
+    "htc": Course("HTCondor", "htc", "condor-ep-1", {"runtime": 10}, 1.3, 0.8),
 }
 
 
@@ -89,7 +90,7 @@ import json, os, pathlib, signal, subprocess, sys, tempfile, time, urllib.reques
 url = f"http://127.0.0.1:{sys.argv[1]}{sys.argv[2]}api/status"
 ask = urllib.request.Request(url, headers={"Authorization": "token " + os.environ["JUPYTERHUB_API_TOKEN"]})
 folder = tempfile.TemporaryDirectory()
-on = {"jupyter_lsp": True, "notebook_shim": True, "benchtop_lab.extension": False}
+on = {"jupyter_lsp": True, "notebook_shim": True, "benchtop_lab.session.extension": False}
 stock = json.dumps({"ServerApp": {"jpserver_extensions": on}})
 pathlib.Path(folder.name, "jupyter_server_config.json").write_text(stock)
 os.environ |= {"JUPYTER_CONFIG_DIR": folder.name, "JUPYTER_PREFER_ENV_PATH": "0"}

@@ -9,16 +9,11 @@ import os
 from pathlib import Path
 from urllib.parse import quote
 
-from jupyterhub import apihandlers, handlers
 from traitlets.config import get_config
 
-from benchtop_hub.access import administrators, identity
-from benchtop_hub.api import ready as health
-from benchtop_hub.pages import administration as sessions
-from benchtop_hub.pages import announcement, farewell, servers
-from benchtop_hub.sessions import certificates
-from benchtop_hub.sessions import idle as activity
-from benchtop_hub.upstream import bodies, database, names
+from benchtop_hub.access import identity
+from benchtop_hub.sessions import idle
+from benchtop_hub.upstream.proxy import Proxy
 
 c = get_config()
 
@@ -28,18 +23,13 @@ BASE = f"/jupyterhub/{CLUSTER}/"
 HERE, KEYS = Path(__file__).parent, Path("/keys")
 FACILITY = "Benchtop"
 ADMINISTRATORS = "facility-admins"
-SUPPORT = f"{CLUSTER}-support@example.org"
+SUPPORT = os.environ["BENCHTOP_SUPPORT"]
 
 
 def key(name: str) -> str:
     """A secret of this cell. It stays out of the environment and the command line."""
     return (KEYS / name).read_text().strip()
 
-
-names.ask_the_system()
-bodies.bound()
-database.tell_when_away()
-certificates.ask_sessions_who_they_are(KEYS)
 
 # ---- who may come in -------------------------------------------------------------------------------
 c.JupyterHub.authenticator_class = identity.SignedHeaderAuthenticator
@@ -99,14 +89,13 @@ c.Spawner.consecutive_failure_limit = 0  # upstream stops the hub after five ses
 # More than one at a time: each has a name and an address of its own, /user/NAME/SERVER/
 c.JupyterHub.allow_named_servers = True
 c.JupyterHub.named_server_limit_per_user = 3  # besides the usual one
-handlers.default_handlers[:0] = servers.default_handlers  # before upstream's, in place of which they stand
 
-# ---- sessions that nobody uses end (what counts as use: lab/benchtop_lab/extension.py) -------------------
+# ---- sessions that nobody uses end (what counts as use: lab/benchtop_lab/session/extension.py) -----------
 IDLE_AFTER = 7200  # seconds without use; JupyterLab says so five minutes before, and asks. 0: never
 OLDEST = 0  # seconds that a session may live, however busy; 0: as long as its job
 REPORT_EVERY = 60  # seconds between two reports of a session; well within those five minutes
 LOOK_EVERY = 60  # seconds
-c.JupyterHub.proxy_class = activity.Proxy
+c.JupyterHub.proxy_class = Proxy
 c.Spawner.environment = {
     "BENCHTOP_IDLE_AFTER": str(IDLE_AFTER),
     "JUPYTERHUB_ACTIVITY_INTERVAL": str(REPORT_EVERY),
@@ -115,21 +104,15 @@ c.Spawner.environment = {
 # ---- pages -------------------------------------------------------------------------------------------
 c.JupyterHub.template_paths = [str(HERE / "templates")]
 c.JupyterHub.template_vars = {"facility": FACILITY, "cluster": CLUSTER, "cell": CELL, "support": SUPPORT}
-c.JupyterHub.template_vars["announcement"] = announcement.current  # asked for each page
-c.JupyterHub.template_vars["farewells"] = farewell.for_page
-c.JupyterHub.template_vars["administers"] = administrators.among(ADMINISTRATORS)
-
-handlers.default_handlers[:0] = sessions.default_handlers
 
 # ---- watching ------------------------------------------------------------------------------------------
-apihandlers.default_handlers.extend(health.default_handlers)
 c.JupyterHub.authenticate_prometheus = True
 
 # ---- programs that may call the API, each with the one right that it needs -------------------------------
 c.JupyterHub.services = [
     {"name": "metrics", "api_token": key("metrics.token")},
     {"name": "proxy", "api_token": key("routes.token")},
-    {"name": activity.CULLER, "command": activity.culler(IDLE_AFTER, LOOK_EVERY, OLDEST, REPORT_EVERY)},
+    {"name": idle.CULLER, "command": idle.culler(IDLE_AFTER, LOOK_EVERY, OLDEST, REPORT_EVERY)},
 ]
 c.JupyterHub.load_roles = [
     # Nobody, whatever an older database says: an administrator's token is a person's token, and what they
@@ -139,9 +122,9 @@ c.JupyterHub.load_roles = [
     # a proxy that has just started asks for its routes: images/proxy/announce.js
     {"name": "proxy", "scopes": ["proxy"], "services": ["proxy"]},
     {
-        "name": activity.CULLER,
+        "name": idle.CULLER,
         "scopes": ["list:users", "read:users:activity", "read:servers", "delete:servers"],
-        "services": [activity.CULLER],
+        "services": [idle.CULLER],
     },
 ]
 

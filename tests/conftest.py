@@ -16,8 +16,10 @@ import requests
 import testinfra
 from testinfra.host import Host
 
-from benchtop import compose, enrol, live, notices, people
+from benchtop.config import live
+from benchtop.people import enrol, roster
 from benchtop.settings import Settings
+from benchtop.stack import compose, notices
 from support import side_by_side
 from support.logins import Logins
 
@@ -76,9 +78,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
-def everybody(settings: Settings) -> people.People:
+def everybody(settings: Settings) -> roster.People:
     """The people of the facility: of accounts/people.yaml as it is live, whatever a test makes of it."""
-    return people.load(live.root(settings) / "accounts/people.yaml")
+    return roster.load(live.root(settings) / "accounts/people.yaml")
 
 
 @pytest.fixture

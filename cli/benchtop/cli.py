@@ -10,11 +10,13 @@ from pathlib import Path
 
 import click
 
-from benchtop import accounts, cells, compose, console, doctor, engine, facility, notices, testing
-from benchtop import base as base_image
-from benchtop import trust as trusting
+from benchtop import console, facility, testing
 from benchtop.console import Problem
+from benchtop.host import base_image, doctor, engine
+from benchtop.host import trust as trusting
+from benchtop.people import accounts
 from benchtop.settings import Settings
+from benchtop.stack import cells, compose, notices
 
 # A full disk, a file of somebody else: not the tool's mistake
 BEYOND_US = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}
@@ -100,6 +102,17 @@ def cell_start(settings: Settings, cell: str) -> None:
     cells.start(settings, cell)
 
 
+@cli.command("dev")
+@click.argument("cell")
+@pass_settings
+def dev_command(settings: Settings, cell: str) -> None:
+    """Run the hub of CELL from the checkout, reloaded at each change, until Ctrl-C."""
+    from benchtop import dev  # noqa: PLC0415 - only this verb needs to watch files
+
+    facility.require_engine()
+    dev.run(settings, cell)
+
+
 @cli.command()
 @click.argument("message", default="")
 @click.option("--clear", is_flag=True, help="show nothing any more")
@@ -149,7 +162,7 @@ def people(context: click.Context, settings: Settings, as_json: bool) -> None:
 @pass_settings
 def reset(settings: Settings, name: str) -> None:
     """Forget NAME's second factor and open sessions: the next login shows the QR code again."""
-    from benchtop import keycloak  # noqa: PLC0415 - slow to import, and only this verb needs it
+    from benchtop.people import keycloak  # noqa: PLC0415 - slow to import, and only this verb needs it
 
     _person(settings, name)
     keycloak.reset(settings, name)
@@ -160,7 +173,7 @@ def reset(settings: Settings, name: str) -> None:
 @pass_settings
 def otp(settings: Settings, name: str) -> None:
     """Print the one-time code of NAME right now."""
-    from benchtop import enrol  # noqa: PLC0415 - likewise
+    from benchtop.people import enrol  # noqa: PLC0415 - likewise
 
     _person(settings, name)
     click.echo(enrol.code(settings, name))
@@ -253,9 +266,9 @@ def _beside_the_tests(settings: Settings, *words: str) -> int:
 def _person(settings: Settings, name: str) -> None:
     """Raise Problem for a name that is not one of the people."""
     if not name:
-        raise Problem("Say whose: for example USER=alice.")
+        raise Problem("Name a user, for example USER=alice.")
     if name not in accounts.load(settings).people:
-        raise Problem(f"There is no {name} in {accounts.PEOPLE}: `make people` lists who is.")
+        raise Problem(f"Unknown user “{name}”: see `make people`.")
 
 
 def main() -> None:
@@ -267,10 +280,10 @@ def main() -> None:
         console.complain(problem)
         sys.exit(1)
     except click.exceptions.Abort:  # Ctrl-C, or “no” to a question
-        console.ERR.print("Stopped. Running the same again goes on from here.")
+        console.ERR.print("Stopped. Run the same command again to continue.")
         sys.exit(130)
     except KeyboardInterrupt:
-        console.ERR.print("Stopped. Running the same again goes on from here.")
+        console.ERR.print("Stopped. Run the same command again to continue.")
         sys.exit(130)
     except click.ClickException as wrong:
         wrong.show()
@@ -278,10 +291,10 @@ def main() -> None:
     except Exception as wrong:
         console.log.exception("unexpected")
         if isinstance(wrong, OSError) and wrong.errno in BEYOND_US:
-            console.complain(Problem(f"{wrong}: make room or give yourself the right, then try again."))
+            console.complain(Problem(f"{wrong}: free some space or fix the permissions, then try again."))
             sys.exit(1)
         console.ERR.print(
-            "[bold red]The tool itself failed; that is a mistake in it, not yours.[/bold red] "
-            "What happened is at the end of .benchtop/log/benchtop.log."
+            "[bold red]The tool itself failed; this is a bug, not your mistake.[/bold red] "
+            "Details are at the end of .benchtop/log/benchtop.log."
         )
         sys.exit(1)

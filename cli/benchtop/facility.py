@@ -4,34 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import html
-import json
 import shutil
 import sys
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.markup import escape
 
-from benchtop import (
-    accounts,
-    apply,
-    base,
-    cells,
-    compose,
-    doctor,
-    engine,
-    images,
-    live,
-    notices,
-    secrets,
-    services,
-    topology,
-)
+from benchtop import topology
+from benchtop.config import apply, live
+from benchtop.config.people import PEOPLE
 from benchtop.console import OUT, Problem, say, step
-from benchtop.people import PEOPLE_GID, People
+from benchtop.host import base_image, doctor, engine
+from benchtop.keys import changed, secrets
+from benchtop.people import accounts
+from benchtop.people.roster import PEOPLE_GID, People
 from benchtop.settings import Settings
+from benchtop.stack import cells, compose, images, notices, services
 
 
 def up(settings: Settings) -> None:
@@ -45,17 +34,18 @@ def up(settings: Settings) -> None:
     if engine.ensure_running():  # an engine that was just started revives containers of its own
         doctor.require(doctor.gather(settings))
     cells.refuse_moves(settings)
-    base.ensure(settings)
+    base_image.ensure(settings)
     foreign = doctor.foreign_data(settings)
     if foreign:
         raise Problem(foreign.fix)
     apply.settle(settings)
-    note_changed_keys(settings, secrets.ensure(settings))
+    changed.note(settings, secrets.ensure(settings))
     accounts.prepare(settings, everybody)
     notices.prepare(settings)
     images.build(settings)
+    apply.settle(settings)
     if stale := services.stale_networks(settings):
-        say(f"Networks are made anew, for which everything stops: {', '.join(stale)}")
+        say(f"Recreating networks, for which everything stops: {', '.join(stale)}")
         down(settings)
         if stuck := services.stale_networks(settings):
             raise Problem(
@@ -68,48 +58,13 @@ def up(settings: Settings) -> None:
     # people before everything else: no node or minter is well as long as it knows nobody
     services.start(settings, only=("ldap",))
     accounts.apply(settings, everybody, "ldap")
-    take_up_keys(settings, running)
+    changed.take_up(settings, running)
     services.start(settings)
     accounts.apply(settings, everybody, "slurmctld")
     accounts.enrol_missing(settings, everybody)
-    live.adopt(settings, live.PEOPLE)
+    live.adopt(settings, PEOPLE)
     apply.bring_in(settings, everybody)
     welcome(settings, everybody)
-
-
-def note_changed_keys(settings: Settings, changed: set[str]) -> None:
-    """Remember volumes whose keys changed until their readers have taken that up, this time or the next."""
-    if changed:
-        _changed_keys(settings).write_text(json.dumps(sorted(changed | _read_changed_keys(settings))))
-
-
-def take_up_keys(settings: Settings, running: set[str]) -> None:
-    """Restart those services of `running` whose keys changed under them, as a renewed certificate's do.
-
-    Before the others start: a database must know the role of a new cell before that cell asks for it.
-    """
-    changed = _read_changed_keys(settings)
-    parsed = compose.config(settings)["services"]
-    readers = {name for name in running & set(parsed) if changed & set(_volumes(parsed[name]))}
-    stale = sorted(readers - {"volumes"})
-    if stale:
-        with step("Restarting what reads changed keys") as current:
-            compose.run(settings, "restart", "--no-deps", *stale)
-            current.outcome = ", ".join(stale)
-    _changed_keys(settings).unlink(missing_ok=True)
-
-
-def _changed_keys(settings: Settings) -> Path:
-    return settings.state / "changed-keys.json"
-
-
-def _read_changed_keys(settings: Settings) -> set[str]:
-    path = _changed_keys(settings)
-    return set(json.loads(path.read_text())) if path.is_file() else set()
-
-
-def _volumes(service: dict[str, Any]) -> Iterable[str]:
-    return (entry["source"] for entry in service.get("volumes", []) if entry.get("source"))
 
 
 def down(settings: Settings) -> None:
@@ -131,7 +86,7 @@ def clean(settings: Settings, *, yes: bool, images_too: bool, all_too: bool) -> 
     what = f"everything of {settings.project}: its homes, databases, people's passwords and keys"
     if not yes:
         if not sys.stdin.isatty():
-            raise Problem(f"`make clean` removes {what}. To do that without being asked: `make clean YES=1`.")
+            raise Problem(f"`make clean` removes {what}. To skip this question: `make clean YES=1`.")
         click.confirm(f"Remove {what}?", abort=True)
     with step("Removing the facility and its data") as current:
         compose.run(settings, "--profile", "*", "down", "--volumes", "--remove-orphans")
@@ -167,7 +122,7 @@ def status(settings: Settings) -> bool:
     found = {one.service: one for one in compose.containers(settings.project)}
     names = list(compose.config(settings)["services"])
     names += [name for name in found if name not in names]
-    stopped = topology.in_maintenance(settings)
+    stopped = notices.in_maintenance(settings)
     rows = [(name, *services.describe(name, found.get(name))) for name in names]
     away = {name for cell in stopped for name in topology.services_of(cell)}
     rows = [
@@ -182,34 +137,39 @@ def status(settings: Settings) -> bool:
         _print_cells(settings, stopped)
     announced = notices.announced(settings)
     if announced.message:
-        OUT.print(f"  every page says since {announced.since}: {escape(announced.message)}\n")
+        OUT.print(f"  announced {notices.in_words(announced.since)}: {escape(announced.message)}\n")
     if len(found) == 0:
         say("The facility is down: `make up` starts it.")
     elif ill:
         say(
-            f"{ill} of {len(rows)} services are not well: `make logs SERVICE=…` shows why, "
-            "and `make up` mends what it can."
+            f"{ill} of {len(rows)} services are not healthy: `make logs SERVICE=…` shows why, "
+            "and `make up` repairs what it can."
         )
     else:
-        say(f"All {len(rows)} services are well: {settings.url}")
+        say(f"All {len(rows)} services are healthy: {settings.url}")
     return ill == 0
 
 
 def _print_cells(settings: Settings, stopped: dict[str, str]) -> None:
     """One line a cell: how many people it knows, and whose servers it has."""
     try:
-        seen = cells.look(settings, topology.cells(settings))
+        seen = cells.look(settings, settings.cell_names)
     except Problem as problem:
         say(str(problem))
         return
     OUT.print()
     for cell in seen:
-        servers = f": {', '.join(map(str, cell.servers))}" if cell.servers else ""
-        text = f"{cell.people} people, {len(cell.servers)} servers{servers}"
+        sessions = _count(len(cell.servers), "session", "sessions")
+        whose = f": {', '.join(map(str, cell.servers))}" if cell.servers else ""
+        text = f"{_count(cell.people, 'person', 'people')}, {sessions}{whose}"
         if cell.name in stopped:
             text += f"; out of service: {html.unescape(stopped[cell.name])}"
         OUT.print(f"  cell {cell.name}  {escape(text)}")
     OUT.print()
+
+
+def _count(number: int, one: str, several: str) -> str:
+    return f"{number} {one if number == 1 else several}"
 
 
 def logs(settings: Settings, names: list[str]) -> None:
@@ -230,7 +190,7 @@ def shell(settings: Settings, service: str | None, person: str | None) -> None:
     if person:
         one = accounts.load(settings).people.get(person)
         if one is None:
-            raise Problem(f"There is no {person} in {accounts.PEOPLE}: `make people` lists who is.")
+            raise Problem(f"Unknown user “{person}”: see `make people`.")
         node = next((f"{cluster}-login" for cluster in one.clusters if cluster in settings.clusters), None)
         if node is None:
             raise Problem(
@@ -242,7 +202,7 @@ def shell(settings: Settings, service: str | None, person: str | None) -> None:
         words = ["--workdir", f"/home/{person}", node, *become, *home, "bash", "--login"]
         compose.replace(settings, "exec", *terminal, *words)
     if not service:
-        raise Problem("Say where: `make shell SERVICE=slurmctld`, or as whom: `make shell USER=alice`.")
+        raise Problem("Name a service, `make shell SERVICE=slurmctld`, or a person, `make shell USER=alice`.")
     _known(settings, service)
     compose.replace(settings, "exec", *terminal, service, "sh", "-c", "exec bash || exec sh")
 
@@ -250,24 +210,24 @@ def shell(settings: Settings, service: str | None, person: str | None) -> None:
 def _known(settings: Settings, service: str) -> None:
     names = compose.config(settings, "*")["services"]
     if service not in names:
-        raise Problem(f"There is no service {service}. There are: {', '.join(names)}.")
+        raise Problem(f"Unknown service {service}. Services: {', '.join(names)}.")
 
 
 def make_live(settings: Settings) -> None:
     """Make what changed in the checkout's configuration live, in a facility that is up."""
     everybody = accounts.load(settings)
     require_engine()
-    if live.missing(settings, live.PEOPLE):
-        raise Problem("The facility has not been up yet: `make up` starts it with the files as they are.")
-    away = {name for cell in topology.in_maintenance(settings) for name in topology.services_of(cell)}
+    if live.missing(settings, PEOPLE):
+        raise Problem("The facility has never been started: `make up` starts it with the files as they are.")
+    away = {name for cell in notices.in_maintenance(settings) for name in topology.services_of(cell)}
     well = {one.service for one in compose.containers(settings.project) if one.well}
     ill = sorted(set(compose.config(settings)["services"]) - well - away)
     if ill:
-        raise Problem(f"Not all is well ({', '.join(ill)}): see `make status`, and run `make up` first.")
+        raise Problem(f"Some services are not healthy ({', '.join(ill)}): run `make up` first.")
     if apply.bring_in(settings, everybody):
-        say("All of it is live.")
+        say("All changes are live.")
     else:
-        say("Nothing has changed: what is live is what the checkout says.")
+        say("Nothing to apply: the live configuration matches the checkout.")
 
 
 def welcome(settings: Settings, everybody: People) -> None:

@@ -11,12 +11,13 @@ from pathlib import Path
 import yaml
 from dotenv import dotenv_values
 
+from benchtop import topology
 from benchtop.console import Problem
 
 # Host names as a browser and a certificate accept them.
 _HOST = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
-# As many as compose.yaml has of a cluster's cells
-MOST_CELLS = 3
+# A mail address that stands in HTML, in a link and in a sentence without being quoted
+MAIL = re.compile(r"[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
 # Compose's own rule for project names.
 _PROJECT = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
@@ -32,8 +33,9 @@ class Settings:
     port: int
     base: str
     project: str
-    clusters: tuple[str, ...] = ("hpc", "htc")
-    cells: int = MOST_CELLS
+    support: str
+    clusters: tuple[str, ...] = topology.CLUSTERS
+    cells: int = topology.MOST_CELLS
 
     @property
     def url(self) -> str:
@@ -46,9 +48,24 @@ class Settings:
         return f"https://{self.login_name}:{self.port}"
 
     @property
+    def cell_names(self) -> tuple[str, ...]:
+        """The cells that run here, each by its service's name."""
+        return tuple(cell for name in self.clusters for cell in topology.every_cell(name)[: self.cells])
+
+    @property
     def state(self) -> Path:
         """The git-ignored folder that holds everything generated."""
         return self.root / ".benchtop"
+
+    @property
+    def live(self) -> Path:
+        """The copy of the configuration that services mount, below the same names as in the checkout."""
+        return self.state / "live"
+
+    def live_file(self, name: str) -> Path:
+        """The live copy of a file of the checkout, or that file as long as there is none."""
+        copy = self.live / name
+        return copy if copy.exists() else self.root / name
 
     @classmethod
     def load(cls, root: Path, environ: Mapping[str, str] | None = None) -> Settings:
@@ -89,6 +106,7 @@ class Settings:
             bind=value("BENCHTOP_BIND"),
             port=int(port),
             base=value("BENCHTOP_BASE"),
+            support=_support(value("BENCHTOP_SUPPORT")),
             project=_project(root, values.get("COMPOSE_PROJECT_NAME") or ""),
             clusters=_clusters(value("CLUSTERS")),
             cells=_cells(value("CELLS")),
@@ -98,22 +116,29 @@ class Settings:
 def _clusters(text: str) -> tuple[str, ...]:
     """The clusters of CLUSTERS, in the order in which the facility names them."""
     words = {word.strip() for word in text.split(",")}
-    known = ("hpc", "htc")
-    strangers = sorted(words - set(known))
+    strangers = sorted(words - set(topology.CLUSTERS))
     if strangers:
         raise Problem(
             f"CLUSTERS={text} names {strangers[0] or 'nothing'}, which is no cluster: "
-            "choose hpc (Slurm), htc (HTCondor) or hpc,htc."
+            f"choose {', '.join(f'{name} ({what})' for name, what in topology.SCHEDULERS.items())} or both."
         )
-    return tuple(name for name in known if name in words)
+    return tuple(name for name in topology.CLUSTERS if name in words)
 
 
 def _cells(text: str) -> int:
-    if text not in {str(number) for number in range(1, MOST_CELLS + 1)}:
+    if text not in {str(number) for number in range(1, topology.MOST_CELLS + 1)}:
         raise Problem(
-            f"CELLS={text} is not a number of cells: each cluster can have 1 to {MOST_CELLS} of them."
+            f"CELLS={text} is no number of cells: a cluster can have 1 to {topology.MOST_CELLS} of them."
         )
     return int(text)
+
+
+def _support(text: str) -> str:
+    if not MAIL.fullmatch(text):
+        raise Problem(
+            f"BENCHTOP_SUPPORT={text} is not a mail address: give the one that people may write to."
+        )
+    return text
 
 
 def _project(root: Path, chosen: str) -> str:

@@ -15,9 +15,12 @@ from pathlib import Path
 
 from rich.markup import escape
 
-from benchtop import apply, compose, engine, facility, images, services
+from benchtop import facility
+from benchtop.config import apply
 from benchtop.console import OUT, Problem, duration, step
+from benchtop.host import engine
 from benchtop.settings import Settings
+from benchtop.stack import compose, images, services
 
 CORES = max(2, os.cpu_count() or 2)
 

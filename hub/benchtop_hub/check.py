@@ -1,41 +1,53 @@
-"""Check the hub's configuration and templates without being a hub: `python -m benchtop_hub.check`.
+"""Check the hub's configuration and templates without being a hub: `python -m benchtop_hub.check [PERSON]`.
 
 JupyterHub itself starts with an option that nothing knows, or with a template that fails for the first
-person who meets it. Prints one `file:line: reason` a mistake; exit code 1 when there is one.
+person who meets it. Prints one `file:line: reason` a mistake; exit code 1 when there is one. For a PERSON,
+the scheduler itself is asked whether it would take the job of a session of theirs; nothing is started.
 """
 
+import asyncio
 import logging
 import re
 import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, PrefixLoader, StrictUndefined, TemplateError, meta
 from jinja2.loaders import ChoiceLoader
-from jupyterhub import app as jupyterhub
 from jupyterhub._data import DATA_FILES_PATH
+from jupyterhub.app import JupyterHub
 from jupyterhub.httpclient import JupyterHubHTTPClient
 from traitlets import HasTraits, TraitError
 from traitlets.config import Config, Configurable
+
+from benchtop_hub.access.minter import Refused, Unavailable
+from benchtop_hub.app import BenchtopHub, backends_of, hand_on
+from benchtop_hub.backends import commands, request
+from benchtop_hub.sessions.spawner import Session
+from benchtop_hub.upstream import settings
 
 HERE = Path("/etc/jupyterhub")
 CONFIG = "jupyterhub_config.py"
 
 
-def main() -> int:
-    """Print every mistake; the exit code."""
+def main(person: str = "") -> int:
+    """Print every mistake; the exit code. person: for whom a scheduler is asked, if for anybody."""
     logging.disable()
-    mistakes = list(dict.fromkeys([*configuration(), *templates(HERE / "templates")]))
+    hub = BenchtopHub.instance()  # the configuration asks for it: get_config()
+    mistakes = list(dict.fromkeys([*configuration(hub), *templates(HERE / "templates")]))
+    if not mistakes and person:
+        mistakes = asyncio.run(rehearsal(hub, person))
     print("\n".join(mistakes))
     return 1 if mistakes else 0
 
 
-def configuration() -> Iterator[str]:
+def configuration(hub: BenchtopHub) -> Iterator[str]:
     """What is wrong with jupyterhub_config.py and the file of the cluster."""
-    hub = jupyterhub.JupyterHub.instance()  # the configuration asks for it: get_config()
     try:
-        hub.load_config_file(str(HERE / CONFIG))
+        JupyterHub.load_config_file(hub, str(HERE / CONFIG))
     except BaseException as wrong:
         yield told(wrong)
         return
@@ -46,14 +58,67 @@ def configuration() -> Iterator[str]:
         reason = re.sub(r" of <[^>]*> instance", "", str(wrong))
         yield f"{place('JupyterHub', said=reason)}: {reason}"
         return
-    kinds = (type(hub), JupyterHubHTTPClient, *chosen)
+    session = hub.spawner_class
+    hand_on(hub.config, session)
+    kinds = (type(hub), JupyterHubHTTPClient, *chosen, *backends_of(hub.config, session))
     classes = {base.__name__: base for kind in kinds for base in kind.__mro__}
     known = {name: base for name, base in classes.items() if issubclass(base, Configurable)}
+    mistakes: list[str] = []
     for section, options in hub.config.items():
-        if section not in known:
-            yield f"{place(section)}: nothing here is called {section}: its options would do nothing"
-            continue
-        yield from wrong_options(known[section], options)
+        if section in known:
+            mistakes += wrong_options(known[section], options)
+        else:
+            mistakes.append(f"{place(section)}: there is no {section} here: its options would have no effect")
+    for name, sentence in settings.refused(hub.config, session):
+        section, _, option = name.partition(".")
+        mistakes.append(f"{place(section, option)}: {name}: {sentence}")
+    yield from mistakes
+    if not mistakes and issubclass(session, Session):  # else it may not even be possible to make one
+        yield from site(hub, session)
+
+
+def site(hub: BenchtopHub, session: type[Session]) -> Iterator[str]:
+    """What of the site's batch script and `req_` settings cannot be read, or would do nothing."""
+    spawner = trial(hub, session, "nobody")
+    try:
+        heeded = [backend.check_defaults(spawner.site_defaults) for backend in spawner.backends]
+        script = spawner.batch_script
+    except (ValueError, OSError) as wrong:
+        option = str(wrong).partition(":")[0]
+        yield f"{place('', option if option.isidentifier() else 'batch_script')}: {wrong}"
+        return
+    unread = settings.unread(script, spawner.site_defaults, frozenset().union(*heeded))
+    for option, sentence in unread:
+        yield f"{place('', option)}: {option}: {sentence}"
+
+
+async def rehearsal(hub: BenchtopHub, person: str) -> list[str]:
+    """What the schedulers say against the job of a person who asks for nothing special."""
+    spawner = trial(hub, hub.spawner_class, person)
+    mistakes = []
+    for backend in spawner.backends:
+        try:
+            granted = await backend.check_request(backend.parse_request({}), spawner.person)
+            await backend.rehearse(granted, spawner.launch({}))
+        except (Refused, Unavailable, request.Refused) as trouble:
+            print(f"{backend.name} could not be asked about it: {trouble}")
+        except (ValueError, commands.Failed) as wrong:
+            if isinstance(wrong, commands.Failed) and backend.is_silent(wrong):
+                print(f"{backend.name} could not be asked about it: {wrong}")
+                continue
+            option = str(wrong).partition(":")[0]
+            where = place("", option if option.isidentifier() else "batch_script")
+            mistakes.append(f"{where}: {backend.name}: {wrong}")
+    return mistakes
+
+
+def trial(hub: BenchtopHub, session: type[Session], person: str) -> Session:
+    """A session of somebody, which is not to be started."""
+    user: Any = SimpleNamespace(name=person, groups=[], settings={"cookie_secret": hub.cookie_secret})
+    made: Session = session(
+        config=hub.config, user=user, authenticator=hub.authenticator_class(config=hub.config)
+    )
+    return made
 
 
 def wrong_options(kind: type[HasTraits], options: Config) -> Iterator[str]:
@@ -92,19 +157,21 @@ def templates(folder: Path) -> Iterator[str]:
             line = getattr(wrong, "lineno", None) or 1
             origin = getattr(wrong, "name", None) or name
             missing = origin != name
-            reason = f"builds on {origin}, which is not there or wrong" if missing else str(wrong.message)
+            reason = f"extends {origin}, which is missing or not valid" if missing else str(wrong.message)
             yield f"hub/templates/{name}:{1 if missing else line}: {reason}"
 
 
 def place(section: str, option: str = "", said: str = "") -> str:
-    """Where the configuration mentions an option: `file:line`."""
+    """Where the configuration mentions an option: `file:line`. The last one is the one that counts."""
     names = [option] if option else re.findall(r"'(\w+)' trait", said)
-    pattern = re.compile(rf"\b{section}\.{names[0] if names else ''}")
     found = f"hub/{CONFIG}:1"
-    for file in (HERE / CONFIG, *sorted((HERE / "clusters").glob("*.py"))):
-        for number, line in enumerate(file.read_text().splitlines(), 1):
-            if pattern.search(line.split("#")[0]):
-                found = f"{shown(str(file))}:{number}"  # the last one is the one that counts
+    # in whatever section it is, unless it is in this one
+    for where in dict.fromkeys((r"c\.\w+" if names else section, section or r"c\.\w+")):
+        pattern = re.compile(rf"\b{where}\.{names[0] if names else ''}" + (r"\b" if names else ""))
+        for file in (HERE / CONFIG, *sorted((HERE / "clusters").glob("*.py"))):
+            for number, line in enumerate(file.read_text().splitlines(), 1):
+                if pattern.search(line.split("#")[0]):
+                    found = f"{shown(str(file))}:{number}"
     return found
 
 
@@ -123,4 +190,4 @@ def shown(file: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:]))

@@ -4,14 +4,14 @@ import os
 
 from traitlets.config import get_config
 
-from benchtop_hub.backends.slurm.backend import SlurmSession
+from benchtop_hub.sessions.batch import SlurmSession
 
 c = get_config()
 
 c.JupyterHub.spawner_class = SlurmSession
 c.SlurmSession.cell = os.environ["CELL"]
 c.SlurmSession.minter = "https://hpc-minter:8600"
-c.SlurmSession.support = "hpc-support@example.org"
+c.SlurmSession.support = os.environ["BENCHTOP_SUPPORT"]
 # Which partition the form starts with: the first of these that the person may use.
 c.SlurmSession.preferred_partitions = ["usatlas", "debug", "harvester"]
 # What a session gets whose owner does not say.

@@ -4,14 +4,14 @@ import os
 
 from traitlets.config import get_config
 
-from benchtop_hub.backends.condor.backend import CondorSession
+from benchtop_hub.sessions.batch import CondorSession
 
 c = get_config()
 
 c.JupyterHub.spawner_class = CondorSession
 c.CondorSession.cell = os.environ["CELL"]
 c.CondorSession.minter = "https://htc-minter:8600"
-c.CondorSession.support = "htc-support@example.org"
+c.CondorSession.support = os.environ["BENCHTOP_SUPPORT"]
 c.CondorSession.access_point = "condor-ap:9618"
 # What a session gets whose owner does not say, and how long one may run at most.
 c.CondorSession.usual_cpus = 1

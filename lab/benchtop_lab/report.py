@@ -54,10 +54,10 @@ def _send(request: urllib.request.Request, patience: float) -> None:
         with urllib.request.urlopen(request, timeout=patience, context=context):  # noqa: S310 the hub's
             return
     except urllib.error.HTTPError as error:
-        said = error.read(500).decode(errors="replace")
+        answer = error.read(500).decode(errors="replace")
         if error.code < 500:
-            raise Unwanted(f"{error.code}: {said}") from None
-        raise OSError(f"{error.code}: {said}") from None
+            raise Unwanted(f"{error.code}: {answer}") from None
+        raise OSError(f"{error.code}: {answer}") from None
 
 
 def until_taken(
@@ -109,4 +109,4 @@ if __name__ == "__main__":
     try:
         last_words(os.environ, own_log())
     except (OSError, Unwanted) as error:
-        sys.exit(f"the hub did not hear why: {error}")
+        sys.exit(f"the hub could not be told why: {error}")

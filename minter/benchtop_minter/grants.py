@@ -5,8 +5,6 @@ its own path; every kind passes the same `check`. Time is an argument, so that a
 patching.
 """
 
-import hashlib
-import hmac
 import re
 import secrets
 from collections.abc import Callable
@@ -14,13 +12,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import jwt
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 MAX_LIFE = timedelta(minutes=10)  # a stolen token is worth this long; a hub asks again for each action
 SSH_LIFE = timedelta(minutes=1)  # a certificate is shown once, right away
 SSH_BEFORE = timedelta(seconds=5)  # as much may the login node's clock be behind
-SSH_COMMAND = "/opt/lab/bin/python -I -m benchtop_lab.local"  # all that a certificate is good for
+SSH_COMMAND = "/opt/lab/bin/python -I -m benchtop_lab.login_node"  # all that a certificate is good for
 LOWEST_UID = 1500  # below: root, daemons, the facility's own service users
 PERSON = re.compile(r"[a-z][a-z0-9_-]{0,30}")  # as accounts/people.yaml allows; nothing else reaches NSS
 
@@ -75,9 +74,9 @@ def check(name: str, lifetime: int, *, group: str, lookup: Lookup, longest: time
     person = lookup(name) if PERSON.fullmatch(name) else None
     # The directory may fold case; the token names exactly the person that was looked up.
     if person is None or person.name != name:
-        raise Refused(f"The directory knows nobody by the name {name!a:.40}.")
+        raise Refused(f"The directory has no user {name!a:.40}.")
     if person.uid < LOWEST_UID:
-        raise Refused(f"{name} is an account of the system, not a person.")
+        raise Refused(f"{name} is a system account, not a person.")
     if person.disabled:
         raise Refused(f"The login of {name} is disabled.")
     if group not in person.groups:
@@ -103,11 +102,9 @@ def condor_token(key: bytes) -> Mint:
     """HTCondor's kind: an IDTOKEN by which its bearer is that person at the access point of the pool htc.
 
     key: the pool's signing key `people`, as it is before HTCondor scrambles it for its file. What signs is
-    derived from it by HKDF-SHA256 (32 bytes: one round), as in HTCondor's condor_auth_passwd.cpp; the names
-    are those of condor/config.d/10-pool.conf.
+    derived from it as in HTCondor's condor_auth_passwd.cpp; the names are condor/config.d/10-pool.conf's.
     """
-    pseudorandom = hmac.new(b"htcondor", key, hashlib.sha256).digest()
-    signer = hmac.new(pseudorandom, b"master jwt\x01", hashlib.sha256).digest()
+    signer = HKDF(hashes.SHA256(), length=32, salt=b"htcondor", info=b"master jwt").derive(key)
 
     def mint(grant: Grant, now: datetime) -> str:
         issued = int(now.timestamp())

@@ -64,9 +64,9 @@ def read(url: str, body: bytes | None = None, bearer: str = "") -> bytes:
 
 
 def _read(asked: Request) -> bytes:
-    with urlopen(asked, timeout=PATIENCE) as answer:  # noqa: S310 likewise
-        said: bytes = answer.read()
-    return said
+    with urlopen(asked, timeout=PATIENCE) as answer:  # noqa: S310 our own address
+        content: bytes = answer.read()
+    return content
 
 
 class Keycloak:
@@ -94,8 +94,8 @@ class Keycloak:
         return True
 
     def _ask(self, path: str, body: bytes | None = None) -> Json:
-        said = read(f"{self._url}/admin/realms/{self._realm}{path}", body, self._valid_token())
-        return json.loads(said) if said else None
+        answer = read(f"{self._url}/admin/realms/{self._realm}{path}", body, self._valid_token())
+        return json.loads(answer) if answer else None
 
     def _valid_token(self) -> str:
         if time.monotonic() > self._until:
@@ -103,8 +103,8 @@ class Keycloak:
             form = urlencode(credentials | {"grant_type": "client_credentials"}).encode()
             url = f"{self._url}/realms/{self._realm}/protocol/openid-connect/token"
             began = time.monotonic()
-            said = json.loads(read(url, form))
-            self._token, self._until = said["access_token"], began + said["expires_in"] / 2
+            granted = json.loads(read(url, form))
+            self._token, self._until = granted["access_token"], began + granted["expires_in"] / 2
         return self._token
 
 
@@ -131,10 +131,10 @@ def main() -> None:
                 log.info("Keycloak answers again")
             trouble = ""
         except (OSError, HTTPException, ValueError, KeyError, TypeError) as error:
-            said = f"{type(error).__name__}: {_without_address(error)}"
-            if said != trouble:
-                log.warning("Keycloak cannot be asked, the list stays as it is: %s", said)
-            trouble = said
+            reason = f"{type(error).__name__}: {_without_address(error)}"
+            if reason != trouble:
+                log.warning("Keycloak cannot be asked, the list stays as it is: %s", reason)
+            trouble = reason
         time.sleep(EVERY)
 
 

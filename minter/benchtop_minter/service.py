@@ -1,7 +1,7 @@
 """The minter's two listeners: mutual TLS for hubs, and loopback for its own health check.
 
 POST /token {"person": "alice", "lifetime": 600} → 200 {"token", "expires"}
-POST /ssh   {"person": "alice", "lifetime": 60, "key": "ssh-ed25519 …"} → likewise; the token is a certificate
+POST /ssh   {"person": "alice", "lifetime": 60, "key": "ssh-ed25519 …"} → 200; the token is a certificate
 Refused → 403, bad input → 400, no directory → 503, each with {"error": a sentence}. Each decision is one line
 of the log.
 """

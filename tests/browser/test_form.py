@@ -18,7 +18,7 @@ FORM = {"hpc": "alice", "htc": "bob"}  # who looks at which
 def open_form(page: Page, settings: Settings, cluster: str) -> None:
     page.goto(f"{settings.url}/jupyterhub/{cluster}/hub/spawn")
     expect(page.get_by_role("button", name="Start")).to_be_visible()
-    page.get_by_label("Where").select_option("batch")  # whatever the last start was
+    page.get_by_label("Run on").select_option("batch")  # whatever the last start was
 
 
 @pytest.fixture
@@ -61,8 +61,29 @@ def test_the_limits_follow_the_choices(form: Page):
     expect(form.get_by_label("CPUs")).to_have_attribute("max", "8")
 
 
+def test_a_number_that_is_too_large_is_told_at_its_field_and_kept(form: Page):
+    cpus, told = form.get_by_label("CPUs"), form.locator("#cpus-help")
+    form.get_by_label("Partition").select_option("debug")
+    cpus.fill("99")
+    expect(told).to_have_text(re.compile(r"99 is more than the maximum of \d+"))
+    expect(cpus).to_have_attribute("aria-invalid", "true")
+    form.get_by_label("Quality of service").select_option("interactive")
+    expect(cpus).to_have_value("99")
+    cpus.fill("1")
+    expect(told).to_have_text("Maximum 4")
+
+
+def test_a_number_that_another_choice_makes_too_large_is_reduced_and_that_is_told(form: Page):
+    form.get_by_label("Partition").select_option("harvester")
+    form.get_by_label("CPUs").fill("8")
+    form.get_by_label("Partition").select_option("debug")
+    form.get_by_label("Quality of service").select_option("interactive")
+    expect(form.get_by_label("CPUs")).to_have_value("4")
+    expect(form.locator("#cpus-help")).to_have_text("Maximum 4. Reduced from 8.")
+
+
 def test_the_form_says_when_it_would_start(form: Page):
-    expect(form.get_by_role("status").filter(has_text="It would start")).to_be_visible()
+    expect(form.get_by_role("status").filter(has_text="Expected start")).to_be_visible()
 
 
 def test_the_form_can_be_filled_in_by_keyboard_alone(form: Page):

@@ -8,10 +8,10 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Page, expect
 
-from benchtop import enrol
+from benchtop.people import enrol
 from benchtop.settings import Settings
 from support import pages
-from support.front_door import form_of
+from support.front_door import NO_ACCESS, form_of
 
 POLICY = r"^CSP |Content.Security.Policy"
 HUB = "/jupyterhub/hpc/hub"
@@ -47,7 +47,7 @@ def test_the_next_person_on_the_same_browser_finds_nothing_of_the_first(carol: P
     pages.start(page, settings, partition="debug")
     page.goto(f"{settings.url}{HUB}/logout")
     page.wait_for_url(f"{settings.url}/signed-out")
-    expect(page.get_by_role("heading", name="You are signed out")).to_be_visible()
+    expect(page.get_by_role("heading", name="You are logged out")).to_be_visible()
     assert not page.context.cookies(settings.url)
     try:
         pages.log_in(page, settings, "erin")
@@ -56,7 +56,7 @@ def test_the_next_person_on_the_same_browser_finds_nothing_of_the_first(carol: P
         answer = page.goto(f"{settings.url}/jupyterhub/hpc/user/carol/lab")
         assert answer
         assert answer.status == 403
-        expect(page.get_by_role("heading", name="You may not open this")).to_be_visible()
+        expect(page.get_by_role("heading", name=NO_ACCESS)).to_be_visible()
     finally:
         page.context.clear_cookies()
         pages.log_in(page, settings, "carol")  # hers again, and it still runs
@@ -159,7 +159,7 @@ def test_no_other_page_signs_anybody_in_or_out(
     assert page.evaluate("window.jhdata.user") == "carol"
     assert mellons_cookie(page, settings) == before
     page.goto(settings.url)
-    page.get_by_role("link", name="Sign out").click()
+    page.get_by_role("link", name="Log out").click()
     page.wait_for_url(f"{settings.url}/signed-out")
     assert not page.context.cookies(settings.url)
     page.goto(settings.url)

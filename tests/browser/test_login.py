@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from benchtop import accounts, enrol, people
+from benchtop.people import accounts, enrol, roster
 from benchtop.settings import Settings
 from support import pages
 from support.tool import tool_prints
@@ -28,7 +28,7 @@ def dave(settings: Settings) -> Iterator[str]:
 def reader(settings: Settings, request: pytest.FixtureRequest) -> Iterator[str]:
     """One of tests/people.yaml, who is there for this test alone: logins that fail may lock an account."""
     demo = accounts.load(settings)
-    both = people.load(settings.root / accounts.PEOPLE, settings.root / "tests/people.yaml")
+    both = roster.load(settings.root / accounts.PEOPLE, settings.root / "tests/people.yaml")
     name = str(request.param)
     accounts.apply(settings, both.model_copy(update={"people": demo.people | {name: both.people[name]}}))
     try:

@@ -66,4 +66,4 @@ def test_it_warns_five_minutes_and_one_minute_before_the_runtime_is_over(lab: Pa
     forward(lab, 3)
     expect(ending(lab, "in [45] minutes")).to_be_visible()
     forward(lab, 4)
-    expect(ending(lab, "in 1 minute:")).to_be_visible()
+    expect(ending(lab, r"in 1 minute\)")).to_be_visible()

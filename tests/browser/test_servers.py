@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from benchtop import notices, topology
+from benchtop import topology
 from benchtop.settings import Settings
+from benchtop.stack import notices
 from support import pages
 
 
@@ -42,13 +43,13 @@ def test_a_name_that_cannot_be_is_told_at_the_field_without_a_script(
     try:
         plain = context.new_page()
         plain.goto(f"{settings.url}/jupyterhub/hpc/hub/home")
-        plain.get_by_label("Its name").fill("My Server!")
-        plain.get_by_role("button", name="Choose what it gets").click()
-        expect(plain.get_by_text(re.compile("is no name for a server"))).to_be_visible()
-        expect(plain.get_by_label("Its name")).to_have_attribute("aria-invalid", "true")
-        plain.get_by_label("Its name").fill("gpu-test")
-        plain.get_by_role("button", name="Choose what it gets").click()
-        expect(plain.get_by_text("Its name is gpu-test")).to_be_visible()
+        plain.get_by_label("Session name").fill("My Server!")
+        plain.get_by_role("button", name="Choose resources").click()
+        expect(plain.get_by_text(re.compile("is not a valid name"))).to_be_visible()
+        expect(plain.get_by_label("Session name")).to_have_attribute("aria-invalid", "true")
+        plain.get_by_label("Session name").fill("gpu-test")
+        plain.get_by_role("button", name="Choose resources").click()
+        expect(plain.get_by_text("Session name: gpu-test")).to_be_visible()
         expect(plain.get_by_role("button", name="Start")).to_be_visible()
     finally:
         context.close()
@@ -60,7 +61,7 @@ def test_the_list_of_all_sessions(
 ):
     arrive(page, "erin")
     page.get_by_role("link", name=re.compile("essions")).first.click()
-    expect(page.get_by_role("heading", name=re.compile("Sessions on the cluster"))).to_be_visible()
+    expect(page.get_by_role("heading", name=re.compile("Sessions on cluster"))).to_be_visible()
     expect(page.get_by_role("status").filter(has_text=announced)).to_be_visible()
     page.screenshot(path=pictures / "sessions.png", full_page=True)
     pages.nothing_serious(page, pictures / "sessions-phone.png")
@@ -95,13 +96,13 @@ def test_no_script_in_an_administrators_notebook_gets_hold_of_their_pages(
     cell = topology.cell_of("erin", "hpc", settings.cells)
     arrive(page, "erin")
     page.goto(f"{settings.url}{PEOPLE}")
-    expect(page.get_by_role("heading", name=f"People of cell {cell}")).to_be_visible()
+    expect(page.get_by_role("heading", name=f"Users in cell {cell}")).to_be_visible()
     notebook, kind = f"{settings.url}/jupyterhub/hpc/user/erin/notebook", {"Content-Type": "text/html"}
     page.route(notebook, lambda asked: asked.fulfill(body="<body>A notebook", headers=kind))
     page.goto(notebook)
     for at in (LIST, PEOPLE):
         for attempt in (FETCH, FRAME, OPEN):
-            assert not re.search("hpc-1: |People of cell", page.evaluate(attempt, at)), (attempt, at)
+            assert not re.search("hpc-1: |Users in cell", page.evaluate(attempt, at)), (attempt, at)
     page.evaluate("at => history.replaceState({}, '', at)", f"{PEOPLE}/")  # whose cookies it then sees
     assert "_xsrf" not in page.evaluate("document.cookie"), "what the hub's forms carry"
     assert any(cookie["name"] == "_xsrf" for cookie in page.context.cookies(page.url)), "the control"

@@ -10,7 +10,8 @@ import requests
 from playwright.sync_api import Page, expect
 from testinfra.host import Host
 
-from benchtop import people, topology
+from benchtop import topology
+from benchtop.people import roster
 from benchtop.settings import Settings
 from support import pages
 from support.hub import Hub
@@ -54,7 +55,7 @@ def no_session(
     signed_in: Callable[[str], requests.Session],
     jobs: Callable[[str], list[str]],
     service: Service,
-    everybody: people.People,
+    everybody: roster.People,
 ) -> Iterator[Callable[[str], None]]:
     """Make sure that a person has no session and no open documents, now and when the test is over."""
     touched: set[str] = set()
@@ -86,11 +87,11 @@ def test_alice_runs_a_cell_inside_a_job_with_a_pascal_gpu(
     began = time.monotonic()
     pages.log_in(page, settings, "alice")
     page.get_by_role("link", name="Open notebooks on HPC").click()
-    page.get_by_label("Where").select_option("batch")
-    page.get_by_label("Partition").select_option("usatlas")
+    page.get_by_label("Run on").select_option("batch")
+    page.get_by_label("Partition").select_option("debug")
     page.get_by_label("GPU").select_option("pascal:1")
     page.get_by_label("Runtime").fill("30")
-    expect(page.get_by_role("status").filter(has_text="It would start")).to_be_visible()
+    expect(page.get_by_role("status").filter(has_text="Expected start")).to_be_visible()
     page.screenshot(path=pictures / "form.png")
     clicked = time.monotonic()
     page.get_by_role("button", name="Start").click()

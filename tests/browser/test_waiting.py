@@ -74,7 +74,7 @@ def without_script(chromium: Browser, waiting: Page) -> Iterator[Page]:
 
 def begin(page: Page, settings: Settings, gpu: str = "none") -> None:
     page.goto(f"{settings.url}/jupyterhub/hpc/hub/spawn")
-    page.get_by_label("Where").select_option("batch")
+    page.get_by_label("Run on").select_option("batch")
     page.get_by_label("Partition").select_option("debug")
     page.get_by_label("GPU").select_option(gpu)
     page.get_by_label("Runtime").fill("10")
@@ -96,7 +96,7 @@ def test_a_screen_reader_and_a_phone_find_nothing_wrong(waiting: Page, pictures:
 
 
 def test_stop_ends_it_and_says_so(waiting: Page):
-    waiting.get_by_role("button", name="Stop").click()
+    waiting.get_by_role("button", name="Cancel start").click()
     waiting.wait_for_url(re.compile(r"/hub/home"))
     expect(waiting.get_by_role("status").filter(has_text="My Server")).to_have_text(
         re.compile("My Server (was|is being) stopped.")
@@ -105,7 +105,7 @@ def test_stop_ends_it_and_says_so(waiting: Page):
 
 def test_without_a_script_it_is_followed_and_stopped_as_well(without_script: Page):
     expect(without_script.locator("#stage")).to_contain_text("as many GPUs as you may have")
-    without_script.get_by_role("button", name="Stop").click()
+    without_script.get_by_role("button", name="Cancel start").click()
     expect(without_script.get_by_text(re.compile("My Server (was|is being) stopped."))).to_be_visible()
 
 

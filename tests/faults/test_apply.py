@@ -9,8 +9,9 @@ import pytest
 import requests
 from testinfra.host import Host
 
-from benchtop import compose, enrol, live
+from benchtop.people import enrol
 from benchtop.settings import Settings
+from benchtop.stack import compose
 from support.checkout import Checkout, made
 
 Services = Callable[..., Host]
@@ -80,7 +81,7 @@ def test_what_only_fails_when_it_runs_is_taken_back(checkout: Checkout, settings
     said = checkout.refused()
     assert "git checkout -- apache/facility.conf" in said
     assert "what was live before runs again" in said
-    assert "/nowhere" not in (live.root(settings) / "apache/facility.conf").read_text()
+    assert "/nowhere" not in (settings.live / "apache/facility.conf").read_text()
     assert enrol.login(settings, "carol").get(settings.url).status_code == 200
 
 

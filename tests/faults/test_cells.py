@@ -7,7 +7,8 @@ from contextlib import contextmanager
 import pytest
 from bs4 import BeautifulSoup
 
-from benchtop import enrol, topology
+from benchtop import topology
+from benchtop.people import enrol
 from benchtop.settings import Settings
 from support import sessions
 from support.facility import stopped
@@ -68,7 +69,7 @@ def test_a_cell_that_is_down_says_so_to_its_people_and_nobody_else_notices(
     with visiting(other.hub) as wrong, stopped(settings, *topology.services_of(cell)):
         wait_until(lambda: page_of(work.hub)[0] == 503, timeout=TOLD, what="the page about the cell")
         said = page_of(work.hub)[1]
-        assert "that looks after your account does not answer" in said
+        assert "that serves your account does not answer" in said
         assert work.hub.browser.get(f"{settings.url}/", timeout=30).ok, "the landing page is not the cell's"
         if "htc" in settings.clusters:
             elsewhere = hub("alice", "htc")

@@ -53,7 +53,7 @@ def test_a_session_that_nobody_uses_ends_and_its_neighbour_that_is_used_does_not
 
         stays(asks_and_is_there, lasting=IDLE / 2, what="alice's session")
         wait_until(lambda: not asks_and_is_there(), timeout=CULLED, what="alice's session to be over")
-        assert sessions.told_once(alice).startswith("nobody used it for ")
+        assert sessions.told_once(alice).startswith("it was idle for ")
         assert erin.ready()
     finally:
         for name in ("alice", "erin"):
@@ -70,7 +70,7 @@ def test_a_start_that_takes_too_long_says_what_it_waited_for_and_leaves_no_job(h
             wait_until(lambda: alice.server() is None, timeout=GIVEN_UP + 10, what="the start to be given up")
             why = alice.failure()
             assert f"did not start within {GIVEN_UP} seconds" in why
-            assert "all fitting nodes are busy" in why
+            assert "all suitable nodes are busy" in why
             wait_until(lambda: not batch.jobs("alice"), timeout=30, what="its job to be gone")
     finally:
         sessions.end(hub("alice", "hpc"))

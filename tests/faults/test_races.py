@@ -12,8 +12,8 @@ from functools import partial
 import pytest
 import requests
 
-from benchtop import compose
 from benchtop.settings import Settings
+from benchtop.stack import compose
 from support import sessions
 from support.batch import CONTROLLER, Batch
 from support.facility import kill, restart, stopped, well
@@ -268,7 +268,8 @@ def test_a_start_that_a_restart_of_the_access_point_cuts_off_says_so_and_leaves_
         caught.result()
     restart(settings, "condor-ap")
     wait_until(lambda: reader.server() is None, timeout=CUT_OFF, what="the start to fail")
-    assert "HTCondor was restarted just when it took the job in; start it again" in reader.failure()
+    cut_off = "HTCondor was restarted while it was accepting the job. Start the session again"
+    assert cut_off in reader.failure()
     wait_until(lambda: not batch.jobs(reader.person), timeout=sessions.END, what="the job to be gone")
     sessions.begin(reader)
 

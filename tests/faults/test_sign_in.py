@@ -7,8 +7,8 @@ import pytest
 import requests
 from bs4 import BeautifulSoup
 
-from benchtop import enrol
 from benchtop.console import Problem
+from benchtop.people import enrol
 from benchtop.settings import Settings
 from support.facility import crash, stopped
 from support.hub import Hub

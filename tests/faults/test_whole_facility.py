@@ -3,8 +3,9 @@
 import time
 from collections.abc import Callable
 
-from benchtop import accounts, compose, enrol, keycloak
+from benchtop.people import accounts, enrol, keycloak
 from benchtop.settings import Settings
+from benchtop.stack import compose
 from support import sessions
 from support.checkout import made
 from support.hub import Hub

@@ -11,10 +11,11 @@ import pytest
 import requests
 from bs4 import BeautifulSoup
 
-from benchtop import compose, enrol, topology
+from benchtop.people import enrol
 from benchtop.settings import Settings
+from benchtop.stack import compose
 from support.facility import logged
-from support.front_door import UPGRADE, Answer, ask, form_of
+from support.front_door import NOT_FOUND, UNREADABLE, UPGRADE, USED_ALREADY, Answer, ask, form_of
 from support.wait import wait_until
 
 SignedIn = Callable[[str], requests.Session]
@@ -43,14 +44,14 @@ def test_somebody_without_a_cluster_learns_whom_to_ask(signed_in: SignedIn, sett
 
 @pytest.mark.parametrize("path", ["/jupyterhub/nothing/", "/jupyterhub/hpc2/hub/home", "/jupyterhub/HPC/"])
 def test_a_cluster_that_does_not_exist_is_said_not_to(path: str, settings: Settings):
-    told(settings, ask(settings, path), 404, "There is nothing here", "cluster", "does not exist")
+    told(settings, ask(settings, path), 404, NOT_FOUND, "cluster", "does not exist")
 
 
 def test_a_cell_that_does_not_exist_is_said_not_to(settings: Settings):
     page = ask(
         settings, "/_cell/hpc-9/jupyterhub/hpc/hub/api/user", headers={"Authorization": "token whatever"}
     )
-    told(settings, page, 404, "/_cell/CELL/", "the start page shows yours")
+    told(settings, page, 404, "/_cell/CELL/", "the Start page shows your cell")
 
 
 @pytest.mark.parametrize(
@@ -75,13 +76,13 @@ def test_an_address_that_leads_elsewhere_is_refused(target: str, signed_in: Sign
         told(settings, ask(settings, f"/mellon/{way}?a=b&ReturnTo={target}"), 400, "return to is not part")
     for page in ("/login", "/spawn", "/home", "/logout", "/", ""):
         answer = ask(settings, f"{HPC}/hub{page}?next={target}", session=signed_in("carol"))
-        told(settings, answer, 400, "is not part of this facility")
+        told(settings, answer, 400, "leads to a page outside this facility")
 
 
-UNREADABLE = ["%00", "%zz", "%", "%01", "%09", "%0a", "%1f", "%7F"]
+ODD = ["%00", "%zz", "%", "%01", "%09", "%0a", "%1f", "%7F"]
 
 
-@pytest.mark.parametrize("odd", UNREADABLE)
+@pytest.mark.parametrize("odd", ODD)
 def test_what_cannot_be_read_hides_no_address(odd: str, signed_in: SignedIn, settings: Settings):
     """The check of where an address leads refuses by itself what it cannot read, wherever that is.
 
@@ -97,9 +98,9 @@ def test_what_cannot_be_read_hides_no_address(odd: str, signed_in: SignedIn, set
         ):
             for way in ("login", "logout"):
                 page = ask(settings, f"/mellon/{way}?{query.format('ReturnTo')}")
-                assert (page.status, page.heading) == (400, "We could not read this request")
+                assert (page.status, page.heading) == (400, UNREADABLE)
             page = ask(settings, f"{HPC}/hub/login?{query.format('next')}", session=carol)
-            assert (page.status, page.heading) == (400, "We could not read this request")
+            assert (page.status, page.heading) == (400, UNREADABLE)
 
 
 NO_UTF8 = ["%C0%AE", "%C0%AE%C0%AE/", "x%FFx", "%E0%80%AF", "%ED%A0%80", "%F4%90%80%80", "%C3"]
@@ -114,7 +115,7 @@ def test_an_address_that_is_no_utf8_is_refused_before_anybody_reads_it(
     for place in (HPC, f"{HPC}/hub", f"{HPC}/user/carol", f"{HPC}/hub/api/users", "/sessions/hpc", ""):
         for headers in ({}, token, UPGRADE):
             page = ask(settings, f"{place}/{path}", headers=headers)
-            assert (page.status, page.heading) == (400, "We could not read this request")
+            assert (page.status, page.heading) == (400, UNREADABLE)
     told(settings, ask(settings, f"{HPC}/{path}", session=signed_in("carol")), 400, "not in a form")
     assert ask(settings, f"/_cell/hpc-1{HPC}/hub/api/{path}", headers=token).status == 400
     assert ask(settings, f"/resources/{path}", host=settings.login_name).status == 400
@@ -131,7 +132,7 @@ def test_no_proxy_of_a_cell_throws(signed_in: SignedIn, settings: Settings):
     """The control is that they log at all. (After the tests above, which ask for what made them throw.)"""
     for path in NO_UTF8:
         ask(settings, f"{HPC}/{path}", session=signed_in("carol"))
-    proxies = [f"{cell}-proxy" for cell in topology.cells(settings)]
+    proxies = [f"{cell}-proxy" for cell in settings.cell_names]
     log = compose.run(settings, "logs", "--no-color", "--since", "2m", *proxies).stdout.decode()
     assert "[ConfigProxy]" in log
     assert "URIError" not in log
@@ -171,7 +172,7 @@ def new_response(browser: requests.Session, settings: Settings) -> tuple[str, di
 def test_an_answer_that_was_used_is_refused(erin: requests.Session, settings: Settings):
     action, answer = new_response(erin, settings)
     assert erin.post(action, data=answer, allow_redirects=False).status_code == 303  # the control
-    told(settings, erin.post(action, data=answer, allow_redirects=False), 400, "used before")
+    told(settings, erin.post(action, data=answer, allow_redirects=False), 400, USED_ALREADY)
 
 
 def test_an_answer_may_not_lead_elsewhere(erin: requests.Session, settings: Settings):
@@ -185,7 +186,7 @@ def test_an_answer_may_not_lead_elsewhere(erin: requests.Session, settings: Sett
 def test_what_is_no_answer_at_all_is_refused(form: dict[str, str], settings: Settings):
     stranger = enrol.session(settings)
     page = stranger.post(f"{settings.url}/mellon/postResponse", data=form, allow_redirects=False)
-    told(settings, page, 400, "The answer of the login could not be used")
+    told(settings, page, 400, "The login response could not be used")
 
 
 @pytest.mark.parametrize("query", ["", "?SAMLRequest=x", "?SAMLRequest=PHg%2B", "?SAMLResponse=x"])
@@ -212,5 +213,5 @@ def test_an_answer_of_the_login_is_good_for_a_minute(
     )
     erin.cookies.clear(domain=settings.name)
     erin.get(f"{settings.url}/mellon/login?ReturnTo=/", allow_redirects=False)  # mellon asks for its cookie
-    told(settings, erin.post(action, data=answer, allow_redirects=False), 400, "older than a minute")
+    told(settings, erin.post(action, data=answer, allow_redirects=False), 400, "more than a minute old")
     assert erin.get(f"{settings.url}/", allow_redirects=False).status_code == 303

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from benchtop import compose, secrets
+from benchtop.keys import secrets
 from benchtop.settings import Settings
+from benchtop.stack import compose
 
 TESTS_ONLY = {"browser"}  # runs while tests do, publishes a debugging port on loopback
 

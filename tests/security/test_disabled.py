@@ -11,8 +11,9 @@ import requests
 from bs4 import BeautifulSoup
 from testinfra.host import Host
 
-from benchtop import accounts, compose, enrol, keycloak, people
+from benchtop.people import accounts, enrol, keycloak, roster
 from benchtop.settings import Settings
+from benchtop.stack import compose
 from support import programs
 from support.wait import wait_until
 
@@ -72,22 +73,22 @@ class Visitor:
 
 
 @pytest.fixture(scope="module")
-def everybody(settings: Settings) -> Iterator[people.People]:
+def everybody(settings: Settings) -> Iterator[roster.People]:
     """The people of the facility and those of tests/people.yaml, in the directory meanwhile."""
-    found = people.load(settings.root / accounts.PEOPLE, settings.root / "tests/people.yaml")
+    found = roster.load(settings.root / accounts.PEOPLE, settings.root / "tests/people.yaml")
     accounts.follow(settings, found)
     enrol_two(settings, found)
     yield found
     accounts.follow(settings, accounts.load(settings))
 
 
-def enrol_two(settings: Settings, everybody: people.People) -> None:
+def enrol_two(settings: Settings, everybody: roster.People) -> None:
     two = {name: everybody.people[name] for name in (LEAVER, STAYER)}
     enrol.enrol_missing(settings, everybody.model_copy(update={"people": two}))
 
 
 @pytest.fixture
-def visitor(settings: Settings, everybody: people.People) -> Callable[[str, str], Visitor]:
+def visitor(settings: Settings, everybody: roster.People) -> Callable[[str, str], Visitor]:
     def come(name: str, cluster: str) -> Visitor:
         browser = enrol.login(settings, name, path=f"/jupyterhub/{cluster}/hub/home")
         token = programs.new_token(browser, settings, cluster, name)["token"]
@@ -140,7 +141,7 @@ def two(
 
 
 @pytest.fixture
-def restored(settings: Settings, everybody: people.People) -> Iterator[None]:
+def restored(settings: Settings, everybody: roster.People) -> Iterator[None]:
     yield
     accounts.apply(settings, everybody, "ldap")
     set_enabled(settings, LEAVER, enabled=True)
@@ -161,7 +162,7 @@ def set_enabled(settings: Settings, name: str, *, enabled: bool) -> None:
 def test_who_is_disabled_in_the_directory_is_out(
     two: tuple[Visitor, Visitor],
     jobs: Callable[[Visitor], str],
-    everybody: people.People,
+    everybody: roster.People,
     settings: Settings,
     restored: None,
 ):
@@ -180,7 +181,7 @@ def test_who_is_disabled_in_the_directory_is_out(
 def test_who_is_taken_off_the_list_is_out(
     two: tuple[Visitor, Visitor],
     jobs: Callable[[Visitor], str],
-    everybody: people.People,
+    everybody: roster.People,
     settings: Settings,
 ):
     leaver, stayer = two

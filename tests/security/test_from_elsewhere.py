@@ -10,7 +10,7 @@ import re
 import pytest
 import requests
 
-from benchtop import enrol
+from benchtop.people import enrol
 from benchtop.settings import Settings
 from support.front_door import ask, form_of
 
@@ -178,6 +178,6 @@ def test_an_answer_that_is_written_oddly_is_no_error_of_ours(frank: requests.Ses
         assert all(page.status_code < 500 for page in pages)
         if part == "username":
             assert {page.status_code for page in pages} == {403}
-            assert "did not give us what we need" in pages[0].text
+            assert "did not include the information" in pages[0].text
     ended = frank.get(f"{settings.url}/mellon/logout", params={"ReturnTo": f"{settings.url}/signed-out"})
     assert ended.status_code == 200

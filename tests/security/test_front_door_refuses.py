@@ -12,9 +12,11 @@ import pytest
 import requests
 from testinfra.host import Host
 
-from benchtop import compose, enrol, topology
+from benchtop import topology
+from benchtop.people import enrol
 from benchtop.settings import Settings
-from support.front_door import UPGRADE, ask, form_of
+from benchtop.stack import compose
+from support.front_door import NO_ACCESS, UPGRADE, USED_ALREADY, ask, form_of
 from support.stand_in import stand_in
 
 SignedIn = Callable[[str], requests.Session]
@@ -86,7 +88,7 @@ def test_an_invented_session_is_no_login(cookie: str, settings: Settings):
 )
 def test_a_server_opens_for_its_owner_alone(path: str, signed_in: SignedIn, settings: Settings):
     page = ask(settings, f"{HPC}{path}", session=signed_in("carol"))
-    assert (page.status, page.heading) == (403, "You may not open this")
+    assert (page.status, page.heading) == (403, NO_ACCESS)
 
 
 @pytest.mark.parametrize(
@@ -226,7 +228,7 @@ def test_apaches_own_pages_are_for_the_admin_inside_its_container(
         address = f"{settings.url}/{page}{end}"
         assert "<title>" in service("apache").check_output("curl --silent --cacert /keys/ca.pem %s", address)
         refused = ask(settings, f"/{page}{end}")
-        assert (refused.status, refused.heading) == (403, "You may not open this")
+        assert (refused.status, refused.heading) == (403, NO_ACCESS)
 
 
 @pytest.mark.parametrize(
@@ -308,7 +310,7 @@ def test_an_answer_of_the_login_works_once(settings: Settings):
     assert browser.post(action, data=answer, allow_redirects=False).status_code == 303
     again = browser.post(action, data=answer, allow_redirects=False)
     assert again.status_code == 400
-    assert "used before" in again.text
+    assert USED_ALREADY in again.text
 
 
 def test_an_answer_that_was_changed_or_belongs_elsewhere_does_not_work(settings: Settings):

@@ -11,8 +11,9 @@ import pytest
 import requests
 from testinfra.host import Host
 
-from benchtop import compose, topology
+from benchtop import topology
 from benchtop.settings import Settings
+from benchtop.stack import compose
 from support.front_door import UPGRADE, ask, cookies_for, dial
 from support.stand_in import stand_in
 from support.wait import wait_until

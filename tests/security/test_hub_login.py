@@ -12,6 +12,7 @@ from testinfra.host import Host
 
 from benchtop.settings import Settings
 from support.facility import logged
+from support.front_door import NO_ACCESS
 
 Services = Callable[..., Host]
 
@@ -139,7 +140,7 @@ def test_nobody_else_is(ask: Ask, secret: str, refusal: Callable[[str], str]):
         answer = ask(headers)
         assert answer.status == 403, what
         assert COOKIE not in answer.text, what
-        assert "You may not see this page" in answer.text, what
+        assert NO_ACCESS in answer.text, what
         assert re.search(r'<a [^>]*href="/jupyterhub/hpc/hub/login">Log in</a>', answer.text), what
         assert f"login refused reason={reason} " in refusal(answer.request), what
 

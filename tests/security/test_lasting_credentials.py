@@ -8,8 +8,8 @@ import requests
 from testinfra.backend.base import CommandResult
 from testinfra.host import Host
 
-from benchtop import compose
 from benchtop.settings import Settings
+from benchtop.stack import compose
 from support import sessions
 from support.batch import Batch
 from support.hub import Hub

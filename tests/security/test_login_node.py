@@ -141,7 +141,7 @@ for name in range(int(sys.argv[2])):
         file.write(record)
 """
 MANY = 5_000  # records: 130,000 made each look take longer than a hub waits
-AT_MOST = 20  # of one person's are looked at (benchtop_lab/local.py)
+AT_MOST = 20  # of one person's are looked at (benchtop_lab/login_node/records.py)
 
 
 @pytest.fixture

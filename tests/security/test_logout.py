@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 import pytest
 import requests
 
-from benchtop import enrol, keycloak
+from benchtop.people import enrol, keycloak
 from benchtop.settings import Settings
 from support.front_door import ask, form_of
 from support.wait import wait_until

@@ -12,8 +12,8 @@ import pytest
 import requests
 from testinfra.host import Host
 
-from benchtop import compose
 from benchtop.settings import Settings
+from benchtop.stack import compose
 from support import sessions
 from support.batch import Batch
 from support.hub import Hub

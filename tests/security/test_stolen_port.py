@@ -6,6 +6,7 @@ nobody says that it has ended.
 """
 
 import base64
+import inspect
 import json
 import subprocess
 from collections.abc import Callable, Iterator
@@ -18,9 +19,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from benchtop import compose
 from benchtop.settings import Settings
+from benchtop.stack import compose
 from benchtop_hub.sessions import certificates
+from benchtop_lab.session.proof import server_context
 from support import sessions
 from support.batch import Batch
 from support.hub import Hub
@@ -37,8 +39,12 @@ STRANGERS = {"hpc": "carol", "htc": "bob"}
 PAGE = "The page of somebody else."
 # Runs on the node as a stranger: listens on the port as soon as that is free, answers whatever it is asked,
 # in plain and by TLS, and tells what it heard. Stdin says with which certificate, a line each time.
-IMPOSTOR = """
+IMPOSTOR = (
+    f"""
 import base64, json, os, socket, ssl, sys, threading, time
+{inspect.getsource(server_context)}
+"""
+    + """
 port, page = int(sys.argv[1]), sys.argv[2].encode()
 answer = b"HTTP/1.1 200 OK\\r\\nContent-Type: text/html\\r\\nConnection: close\\r\\nContent-Length: "
 answer += str(len(page)).encode() + b"\\r\\n\\r\\n" + page
@@ -78,12 +84,10 @@ for wanted in sys.stdin:
     told, heard = heard, [0, ""]
     context = None
     if wanted.strip():
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        with os.fdopen(os.memfd_create("proof"), "wb", buffering=0) as file:
-            file.write(base64.b64decode(wanted))
-            context.load_cert_chain(f"/proc/self/fd/{file.fileno()}")
+        context = server_context(base64.b64decode(wanted))
     print(json.dumps(told), flush=True)
 """
+)
 # Runs there as the owner: what -9 leaves of a session, and nobody who would tell. Prints nothing.
 KILL = """
 import os, pathlib, signal, sys

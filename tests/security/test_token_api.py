@@ -12,6 +12,7 @@ import requests
 
 from benchtop import topology
 from benchtop.settings import Settings
+from benchtop.stack import notices
 from support import programs
 from support.front_door import ask
 from support.wait import wait_until
@@ -162,7 +163,7 @@ def test_a_token_lives_for_a_day_at_most(signed_in: SignedIn, settings: Settings
 
 @pytest.mark.alone
 def test_a_program_is_told_that_its_cell_is_out_of_service(token: Token, settings: Settings):
-    notice = topology.notice_file(settings, topology.cell_of("carol", "hpc", settings.cells))
+    notice = notices.notice_file(settings, topology.cell_of("carol", "hpc", settings.cells))
     notice.parent.mkdir(exist_ok=True)
     path = f"{HPC}/hub/api/users/carol"
     assert ask(settings, path, headers=shown(token("carol", "hpc"))).status == 200

@@ -7,7 +7,7 @@ import pytest
 import requests
 from bs4 import BeautifulSoup
 
-from benchtop import enrol
+from benchtop.people import enrol
 from benchtop.settings import Settings
 
 Follow = Callable[[str], requests.Response]

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from benchtop import compose, topology
 from benchtop.settings import Settings
+from benchtop.stack import compose
 from support import laptop
 
 pytestmark = pytest.mark.alone  # other tests have something listen for a while
@@ -172,7 +172,7 @@ def test_no_hub_can_be_reached_from_where_jobs_run(
     """The line of the table that matters most, said by itself, with what a job does reach as its control."""
     nodes = [name for name in containers if name.startswith(("gpu-", "cpu-", "condor-ep-"))]
     assert nodes
-    hubs = {address for cell in topology.cells(settings) for address in containers[cell].addresses.values()}
+    hubs = {address for cell in settings.cell_names for address in containers[cell].addresses.values()}
     for node in nodes:
         assert not {(address, port) for address, port in reached[node] if address in hubs}, node
         assert any(port == 8444 for _, port in reached[node]), node

@@ -8,8 +8,8 @@ import requests
 from bs4 import BeautifulSoup
 from testinfra.host import Host
 
-from benchtop import notices, topology
 from benchtop.settings import Settings
+from benchtop.stack import notices
 from support.wait import wait_until
 
 pytestmark = pytest.mark.needs("announcement")
@@ -45,7 +45,7 @@ def test_every_hub_and_the_front_door_show_it_and_stop_showing_it(
     def page(path: str) -> str:
         return signed_in("alice").get(f"{settings.url}{path}", timeout=60).text
 
-    shows: dict[str, Callable[[], str]] = {cell: partial(refused, cell) for cell in topology.cells(settings)}
+    shows: dict[str, Callable[[], str]] = {cell: partial(refused, cell) for cell in settings.cell_names}
     paths = ["/", "/signed-out", "/nowhere", *(f"/jupyterhub/{one}/hub/home" for one in settings.clusters)]
     shows |= {path: partial(page, path) for path in paths}
     for text in (TEXT, ""):

@@ -10,8 +10,8 @@ import pytest
 import requests
 from testinfra.host import Host
 
-from benchtop import keycloak, live
-from benchtop.people import People
+from benchtop.people import keycloak
+from benchtop.people.roster import People
 from benchtop.settings import Settings
 from support import sessions
 from support.checkout import Checkout
@@ -30,11 +30,11 @@ def checkout(settings: Settings) -> Iterator[Checkout]:
 
 
 def live_text(settings: Settings, name: str) -> str:
-    return (live.root(settings) / name).read_text()
+    return (settings.live / name).read_text()
 
 
 def test_without_a_change_it_says_so(checkout: Checkout):
-    assert "Nothing has changed" in checkout.applied()
+    assert "Nothing to apply" in checkout.applied()
 
 
 # ---- what is wrong is refused ---------------------------------------------------------------

@@ -1,19 +1,19 @@
 """HTCondor as a person meets it: every command is given from a hub, with that person's own token."""
 
 import base64
-import hashlib
-import hmac
 import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+import jwt
 import pytest
 from testinfra.backend.base import CommandResult
 from testinfra.host import Host
 
-from benchtop import compose, idtokens, secrets
+from benchtop.keys import idtokens, secrets
 from benchtop.settings import Settings
+from benchtop.stack import compose
 from support.wait import wait_until
 
 pytestmark = [pytest.mark.shares("condor"), pytest.mark.long]
@@ -144,12 +144,11 @@ def signed(settings: Settings) -> Callable[..., str]:
 
     def sign(key: str, **claims: object) -> str:
         secret = (settings.state / "private" / f"condor-{key.lower()}.key").read_bytes()
-        signer = idtokens._derived(secret * 2 if key == "POOL" else secret)
         now = int(time.time())
         full = {"iss": idtokens.ISSUER, "iat": now, "exp": now + 60, "jti": "00", **claims}
-        parts = ({"alg": "HS256", "typ": "JWT", "kid": key}, {k: v for k, v in full.items() if v is not None})
-        text = ".".join(idtokens._encoded(json.dumps(part).encode()) for part in parts)
-        return f"{text}.{idtokens._encoded(hmac.new(signer, text.encode(), hashlib.sha256).digest())}"
+        said = {name: value for name, value in full.items() if value is not None}
+        signer = idtokens.signing_key(secret * 2 if key == "POOL" else secret)
+        return jwt.encode(said, signer, algorithm="HS256", headers={"kid": key})
 
     return sign
 

@@ -19,7 +19,7 @@ QUICK = 15  # seconds in which a session that is stopped must be gone, and a rea
 LOOKED_AT = 60  # seconds until HTCondor has looked at a job in vain, and the hub has asked why
 ENDS = 5  # seconds after which a start whose job died must have ended
 HERE = "Waiting in the queue of the Jupyter slots: "
-BUSY = "all fitting places are busy (it wants 1 CPU, and the most that is free in one is 0)."
+BUSY = "all suitable slots are busy (it needs 1 CPU; the most that is free in one is 0)."
 # Through the spool, as a session: no folder is shared.
 SUBMIT = "d=$(mktemp -d); cd $d; printf %%s %s > job; condor-as %s condor_submit -spool -terse job; rm -r $d"
 JOBS = """

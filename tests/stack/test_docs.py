@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from benchtop import compose
 from benchtop.settings import Settings
+from benchtop.stack import compose
 
 pytestmark = [pytest.mark.needs("checkout"), pytest.mark.shares("people", "services")]
 
@@ -32,6 +32,7 @@ ELSEWHERE = {
     'make announce MESSAGE="Slurm is down on Friday."': "tests/stack/test_announcement.py",
     'make announce MESSAGE="Slurm is down on Friday from 8 to 10."': "tests/stack/test_announcement.py",
     "make announce-clear": "tests/stack/test_announcement.py",
+    "make dev CELL=hpc-1": "tests/stack/test_dev.py",
     "make test-long": ".ci/run",
     "make soak": "tests/faults/test_soak.py",
     "make trust INSTALL=1": "tests/unit/cli/test_trust.py",

@@ -93,7 +93,7 @@ def test_a_reservation_is_offered_to_whom_it_is_for_and_to_nobody_else(carol: Hu
 def test_the_expected_start_is_told_for_what_is_chosen_and_starts_nothing(carol: Hub):
     answer = carol.api("POST", "users/carol/expected-start", {"partition": "debug", "runtime": "10"})
     assert answer.status_code == 200
-    assert answer.json()["sentence"].startswith("It would start")
+    assert answer.json()["sentence"].startswith("Expected start: ")
     assert carol.server() is None
 
 

@@ -9,10 +9,10 @@ import requests
 from bs4 import BeautifulSoup
 from testinfra.host import Host
 
-from benchtop import enrol
+from benchtop.people import enrol
 from benchtop.settings import Settings
 from support.facility import logged
-from support.front_door import UPGRADE, ask, form_of, words
+from support.front_door import NOT_FOUND, UPGRADE, ask, form_of, words
 
 Services = Callable[..., Host]
 SignedIn = Callable[[str], requests.Session]
@@ -62,7 +62,7 @@ def test_signing_out_ends_the_session_here_and_at_keycloak(settings: Settings):
     action, answer = form_of(browser.get(here, params={"ReturnTo": there}), "SAMLResponse")
     page = browser.post(action, data=answer)
     assert page.url == there
-    assert "signed out" in words(page)
+    assert "logged out" in words(page)
     assert page.headers["Clear-Site-Data"] == '"cache", "cookies", "storage"'
     again = browser.get(f"{settings.url}/")
     assert again.url.startswith(settings.login_url)
@@ -135,7 +135,7 @@ def test_an_address_that_does_not_exist_is_a_page_whose_number_the_log_knows(
     service: Services, settings: Settings
 ):
     page = ask(settings, "/jupyterhub/nothing/")
-    assert (page.status, page.heading) == (404, "There is nothing here")
+    assert (page.status, page.heading) == (404, NOT_FOUND)
     service("apache")  # its log is shown when this fails
     number = page.headers["x-request-id"]
     assert number in page.text
@@ -157,7 +157,7 @@ def test_an_error_keeps_its_status_and_says_what_to_do(path: str, status: int, s
     page = ask(settings, path)
     assert page.status == status
     assert page.heading
-    assert "Back to the start page" in page.text
+    assert ">Start page</a>" in page.text
 
 
 def test_a_page_of_ours_needs_no_script_and_nothing_from_elsewhere(signed_in: SignedIn, settings: Settings):

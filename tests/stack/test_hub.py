@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
-from benchtop import compose
 from benchtop.settings import Settings
+from benchtop.stack import compose
 from support.wait import wait_until
 
 HUB = "/jupyterhub/hpc/hub"
@@ -211,7 +211,7 @@ def test_whom_apache_vouches_for_is_logged_in(browser):
         ),
         ({"as": "erin", "groups": "facility-admins", "secret": "guess"}, "bad-signature", "not confirmed"),
         ({"as": "alice", "age": 60}, "stale", "too long ago"),
-        ({"as": "frank"}, "not-a-member", "not open to you"),
+        ({"as": "frank"}, "not-a-member", "no access to this cluster"),
     ],
 )
 def test_nobody_else_is_and_the_page_says_why(browser, log, sent, reason, sentence):

@@ -15,8 +15,8 @@ import requests
 from testinfra.backend.base import CommandResult
 from testinfra.host import Host
 
-from benchtop import compose
 from benchtop.settings import Settings
+from benchtop.stack import compose
 from support import sessions
 from support.hub import Hub
 from support.wait import wait_until
@@ -214,7 +214,7 @@ def test_a_session_answers_nobody_else(person: People):
     ("options", "sentence"),
     [
         ({"partition": "usatlas"}, "“usatlas” is not yours to use"),  # alice's
-        ({"partition": "debug\n--uid=root"}, "is not one of the names to choose from"),
+        ({"partition": "debug\n--uid=root"}, "is not one of the choices"),
         ({"account": "tier3"}, "“tier3” is not yours to use"),
         ({"qos": "usatlas"}, "“usatlas” is not yours to use"),
         ({"partition": "debug", "gpu": "pascal:1"}, "your account does not include GPUs"),
@@ -397,7 +397,7 @@ def test_a_job_that_ends_before_its_session_answers_is_a_failure_with_a_sentence
 @pytest.mark.needs("hpc/alice")
 def test_who_waits_for_a_limit_of_their_own_reads_which(waiting: Waiting):
     alice, _ = waiting()
-    limit = "Waiting in the queue of partition debug: you hold as many GPUs as you may have at a time."
+    limit = "Waiting in the queue of partition debug: you already use as many GPUs as you may have at a time."
     wait_until(lambda: alice.own.stage() == limit, timeout=NOTICED, what="the limit on the page")
 
 
@@ -450,8 +450,8 @@ def test_who_waits_for_a_busy_node_reads_the_place_in_line_and_the_expected_star
     wait_until(lambda: alice.jobs("%T") == ["RUNNING"], timeout=START, what="alice's job to run")
     pool.submit(alice.start, partition="harvester", runtime=10)
     told = re.compile(
-        r"harvester: all fitting nodes are busy\. It is the next in line\. "
-        r"Slurm expects it to start in about (a minute|[2-5] minutes)\.$"
+        r"harvester: all suitable nodes are busy\. You are next in the queue\. "
+        r"Expected start: in about (1 minute|[2-5] minutes)\.$"
     )
     # the expected start is backfill's, which looks every 30 s
     wait_until(lambda: told.search(alice.own.stage()), timeout=45, what="place and time on the page")

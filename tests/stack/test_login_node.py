@@ -101,7 +101,7 @@ def test_too_much_memory_ends_it_and_its_owner_is_told_once(alice: Hub, cluster:
     with contextlib.suppress(*traffic.CUT):
         traffic.run(alice, alice.kernel(), GREEDY)
     wait_until(lambda: alice.server() is None, timeout=NOTICED, what="the hub to notice the end")
-    assert "MB of memory, and may take 1024 MB on the login node" in sessions.told_once(alice)
+    assert "MB of memory; the limit on the login node is 1024 MB" in sessions.told_once(alice)
 
 
 def test_a_second_one_at_the_same_time_is_refused_with_a_sentence(alice: Hub, cluster: str):
@@ -114,7 +114,7 @@ def test_a_second_one_at_the_same_time_is_refused_with_a_sentence(alice: Hub, cl
             if answer.status_code >= 400
             else wait_until(second.failure, timeout=START, what="a refusal")
         )
-        assert "You have a session on the login node already" in said
+        assert "You already have a session on the login node" in said
         assert alice.ready()
     finally:
         second.forget()

@@ -12,7 +12,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from benchtop import enrol
+from benchtop.people import enrol
 from benchtop.settings import Settings
 
 ASSERTION = "{urn:oasis:names:tc:SAML:2.0:assertion}"

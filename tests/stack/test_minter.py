@@ -58,17 +58,17 @@ def test_a_hub_gets_a_token_for_a_person_of_the_cluster(ask: Ask):
 @pytest.mark.parametrize(
     ("person", "reason"),
     [
-        ("root", "account of the system"),
-        ("slurm", "knows nobody"),  # an account of slurmctld's machine, not of the directory
+        ("root", "system account"),
+        ("slurm", "has no user"),  # an account of slurmctld's machine, not of the directory
         ("nobody", "not in the group"),
-        ("hub", "knows nobody"),
-        ("mallory", "knows nobody"),
+        ("hub", "has no user"),
+        ("mallory", "has no user"),
         ("bob", "not in the group"),  # a person, but of the other cluster
         ("frank", "not in the group"),
-        ("Alice", "knows nobody"),
-        ("alice\n", "knows nobody"),
-        ("*", "knows nobody"),
-        ("", "knows nobody"),
+        ("Alice", "has no user"),
+        ("alice\n", "has no user"),
+        ("*", "has no user"),
+        ("", "has no user"),
     ],
 )
 def test_it_gets_none_for_anybody_else(ask: Ask, person: str, reason: str):

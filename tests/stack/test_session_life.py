@@ -11,8 +11,8 @@ from dataclasses import replace
 import pytest
 import requests
 
-from benchtop import compose
 from benchtop.settings import Settings
+from benchtop.stack import compose
 from support import sessions
 from support.batch import Batch
 from support.hub import Hub
@@ -99,7 +99,7 @@ def test_a_job_reports_twice_but_not_something_else_and_not_too_late(own: sessio
         cwd=settings.root, env=compose.environment(settings),
     )  # fmt: skip
     assert done.returncode != 0
-    assert "the hub does not take this session, so it ends: 403" in done.stdout + done.stderr
+    assert "the hub refused this session, so it ends: 403" in done.stdout + done.stderr
 
 
 AGAIN = """
@@ -184,7 +184,7 @@ def test_a_session_that_makes_room_ends_and_its_owner_is_told_why_once(own: sess
     options = ["--partition=debug", "--qos=interactive", "--nodelist=gpu-1", "--cpus-per-task=4", "--time=5"]
     try:
         batch.run("dave", "sbatch", *options, "--chdir=/tmp", "--output=/dev/null", "--wrap=sleep 300")
-        assert sessions.told_once(reader) == "a job with a higher right took its place."
+        assert sessions.told_once(reader) == "a job with a higher priority took its place."
         assert not batch.jobs(reader.person)
         wait_until(
             lambda: [job.state for job in batch.jobs("dave")] == ["RUNNING"],

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from subprocess import CompletedProcess
 
-from benchtop import compose
 from benchtop.settings import Settings
+from benchtop.stack import compose
 
 OPERATOR = {"hpc": "erin", "htc": "condor"}
 CONTROLLER = {"hpc": "slurmctld", "htc": "condor-ap"}

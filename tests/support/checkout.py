@@ -4,8 +4,8 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchtop import compose
 from benchtop.settings import Settings
+from benchtop.stack import compose
 
 ROOT = Path(__file__).parents[2]
 
@@ -16,6 +16,7 @@ class Checkout:
 
     settings: Settings
     touched: list[str] = field(default_factory=list)
+    created: list[str] = field(default_factory=list)
     live: bool = False  # whether something of it may run
 
     def edit(self, name: str, old: str, new: str) -> None:
@@ -32,6 +33,13 @@ class Checkout:
         with (ROOT / name).open("a") as file:
             file.write(f"{line}\n")
 
+    def create(self, name: str, text: str) -> None:
+        """Make a file that is none of the checkout's."""
+        file = ROOT / name
+        assert not file.exists(), f"{name} is there already"
+        file.write_text(text)
+        self.created.append(name)
+
     def _touch(self, name: str) -> None:
         if name not in self.touched:
             clean = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", name], cwd=ROOT, check=False)
@@ -39,7 +47,10 @@ class Checkout:
             self.touched.append(name)
 
     def give_up(self) -> None:
-        """`git checkout` of what was touched."""
+        """`git checkout` of what was touched, and nothing that was not there before."""
+        for name in self.created:
+            (ROOT / name).unlink(missing_ok=True)
+        self.created.clear()
         if self.touched:
             subprocess.run(
                 ["git", "checkout", "--quiet", "HEAD", "--", *self.touched],
@@ -53,7 +64,7 @@ class Checkout:
         """`make apply`, which works; what it said."""
         self.live = True
         said = made(self.settings, "apply")
-        self.live = bool(self.touched)
+        self.live = bool(self.touched or self.created)
         return said
 
     def refused(self) -> str:

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from benchtop import compose
 from benchtop.settings import Settings
+from benchtop.stack import compose
 from support.wait import wait_until
 
 WELL = 120  # seconds until every service is well again: a health check that failed is repeated every 30

@@ -23,6 +23,15 @@ UPGRADE = {
 }
 
 
+# Headings of error pages
+NO_ACCESS, NOT_FOUND, UNREADABLE = (
+    "You do not have access to this page",
+    "Page not found",
+    "We could not read this request",
+)
+USED_ALREADY = "used already"  # … and what the page of an old login response says
+
+
 @dataclass(frozen=True)
 class Answer:
     """What came back: the status, the headers (lower case), the page."""

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from ipaddress import ip_network
 from pathlib import Path
 
-from benchtop import compose
 from benchtop.settings import Settings
+from benchtop.stack import compose
 
 SIOCGIFADDR = 0x8915  # of netdevice(7)
 ENGINES = ("lo", "br-", "veth", "docker")  # interfaces that are no address of the machine's own

@@ -12,7 +12,8 @@ from typing import Any
 
 import requests
 
-from benchtop import enrol, pki
+from benchtop.keys import pki
+from benchtop.people import enrol
 from benchtop.settings import Settings
 
 

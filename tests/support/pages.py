@@ -14,8 +14,9 @@ from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import Page, ViewportSize, expect
 
-from benchtop import compose, enrol
+from benchtop.people import enrol
 from benchtop.settings import Settings
+from benchtop.stack import compose
 
 GRAVE = {"serious", "critical"}
 PHONE: ViewportSize = {"width": 360, "height": 740}
@@ -78,7 +79,7 @@ def code_after(otp: pyotp.TOTP) -> str:
 def start_in_pool(page: Page, settings: Settings) -> None:
     """Open the form of the cluster htc, take what it offers, wait for JupyterLab."""
     page.goto(f"{settings.url}/jupyterhub/htc/hub/spawn")
-    page.get_by_label("Where").select_option("batch")  # the last start may have been on the login node
+    page.get_by_label("Run on").select_option("batch")  # the last start may have been on the login node
     page.get_by_role("button", name="Start").click()
     wait_for_lab(page)
 
@@ -86,7 +87,7 @@ def start_in_pool(page: Page, settings: Settings) -> None:
 def start(page: Page, settings: Settings, *, partition: str, gpu: str = "none") -> None:
     """Fill in the form, press Start, wait for JupyterLab."""
     page.goto(f"{settings.url}/jupyterhub/hpc/hub/spawn")
-    page.get_by_label("Where").select_option("batch")  # the last start may have been on the login node
+    page.get_by_label("Run on").select_option("batch")  # the last start may have been on the login node
     page.get_by_label("Partition").select_option(partition)
     page.get_by_label("GPU").select_option(gpu)
     page.get_by_label("Runtime").fill("20")

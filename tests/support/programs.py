@@ -2,7 +2,7 @@
 
 import requests
 
-from benchtop import enrol
+from benchtop.people import enrol
 from benchtop.settings import Settings
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import requests
 
-from benchtop import compose
 from benchtop.settings import Settings
+from benchtop.stack import compose
 from support.batch import Batch, Job
 from support.hub import Hub
 from support.wait import wait_until
@@ -110,12 +110,8 @@ def over(own: Hub, batch: Batch) -> None:
 def told(own: Hub) -> list[str]:
     """Why sessions ended, as the next page of the hub says it."""
     page = own.browser.get(f"{own.base}/hub/home", timeout=60)
-    return [unescape(words) for words in _between(page.text, "Your session ended: ", "<")]
-
-
-def _between(text: str, begin: str, end: str) -> Iterator[str]:
-    for part in text.split(begin)[1:]:
-        yield part.partition(end)[0].strip()
+    shown = re.findall(r'role="status">Your session (?:ended: )?([^<]+)<', page.text)
+    return [unescape(words).strip() for words in shown]
 
 
 def told_once(own: Hub) -> str:
@@ -146,7 +142,7 @@ def slow(own: Hub, batch: Batch) -> Iterator[Callable[[], None]]:
 def loading(own: Hub, batch: Batch) -> tuple[Job, dict[str, object]]:
     """Wait until a session has said its port and its JupyterLab loads; its job and its process."""
     wait_until(
-        lambda: own.stage().startswith("JupyterLab is coming up"), timeout=START, what="the port to be known"
+        lambda: own.stage().startswith("JupyterLab is starting"), timeout=START, what="the port to be known"
     )
     job = batch.job(own.person)
     assert job

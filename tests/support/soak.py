@@ -28,9 +28,10 @@ from threading import Event, Lock, Thread
 import requests
 from bs4 import BeautifulSoup
 
-from benchtop import compose, enrol
 from benchtop.console import Problem
+from benchtop.people import enrol
 from benchtop.settings import Settings
+from benchtop.stack import compose
 from benchtop_hub.backends.queue import ENDED
 from support import sessions
 from support.facility import kill, restart, well
@@ -133,7 +134,7 @@ class Schedulers:
     def cancel(self, cluster: str, job: Job) -> bool:
         """End a job as its owner; False when that did not succeed."""
         if job.number.startswith("local-"):
-            script = f"from benchtop_lab import local; local.stop('{job.number}')"
+            script = f"from benchtop_lab.login_node import commands; commands.stop('{job.number}')"
             words = ["/opt/lab/bin/python", "-I", "-c", script]
             return self._try(f"{cluster}-login", *_become(job.owner), *words)
         if cluster == "hpc":
@@ -163,7 +164,7 @@ class Schedulers:
                 yield Job(name, number, owner)
 
     def _on_login_node(self, cluster: str) -> Iterator[Job]:
-        script = "from benchtop_lab import local; print(local.listing(), end='')"
+        script = "from benchtop_lab.login_node import commands; print(commands.listing(), end='')"
         told = self._say(f"{cluster}-login", "/opt/lab/bin/python", "-I", "-c", script)
         for line in told.splitlines():
             number, state, _, _ = line.split("|", 3)

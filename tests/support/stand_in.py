@@ -1,18 +1,25 @@
 """A server where a person's own would be: behind Apache and the proxy, below their address."""
 
+import inspect
 import json
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from benchtop import compose, topology
+from benchtop import topology
 from benchtop.settings import Settings
+from benchtop.stack import compose
+from benchtop_lab.session.proof import server_context
 
 # Runs in the hub, which alone can make what a session proves itself by. It answers a page with 204, keeps a
 # websocket open until that is closed, and tells the headers of each request.
-SERVER = """
+SERVER = (
+    f"""
 import base64, hashlib, http.client, http.server, json, os, pathlib, ssl, sys, threading
+{inspect.getsource(server_context)}
+"""
+    + """
 from datetime import timedelta
 from benchtop_hub.sessions import certificates
 
@@ -46,10 +53,7 @@ def route(method, body=None):
     assert proxy.getresponse().status in (201, 204)
 
 name = certificates.new_name()
-context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-with os.fdopen(os.memfd_create("proof"), "wb", buffering=0) as file:
-    file.write(base64.b64decode(certificates.Authority(KEYS).issue(name, timedelta(hours=1))))
-    context.load_cert_chain(f"/proc/self/fd/{file.fileno()}")
+context = server_context(base64.b64decode(certificates.Authority(KEYS).issue(name, timedelta(hours=1))))
 server = Server(("", 0), Tells)
 server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
 route("POST", json.dumps({"target": f"https://{certificates.host('hub', name)}:{server.server_port}"}))
@@ -60,6 +64,7 @@ try:
 finally:
     route("DELETE")
 """
+)
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 import subprocess
 import sys
 
-from benchtop import compose
 from benchtop.settings import Settings
+from benchtop.stack import compose
 
 
 def run_tool(settings: Settings, *words: str, **changed: str) -> subprocess.CompletedProcess[str]:

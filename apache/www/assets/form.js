@@ -1,5 +1,5 @@
 // The spawn form shows what fits together. What fits stands beside it as JSON, written by
-// hub/benchtop_hub/form.py and pool.py; the form works without this script, and the hub believes neither.
+// hub/benchtop_hub/backends/*/form.py; the form works without this script, and the hub believes neither.
 "use strict";
 
 (() => {
@@ -11,6 +11,7 @@
   const options = new Map(
     [...selects, form.elements.gpu].filter((field) => field).map((field) => [field, [...field.options]]),
   );
+  const reduced = new Map(); // field → the number that it had before another choice made that too large
   const names = (offer, field) => data.lists[offer.fits[field.name]];
   const most = (offers, what) => {
     const values = offers.map((offer) => offer.most[what]);
@@ -25,8 +26,30 @@
     if (field.selectedIndex < 0) field.selectedIndex = 0;
   }
 
-  // changed: the field that somebody has just changed; a number they typed is theirs, and the browser says if
-  // it is too large, but one that another choice made too large follows that choice
+  // A number that somebody typed is theirs: if it is too large, the field says so. One that another choice
+  // makes too large follows that choice, which the field says too, and is back when a later choice allows it.
+  function limitTo(field, limit, changed) {
+    const help = document.getElementById(`${field.name}-help`);
+    if (changed === field) reduced.delete(field);
+    const wanted = reduced.get(field) ?? Number(field.value);
+    const fitted = reduced.has(field) || field.max === "" || wanted <= Number(field.max);
+    const over = limit !== null && wanted > limit;
+    if (over && fitted && changed && changed !== field) {
+      reduced.set(field, wanted);
+      field.value = limit;
+    } else if (!over && reduced.delete(field)) field.value = wanted;
+    field.toggleAttribute("max", limit !== null);
+    if (limit !== null) field.max = limit;
+    const tooLarge = over && !reduced.has(field);
+    if (tooLarge) field.setAttribute("aria-invalid", "true");
+    else if (changed) field.removeAttribute("aria-invalid");
+    help.classList.toggle("bt-problem", tooLarge);
+    if (limit === null) help.textContent = "";
+    else if (tooLarge) help.textContent = `${wanted} is more than the maximum of ${limit}.`;
+    else help.textContent = `Maximum ${limit}${reduced.has(field) ? `. Reduced from ${wanted}.` : ""}`;
+  }
+
+  // changed: the field that somebody has just changed
   function update(changed) {
     let left = data.offers;
     const job = !form.elements.where || form.elements.where.value === "batch"; // else nothing of a job limits
@@ -47,27 +70,25 @@
     for (const name of ["cpus", "memory", "disk", "runtime"]) {
       const field = form.elements[name];
       if (!field || !left.length) continue;
-      const limit = job ? most(left, name) : null;
-      field.toggleAttribute("max", limit !== null);
-      if (limit !== null) field.max = limit;
-      if (changed && changed !== field && limit !== null && Number(field.value) > limit) field.value = limit;
-      document.getElementById(`${name}-help`).textContent = limit === null ? "" : `at most ${limit}`;
+      limitTo(field, job ? most(left, name) : null, changed);
     }
   }
 
   function showFree(partition) {
-    const there = data.free[partition] || {};
-    const free = (kind, unit) => `${there[kind][0]} of ${there[kind][1]} ${unit}`;
-    const kinds = Object.keys(there).filter((kind) => kind !== "cpus" && kind !== "any");
+    const free = data.free[partition] || {};
+    const part = (kind, unit) => `${free[kind][0]} of ${free[kind][1]} ${unit}`;
+    const kinds = Object.keys(free).filter((kind) => !["cpus", "memory", "any"].includes(kind));
     const help = document.getElementById("gpu-help");
-    if (there.cpus) document.getElementById("partition-help").textContent = `Free now: ${free("cpus", "CPUs")}.`;
+    if (free.cpus)
+      document.getElementById("partition-help").textContent =
+        `Free now: ${part("cpus", "CPUs")}, ${part("memory", "MB memory")}.`;
     if (help && form.elements.gpu.options.length > 1)
-      help.textContent = `Free now: ${kinds.map((kind) => free(kind, kind)).join(", ")}.`;
+      help.textContent = `Free now: ${kinds.map((kind) => part(kind, kind)).join(", ")}.`;
     else if (help) help.textContent = "";
   }
 
   // ---- when would it start? The scheduler works it out for what is chosen, when nothing has changed for a while.
-  const said = document.getElementById("expected");
+  const expected = document.getElementById("expected");
   let timer;
   let asking = false;
   let again = false;
@@ -84,9 +105,9 @@
         body: JSON.stringify(fields),
         headers: { "Content-Type": "application/json", "X-XSRFToken": token },
       });
-      said.textContent = (await answer.json()).sentence || "";
+      expected.textContent = (await answer.json()).sentence || "";
     } catch {
-      said.textContent = ""; // a wish, not a need: the form works without it
+      expected.textContent = ""; // a wish, not a need: the form works without it
     }
     asking = false;
     if (again) expect();
@@ -96,7 +117,7 @@
     timer = setTimeout(expect, 500);
   }
 
-  form.addEventListener("change", (event) => {
+  form.addEventListener("input", (event) => {
     update(event.target);
     soon();
   });

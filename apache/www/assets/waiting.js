@@ -52,7 +52,7 @@
       else throw new Error(answer.statusText);
     } catch {
       if (stopping) return;
-      part("stage").textContent = "The hub does not answer at the moment; still trying.";
+      part("stage").textContent = "The hub is not answering; still trying.";
       setTimeout(reload, 2000);
     }
   }
@@ -77,7 +77,7 @@
 
   part("end")?.addEventListener("submit", () => {
     stopping = true;
-    part("stop").textContent = "Stopping…";
+    part("stop").textContent = "Cancelling…";
     setTimeout(() => (part("stop").disabled = true)); // a disabled button would not be sent
   });
 })();

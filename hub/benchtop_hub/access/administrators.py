@@ -14,7 +14,8 @@ from typing import Any
 from jupyterhub.handlers import BaseHandler
 from jupyterhub.user import User
 
-from benchtop_hub.access.identity import ForPerson, Identity, Refused, SignedHeaderAuthenticator
+from benchtop_hub.access.identity import Identity, Refused, SignedHeaderAuthenticator
+from benchtop_hub.errors import ForPerson
 
 # What browsers say of a page that somebody goes to; a program says nothing, and has no administrator's login.
 GONE_TO = {"Sec-Fetch-Dest": "document", "Sec-Fetch-Mode": "navigate"}
@@ -28,12 +29,12 @@ def administrator(handler: BaseHandler) -> Identity:
     authenticator: SignedHeaderAuthenticator = handler.authenticator
     identity = authenticator.identify(handler)
     if authenticator.admin_group not in identity.groups:
-        sentence = f"You are logged in as {identity.name}; this page is for administrators."
+        sentence = f"This page is for administrators. You are logged in as {identity.name}."
         raise Refused("not-an-admin", sentence, identity.name)
     own = GONE_TO if handler.request.method == "GET" else PRESSED
     for header, value in own.items():
         if set(handler.request.headers.get_list(header)) - {value}:
-            sentence = "This page opens for you alone, and not for a script: go to it from the start page."
+            sentence = "A script cannot open this page. Open it from the Start page."
             raise Refused("a-script", sentence, identity.name)
     return identity
 
@@ -87,4 +88,4 @@ class ForAdministrators(BaseHandler):
         by = self.get_secure_cookie(SIGN, self.get_body_argument("sign", ""), max_age_days=SIGN_LASTS)
         if by != self.admin.name.encode():
             log = f"no sign of our own page by={self.admin.name}"
-            raise ForPerson(403, log, "Load the page again, and press there.")
+            raise ForPerson(403, log, "This button has expired. Reload the page and press it again.")

@@ -8,7 +8,6 @@ for some seconds: whoever else reaches the hub's port gets nothing by sending a 
 import hashlib
 import hmac
 import re
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,21 +20,14 @@ from jupyterhub.auth import Authenticator
 from jupyterhub.handlers import BaseHandler, LogoutHandler
 from jupyterhub.user import User
 from tornado.httputil import HTTPHeaders
-from tornado.web import HTTPError
 from traitlets import Bytes, Unicode, default
 
-from benchtop_hub.access import leavers
-from benchtop_hub.sessions import reaper
+from benchtop_hub.errors import ForPerson, request_id
 
 FRESH = timedelta(seconds=30)  # as much as two clocks may differ; what is older could be a replay
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,30}")
 GROUP = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 TIME = re.compile(r"[0-9]{14}")
-REQUEST = re.compile(r"[A-Za-z0-9@_.-]{1,64}")
-
-# Upstream sets it for requests that show a token alone, and asks for it whenever a login is refused: each of
-# them would be an AttributeError in the log.
-setattr(BaseHandler, "_token_authenticated", False)  # noqa: B010 upstream does not declare it
 
 
 @dataclass(frozen=True)
@@ -81,9 +73,9 @@ def verify(headers: HTTPHeaders, secret: bytes, *, now: datetime) -> Identity:
     # Only after this line may a name go into a log or a sentence. No separator fits in it, so that
     # what was signed can be read in one way only.
     if not NAME.fullmatch(user):
-        raise Refused("bad-name", "The single sign-on named somebody in a spelling that nobody here has.")
+        raise Refused("bad-name", "The single sign-on sent a user name that is not valid here.")
     if not TIME.fullmatch(time):
-        raise Refused("bad-time", "The single sign-on did not say when it recognised you.", user)
+        raise Refused("bad-time", "The single sign-on did not send the time of your login.", user)
     try:
         raw = groups.encode("latin-1")  # the bytes that Apache signed: tornado reads headers as Latin-1
         expected = sign(secret, user, time, raw).encode()
@@ -95,14 +87,14 @@ def verify(headers: HTTPHeaders, secret: bytes, *, now: datetime) -> Identity:
     try:
         signed_at = datetime.strptime(time, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
     except ValueError:
-        raise Refused("bad-time", "The single sign-on gave a time that does not exist.", user) from None
+        raise Refused("bad-time", "The single sign-on sent a time that does not exist.", user) from None
     if abs(now - signed_at) > FRESH:
-        raise Refused("stale", "Your login was confirmed too long ago. Please load the page again.", user)
+        raise Refused("stale", "Your login was confirmed too long ago. Please reload the page.", user)
     # A name that is not spelt like a group's is none of ours: it must never become one by being cut up.
     return Identity(user, frozenset(group for group in groups.split("|") if GROUP.fullmatch(group)))
 
 
-_NOT_OURS = "Who you are was not confirmed by our own front door."
+_NOT_OURS = "Your identity was not confirmed by this facility's front door."
 
 
 def _single(headers: HTTPHeaders, name: str, *, empty: bool = False) -> str:
@@ -112,24 +104,6 @@ def _single(headers: HTTPHeaders, name: str, *, empty: bool = False) -> str:
     if not values or not (values[0] or empty):
         raise Refused("missing-header", "You reached this page without logging in.")
     return values[0]
-
-
-class ForPerson(HTTPError):  # noqa: N818  # what it is, not that it is an error
-    """An error whose sentence is shown to the person; the log gets the other one."""
-
-    def __init__(self, status: int, log: str, sentence: str) -> None:
-        super().__init__(status, "%s", log)
-        self.jupyterhub_message = sentence
-
-
-def request_id(handler: BaseHandler) -> str:
-    """The id under which Apache, the log and the person know this request."""
-    found: str | None = getattr(handler, "_benchtop_request", None)
-    if found is None:
-        given = handler.request.headers.get("X-Request-Id", "")
-        found = given if REQUEST.fullmatch(given) else secrets.token_hex(4)
-        setattr(handler, "_benchtop_request", found)  # noqa: B010 the attribute is ours, not the class's
-    return found
 
 
 class Logout(LogoutHandler):
@@ -174,7 +148,7 @@ class SignedHeaderAuthenticator(Authenticator):
         """The person of this request. Raises Refused, also for a person who is not let into this cluster."""
         identity = verify(handler.request.headers, self.secret, now=datetime.now(UTC))
         if self.required_group and self.required_group not in identity.groups:
-            sentence = f"You are logged in as {identity.name}, but this cluster is not open to you."
+            sentence = f"You are logged in as {identity.name}, but you have no access to this cluster."
             raise Refused("not-a-member", sentence, identity.name)
         return identity
 
@@ -209,12 +183,7 @@ class SignedHeaderAuthenticator(Authenticator):
         return model
 
     def get_handlers(self, app: JupyterHub) -> list[tuple[str, type[BaseHandler]]]:
-        """Our logout in place of upstream's; there is no login form.
-
-        Also the one moment at which an authenticator meets the hub: from now on it looks for leavers.
-        """
-        leavers.watch(app, self.cell)
-        reaper.watch(app, self.cell)
+        """Our logout in place of upstream's; there is no login form."""
         return [("/logout", Logout)]
 
     def _model(self, identity: Identity) -> dict[str, Any]:

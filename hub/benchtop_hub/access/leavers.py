@@ -11,10 +11,11 @@ from typing import Any
 from jupyterhub import orm
 from jupyterhub.app import JupyterHub
 from jupyterhub.user import User
+from sqlalchemy import exists
 from tornado.ioloop import PeriodicCallback
 
 from benchtop_hub.access.minter import Minter, Refused, Unavailable
-from benchtop_hub.upstream import ending as unasked
+from benchtop_hub.upstream import ending
 
 EVERY = 15.0  # seconds: out within a minute, TIMES looks and the stop included
 TIMES = 2  # refusals in a row: a directory that comes and goes must not cost anybody their notebook
@@ -30,7 +31,8 @@ async def sweep(app: JupyterHub, cell: str, refused: Counter[str]) -> None:
     """Look at everybody who has a server or a token once. refused: how often in a row, kept by the caller."""
     if not hasattr(app, "users"):  # the hub is still starting
         return
-    has_something = orm.User.api_tokens.any() | orm.User._orm_spawners.any(orm.Spawner.server != None)  # noqa: E711
+    runs = exists().where(orm.Spawner.user_id == orm.User.id, orm.Spawner.server_id.is_not(None))
+    has_something = orm.User.api_tokens.any() | runs
     people = [app.users[one.id] for one in app.db.query(orm.User).filter(has_something)]
     looks = [_look(app, cell, user, refused) for user in people]
     for result in await asyncio.gather(*looks, return_exceptions=True):
@@ -39,7 +41,7 @@ async def sweep(app: JupyterHub, cell: str, refused: Counter[str]) -> None:
 
 
 async def _look(app: JupyterHub, cell: str, user: User, refused: Counter[str]) -> None:
-    minter: Minter = user.spawner.cluster.minter
+    minter: Minter = user.spawner.backends[0].cell.minter
     try:
         await minter.renew(user.name)
         del refused[user.name]
@@ -62,4 +64,4 @@ async def _turn_out(app: JupyterHub, cell: str, user: User, why: str) -> None:
     for token in tokens:  # first: a token is a way in
         app.db.delete(token)
     app.db.commit()
-    await asyncio.gather(*(unasked.end(user, name) for name in names))
+    await asyncio.gather(*(ending.end_server(user, name) for name in names))

@@ -116,7 +116,7 @@ class Minter:
         if answer.status == HTTPStatus.FORBIDDEN:
             raise Refused(sentence)
         if answer.status == HTTPStatus.SERVICE_UNAVAILABLE:
-            raise Unavailable(sentence, "The list of the facility's people")
+            raise Unavailable(sentence, "The facility's directory")
         raise Unavailable(sentence)
 
     def _client(self, **how: Any) -> aiohttp.ClientSession:  # noqa: ANN401 as a connector takes it

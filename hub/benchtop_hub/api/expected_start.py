@@ -10,7 +10,7 @@ from jupyterhub.apihandlers import APIHandler
 from jupyterhub.scopes import needs_scope
 from tornado.web import HTTPError
 
-from benchtop_hub.backends.slurm import form
+from benchtop_hub.backends import request
 
 LARGEST = 8192  # bytes of a request
 
@@ -19,7 +19,7 @@ class Estimating(Protocol):
     """A spawner that can say when it would start."""
 
     async def estimate(self, sent: dict[str, Any]) -> str:
-        """A sentence. Raises form.Refused, or an HTTPError that has one."""
+        """A sentence. Raises request.Refused, or an HTTPError that has one."""
 
 
 class ExpectedHandler(APIHandler):
@@ -32,17 +32,17 @@ class ExpectedHandler(APIHandler):
         if user is None:
             raise HTTPError(404)
         if len(self.request.body) > LARGEST:
-            raise HTTPError(400, "That is too long for a form.")
+            raise HTTPError(400, "The request is too large for this form.")
         sent = self.get_json_body()
         if not isinstance(sent, dict):
             raise HTTPError(400, "Send the form's fields as a JSON object.")
         spawner: Estimating = user.spawner
         try:
-            said = {"sentence": await spawner.estimate(sent)}
-        except form.Refused as refused:
+            answer = {"sentence": await spawner.estimate(sent)}
+        except request.Refused as refused:
             self.set_status(400)
-            said = {"field": refused.problem.field, "sentence": refused.problem.sentence}
-        self.finish(said)
+            answer = {"field": refused.problem.field, "sentence": refused.problem.sentence}
+        self.finish(answer)
 
 
 default_handlers = [(r"/api/users/([^/]+)/expected-start", ExpectedHandler)]

@@ -1,8 +1,8 @@
 """A session on the login node: no scheduler, nothing to wait for, and little of everything.
 
 The hub goes there by SSH as the person, with a key that it has just made and the minter's certificate for
-it, which is good for a minute and for one program (lab/benchtop_lab/local.py). That program starts a session,
-tells of all of them, and ends one: what a scheduler does, so a login node is a `Cluster`.
+it, which is good for a minute and for one program (lab/benchtop_lab/login_node). That program starts a
+session, lists all of them, and ends one: what a scheduler does, so a login node is a backend.
 """
 
 import json
@@ -10,22 +10,18 @@ import tempfile
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from traitlets import Integer, Unicode
-from traitlets.config import Configurable
 
-from benchtop_hub.access.minter import Minter, Refused
-from benchtop_hub.backends import commands, marks
-from benchtop_hub.backends import queue as jobs
-from benchtop_hub.backends.backend import Cluster
-from benchtop_hub.backends.slurm import form
+from benchtop_hub import wording
+from benchtop_hub.access.minter import Refused
+from benchtop_hub.backends import commands, marks, request
+from benchtop_hub.backends.backend import Backend, Launch, Pending, Person
+from benchtop_hub.backends.queue import NUMBER, Job
 
-BATCH, LOGIN = "batch", "login"
-PREFIX = "local-"  # of the numbers of its sessions: a hub that is restarted knows by it where one is
-SILENCE = ("ssh: ", "Connection closed", "Connection reset", "Host key verification failed")
 _NO_SUCH = "no such session"
 # Nothing of the hub's own configuration, one key, one host, and no question to anybody.
 _OPTIONS = {
@@ -40,6 +36,12 @@ _OPTIONS = {
 }
 
 
+class Request(request.Request):
+    """What somebody asks for: how long. None: the default."""
+
+    where: str = "login"
+
+
 @dataclass(frozen=True)
 class Granted:
     """What a session on the login node gets: minutes, and MB that it may take."""
@@ -48,13 +50,90 @@ class Granted:
     memory: int
 
 
-class LoginNode(Cluster):
+class LoginNode(Backend[Request, Granted]):
     """The login node of a cluster, for the people of one hub."""
 
-    def __init__(self, minter: Minter, host: str, keys: Path) -> None:
-        super().__init__(minter)
-        self.host = host
-        self._known_hosts = keys / "known_hosts"
+    where = "login"
+    name = "the login node"
+    label = "Login node (starts at once)"
+    numbered = False
+    prefix = "local-"
+    fields: ClassVar[Mapping[str, str]] = {"where": "Run on", "runtime": "Runtime"}
+    silences = ("ssh: ", "Connection closed", "Connection reset", "Host key verification failed")
+    who = "The login node"
+    stands_in = True
+
+    login_node = Unicode(help="The host of sessions that wait for no scheduler; empty: there is none.").tag(
+        config=True
+    )
+    login_runtime = Integer(120, help="Minutes of such a session whose owner does not say.").tag(config=True)
+    login_longest = Integer(720, help="Minutes that one may run.").tag(config=True)
+    login_memory = Integer(1024, help="MB that one may take before it is ended.").tag(config=True)
+    login_cpu = Integer(240, help="Minutes of CPU time that each of its processes may take.").tag(config=True)
+    login_processes = Integer(512, help="Processes that its owner may have, jobs on this host included.").tag(
+        config=True
+    )
+    login_files = Integer(4096, help="Files that each of its processes may have open.").tag(config=True)
+    login_idle = Integer(60, help="Minutes without work after which one ends.").tag(config=True)
+
+    @property
+    def hint(self) -> str:
+        """What it lacks."""
+        return f"Login node: {self.login_memory} MB memory, no GPU, one such session at a time."
+
+    @property
+    def offered(self) -> bool:
+        """Where the site has one."""
+        return bool(self.login_node)
+
+    def parse_request(self, sent: Mapping[str, Any]) -> Request:
+        """By its own fields; what the form of a batch system sends beside them is hidden there."""
+        return request.parse(sent, Request, self.fields)
+
+    async def check_request(self, request: Request, person: Person) -> Granted:
+        """Against the settings."""
+        return self.grant(request.runtime)
+
+    def grant(self, runtime: int | None) -> Granted:
+        """What somebody who asks for that runtime gets. Raises request.Refused."""
+        wanted = self.login_runtime if runtime is None else runtime
+        if wanted > self.login_longest:
+            sentence = (
+                f"Runtime: {wanted} minutes is more than the login node allows "
+                f"({self.login_longest}). Choose less, or ask {self.cell.support}."
+            )
+            raise request.Refused(request.Problem("runtime", str(wanted), "login_longest", sentence))
+        return Granted(wanted, self.login_memory)
+
+    async def expected_start(self, granted: Granted, launch: Launch) -> str:
+        """There is no queue."""
+        return wording.STARTS_AT_ONCE
+
+    def check_defaults(self, settings: Mapping[str, str]) -> frozenset[str]:
+        """None: they are about jobs."""
+        return frozenset()
+
+    def describe_queue(self, granted: Granted) -> str:
+        """The host."""
+        return self.login_node
+
+    async def submit(self, granted: Granted, launch: Launch) -> str:
+        """All that the node needs goes by standard input, secrets included."""
+        idle = self.login_idle * 60  # of which JupyterLab warns, or of the hub's own limit where that is less
+        warns = min(idle, int(launch.env.get("BENCHTOP_IDLE_AFTER") or idle))
+        wanted: dict[str, Any] = {
+            "env": {**launch.env, "BENCHTOP_IDLE": str(idle), "BENCHTOP_IDLE_AFTER": str(warns)},
+            "home": launch.home,
+            "log": f"{launch.home}/{launch.log}",
+            "runtime": granted.runtime * 60,
+            "memory": granted.memory,
+            "cpu": self.login_cpu * 60,
+            "processes": self.login_processes,
+            "files": self.login_files,
+            "group": self.cell.group,
+            "mark": launch.mark,
+        }
+        return (await self.run(launch.person, "start", stdin=json.dumps(wanted))).strip()
 
     async def run(
         self,
@@ -64,14 +143,11 @@ class LoginNode(Cluster):
         env: Mapping[str, str] | None = None,
         errors: bool = False,
     ) -> str:
-        """Have a command done there as `person`. Raises as Cluster's own; `errors` as there.
-
-        env: nothing of it travels: what a session must have goes by `stdin`
-        """
+        """Have a command done there as `person`; nothing of `env` travels. Raises as Backend's own."""
         key = Ed25519PrivateKey.generate()
         public, openssh = serialization.PublicFormat.OpenSSH, serialization.PrivateFormat.OpenSSH
         line = key.public_key().public_bytes(serialization.Encoding.OpenSSH, public).decode()
-        certificate = await self.minter.certificate(person, line)
+        certificate = await self.cell.minter.certificate(person, line)
         with tempfile.TemporaryDirectory(prefix="ssh-") as folder:  # 0700
             own = Path(folder, "key")
             own.touch(mode=0o600)
@@ -79,22 +155,23 @@ class LoginNode(Cluster):
                 key.private_bytes(serialization.Encoding.PEM, openssh, serialization.NoEncryption())
             )
             Path(folder, "key-cert.pub").write_text(certificate)
-            options = {**_OPTIONS, "IdentityFile": str(own), "UserKnownHostsFile": str(self._known_hosts)}
+            known = str(self.cell.keys / "known_hosts")
+            options = {**_OPTIONS, "IdentityFile": str(own), "UserKnownHostsFile": known}
             words = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
             return await commands.run(
-                "ssh", "-F", "none", "-T", *words, f"{person}@{self.host}", *command,
+                "ssh", "-F", "none", "-T", *words, f"{person}@{self.login_node}", *command,
                 stdin=stdin, errors=errors,
             )  # fmt: skip
 
-    def showing(self, person: str, token: str) -> dict[str, str]:
+    def show_token(self, person: str, token: str) -> dict[str, str]:
         """Nothing: a certificate shows who somebody is."""
         return {}
 
-    async def listing(self, person: str) -> str:
+    async def list_jobs(self, person: str) -> str:
         """Every session there."""
         return await self.run(person, "list")
 
-    def parse(self, listing: str) -> Mapping[str, jobs.Job]:
+    def parse_queue(self, listing: str) -> Mapping[str, Job]:
         """One a line: number|state|node|mark|reason.
 
         One that ended stays until the hub has taken note of how, which is in plain words. A line that is none
@@ -106,16 +183,16 @@ class LoginNode(Cluster):
             raise ValueError(f"half a line of the login node: {rest!r}")
         for line in lines:
             fields = line.split("|")
-            if len(fields) != 5 or not jobs.NUMBER.fullmatch(fields[0]):
+            if len(fields) != 5 or not NUMBER.fullmatch(fields[0]):
                 continue
             number, state, node, mark, reason = fields
-            job = jobs.Job(state, node, reason, owner=marks.owner_of(mark), mark=mark)
-            found[number] = job if job.alive else replace(job, told=reason, lingers=True)
+            job = Job(state, node, reason, owner=marks.owner_of(mark), mark=mark)
+            found[number] = job if job.alive else replace(job, message=reason, lingers=True)
         return found
 
-    async def nodes(self, person: str, max_age: float) -> Set[str]:
+    async def list_nodes(self, person: str, max_age: float) -> Set[str]:
         """There is one."""
-        return {self.host}
+        return {self.login_node}
 
     async def cancel(self, number: str, person: str) -> bool:
         """Have it ended; False when there is no such session.
@@ -132,59 +209,22 @@ class LoginNode(Cluster):
             return True
         return True
 
+    def explain_wait(self, pending: Pending) -> str:
+        """Nobody waits there."""
+        return ""
 
-class OnLoginNode(Configurable):
-    """What a spawner needs for sessions on the login node: settings, and the node itself."""
+    def explain_submitted(self, number: str, place: str) -> str:
+        """Where it starts."""
+        return f"The session is starting on {self.describe_node(place)}."
 
-    login_node = Unicode(help="The host of sessions that wait for no scheduler; empty: there is none.").tag(
-        config=True
-    )
-    login_runtime = Integer(120, help="Minutes of such a session whose owner does not say.").tag(config=True)
-    login_longest = Integer(720, help="Minutes that one may run.").tag(config=True)
-    login_memory = Integer(1024, help="MB that one may take before it is ended.").tag(config=True)
-    login_cpu = Integer(240, help="Minutes of CPU time that each of its processes may take.").tag(config=True)
-    login_processes = Integer(512, help="Processes that its owner may have, jobs on this host included.").tag(
-        config=True
-    )
-    login_files = Integer(4096, help="Files that each of its processes may have open.").tag(config=True)
-    login_idle = Integer(60, help="Minutes without work after which one ends.").tag(config=True)
+    def describe_job(self, number: str) -> str:
+        """Its number means nothing to anybody but the hub."""
+        return "The session"
 
-    def login_grants(self, runtime: int | None, support: str) -> Granted:
-        """What somebody who asks for that runtime gets. Raises form.Refused."""
-        if not self.login_node:
-            sentence = "Where: this cluster has no login node for sessions. Choose a job."
-            raise form.Refused(form.Problem("where", LOGIN, "login_node", sentence))
-        wanted = self.login_runtime if runtime is None else runtime
-        if wanted > self.login_longest:
-            sentence = (
-                f"Runtime: {wanted} minutes is more than a session on the login node may run "
-                f"({self.login_longest}). Choose less, or ask {support}."
-            )
-            raise form.Refused(form.Problem("runtime", str(wanted), "login_longest", sentence))
-        return Granted(wanted, self.login_memory)
+    def describe_node(self, node: str) -> str:
+        """It is no node of the cluster."""
+        return f"the login node {node}"
 
-    def login_request(
-        self, granted: Granted, env: Mapping[str, str], log_name: str, group: str, mark: str
-    ) -> str:
-        """What the node is asked to start, secrets included: for standard input alone."""
-        home = env["HOME"]
-        idle = self.login_idle * 60  # of which JupyterLab warns, or of the hub's own limit where that is less
-        warns = min(idle, int(env.get("BENCHTOP_IDLE_AFTER") or idle))
-        asked: dict[str, Any] = {
-            "env": {**env, "BENCHTOP_IDLE": str(idle), "BENCHTOP_IDLE_AFTER": str(warns)},
-            "home": home,
-            "log": f"{home}/{log_name}",
-            "runtime": granted.runtime * 60,
-            "memory": granted.memory,
-            "cpu": self.login_cpu * 60,
-            "processes": self.login_processes,
-            "files": self.login_files,
-            "group": group,
-            "mark": mark,
-        }
-        return json.dumps(asked)
-
-
-def asked_for(request: object) -> bool:
-    """Is a session on the login node wanted?"""
-    return getattr(request, "where", BATCH) == LOGIN
+    def explain_refusal(self, complaint: str) -> str:
+        """In the node's own words, which are for people."""
+        return f"The login node refused the session: {complaint}"

@@ -10,14 +10,8 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
-from benchtop_hub.backends import marks
-
-# Of squeue. The comment last: it is whatever the job's owner wrote. No %u: where the hub runs, nobody's name
-# is known, and squeue says a number. No more of a comment than a mark can have.
-FORMAT = "%i|%T|%B|%P|%Q|%S|%r|%.150k"
-FIELDS = FORMAT.count("|") + 1
 NUMBER = re.compile(r"(local-[0-9]+-)?[0-9]+")  # a job's, or a session's on the login node
 # States are Slurm's; what another scheduler says is translated.
 # Everything else is alive, states of later versions included: a suspended, requeued or completing job
@@ -54,7 +48,7 @@ class Job:
     expected: datetime | None = None  # when it started, or when it is expected to
     owner: str = ""  # "" where nobody says it
     mark: str = ""  # by which a cell knows its own: marks.py
-    told: str = ""  # why it ended, where that is said in plain words already
+    message: str = ""  # why it ended, where that is known in plain words already
 
     @property
     def alive(self) -> bool:
@@ -71,52 +65,13 @@ class Job:
         return self.owner in {"", person}
 
 
-def parse(listing: str) -> dict[str, Job]:
-    """Squeue's answer, by job id. Its first line is what every true line begins with; then comes FORMAT.
-
-    Whatever else is there is the rest of somebody's comment, who may have written lines like these into it.
-    Raises ValueError for an answer that is cut off, or none of squeue's at all: by it, jobs would be gone
-    that are not.
-    """
-    prefix, *lines, rest = listing.split("\n")
-    if rest:
-        raise ValueError(f"half a line of squeue: {rest!r}")
-    if lines and not lines[0].startswith(prefix):
-        raise ValueError(f"no answer of squeue: {lines[0]!r}")
-    jobs = {}
-    for line in lines:
-        if line.startswith(prefix):
-            fields = [field.strip() for field in line.removeprefix(prefix).split("|", FIELDS - 1)]
-            if len(fields) < FIELDS:
-                raise ValueError(f"half a line of squeue: {line!r}")
-            number, state, node, partition, priority, start, reason, mark = fields
-            jobs[number] = Job(
-                state,
-                "" if node == "n/a" else node,
-                "" if reason == "None" else reason,
-                partition=partition,
-                priority=int(priority) if priority.isdecimal() else 0,
-                expected=_time(start),
-                owner=marks.owner_of(mark),
-                mark=mark,
-            )
-    return jobs
-
-
-def _time(said: str) -> datetime | None:
-    try:
-        return datetime.fromisoformat(said).replace(tzinfo=UTC)  # commands.run asks for it
-    except ValueError:
-        return None  # N/A
-
-
 class Queue:
     """One cached answer, shared by all who ask."""
 
     def __init__(
         self,
         ask: Callable[[str], Awaitable[str]],
-        parse: Callable[[str], Mapping[str, Job]] = parse,
+        parse: Callable[[str], Mapping[str, Job]],
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

@@ -17,9 +17,11 @@ from jupyterhub.utils import utcnow
 from sqlalchemy import func
 from tornado import web
 
+from benchtop_hub import wording
 from benchtop_hub.access.administrators import ForAdministrators
-from benchtop_hub.access.identity import request_id
-from benchtop_hub.pages import farewell, servers
+from benchtop_hub.errors import request_id
+from benchtop_hub.pages import servers
+from benchtop_hub.upstream.ending import stop_server
 
 LONGEST_FILTER = 64  # characters
 
@@ -32,6 +34,7 @@ class Session:
     server: str  # empty: their usual one
     cell: str
     job: str
+    number: str  # of the job, as people know it
     node: str
     resources: str
     state: str
@@ -41,7 +44,7 @@ class Session:
     def has(self, text: str) -> bool:
         """Does anything of it contain this text, in whatever case?"""
         shown = (
-            self.person, self.server, self.cell, self.job, self.node, self.resources, self.state,
+            self.person, self.server, self.cell, self.number, self.node, self.resources, self.state,
         )  # fmt: skip
         return any(text.lower() in one.lower() for one in shown)
 
@@ -81,6 +84,7 @@ def running(users: Mapping[Any, Any], cell: str, now: datetime) -> list[Session]
             server=name,
             cell=cell,
             job=str(spawner.job_id),
+            number=spawner.job_number,
             node=spawner.node_name,
             resources=resources(spawner.granted),
             state=servers.state(spawner),
@@ -106,7 +110,8 @@ class Sessions(ForAdministrators):
             sessions=sorted((one for one in everything if one.has(wanted)), key=order),
             total=len(everything),
             sign=self.sign,
-            lasting=servers.lasting,
+            lasting=wording.lasting,
+            ago=wording.ago,
         )
         self.finish(page)
 
@@ -123,8 +128,8 @@ class Sessions(ForAdministrators):
             self.admin.name, person[:40], name[:40], job[:20], self._cell, request_id(self),
         )  # fmt: skip
         if there:
-            spawner.ended = farewell.because("an administrator ended it")
-            await servers.end(self, user, name)
+            spawner.ended = wording.STOPPED
+            await stop_server(self, user, name)
         told = {"ended" if there else "gone": f"{person}/{name}" if name else person}
         self.redirect(f"/sessions/{self._cluster}?{urlencode(told, safe='/')}", status=303)
 
@@ -148,7 +153,7 @@ class People(ForAdministrators):
         known = known.outerjoin(orm.Spawner, orm.Spawner.user_id == orm.User.id).group_by(orm.User.id)
         now = utcnow(with_tz=False)
         people = [
-            (name, servers.lasting(now - used) if used else "", sessions)
+            (name, wording.ago(now - used) if used else "never", sessions)
             for name, used, sessions in known.order_by(orm.User.name)
         ]
         self.finish(await self.render_template("people.html", people=people))

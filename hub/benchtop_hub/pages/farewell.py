@@ -7,11 +7,6 @@ from typing import Any, cast
 from jupyterhub.user import User
 
 
-def because(why: str) -> str:
-    """What is told; why: the end of a sentence."""
-    return f"Your session ended: {why}."
-
-
 def for_page(user: User | None) -> Callable[[], list[str]]:
     """What a page's template calls: nothing counts as told that no page shows."""
     return partial(tell, user)
@@ -23,10 +18,11 @@ def tell(user: User | None) -> list[str]:
         return []
     found = []
     known, database = cast(Any, user.orm_user), cast(Any, user.db)
-    for kept in known._orm_spawners:
+    for kept in known.orm_spawners.values():
         state = dict(kept.state or {})
         if said := state.pop("ended", ""):
-            found.append(f"{kept.name}: {said}" if kept.name else str(said))
+            whose = f"Your session “{kept.name}”" if kept.name else "Your session"
+            found.append(str(said).replace("Your session", whose, 1))
             kept.state = state
             if kept.name in user.spawners:
                 user.spawners[kept.name].ended = ""

@@ -24,9 +24,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-from jupyterhub.httpclient import JupyterHubHTTPClient
 
-DOMAIN = "session"  # the CA may vouch for nothing else: cli/benchtop/secrets.py
+DOMAIN = "session"  # the CA may vouch for nothing else: cli/benchtop/keys/secrets.py
 VARIABLE = "BENCHTOP_TLS"  # of the session's environment: base64 of certificate and key, as PEM
 BACKDATE = timedelta(hours=1)  # a node's clock may be a little behind
 SPARE = timedelta(days=30)  # beyond the runtime: in the queue, suspended, or given more time by an operator
@@ -108,18 +107,3 @@ def trust(keys: Path) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=keys / "sessions-ca.pem")
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     return context
-
-
-def ask_sessions_who_they_are(keys: Path) -> None:
-    """Have JupyterHub's HTTP client, by which it and we look at sessions, find and check them.
-
-    It speaks TLS with nobody else. Its configuration takes no SSL context: upstream makes deep copies of it.
-    """
-    context, upstream = trust(keys), JupyterHubHTTPClient._new_connector
-
-    def new_connector(client: JupyterHubHTTPClient) -> aiohttp.TCPConnector:
-        client._internal_connector_options = {"ssl": context, "resolver": Resolver()}
-        made: aiohttp.TCPConnector = upstream(client)
-        return made
-
-    setattr(JupyterHubHTTPClient, "_new_connector", new_connector)  # noqa: B010 mypy lets nobody assign a method

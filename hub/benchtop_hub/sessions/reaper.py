@@ -20,10 +20,10 @@ from prometheus_client import Counter as Total
 from tornado.ioloop import PeriodicCallback
 
 from benchtop_hub.backends import marks
-from benchtop_hub.backends import queue as jobs
-from benchtop_hub.backends.backend import Cluster
+from benchtop_hub.backends.backend import AnyBackend
+from benchtop_hub.backends.queue import Job, Unknown
 from benchtop_hub.sessions import endings
-from benchtop_hub.upstream import ending as unasked
+from benchtop_hub.upstream import ending
 
 EVERY = 30.0  # seconds: what is wrong is over within a minute or so
 TIMES = 2  # looks in a row: a job is in the queue for up to 20 s before the hub is told its number
@@ -53,7 +53,7 @@ async def sweep(app: JupyterHub, cell: str, seen: Counter[str]) -> None:
     for backend in app.users[who.id].spawner.backends:
         try:
             listed = await backend.queue.all(who.name, max_age=AGE)
-        except jobs.Unknown as unknown:
+        except Unknown as unknown:
             app.log.debug("reaper: nobody knows the queue: %s", unknown)
             continue
         wrong |= await _compare(app, cell, seen, backend, listed)
@@ -62,7 +62,7 @@ async def sweep(app: JupyterHub, cell: str, seen: Counter[str]) -> None:
 
 
 async def _compare(
-    app: JupyterHub, cell: str, seen: Counter[str], backend: Cluster, listed: Mapping[str, jobs.Job]
+    app: JupyterHub, cell: str, seen: Counter[str], backend: AnyBackend, listed: Mapping[str, Job]
 ) -> set[str]:
     """End what was wrong often enough; all that is wrong now."""
     # Looked up after the queue: what was submitted meanwhile is known, and not in the list.
@@ -76,7 +76,9 @@ async def _compare(
         if number not in known and job.owner not in sending
     }
     empty = {
-        one._log_name: one for one in live if one.ready and one.backend is backend and not one.has_job(listed)
+        f"{one.user.name}/{one.name}": one
+        for one in live
+        if one.ready and one.backend is backend and not one.has_job(listed)
     }
     wrong = {*unknown, *empty}
     seen.update(wrong)
@@ -89,7 +91,7 @@ async def _compare(
     return wrong
 
 
-def ours(listed: Mapping[str, jobs.Job], secret: bytes, cell: str) -> Iterator[tuple[str, jobs.Job]]:
+def ours(listed: Mapping[str, Job], secret: bytes, cell: str) -> Iterator[tuple[str, Job]]:
     """The jobs of this cell's sessions that hold something, but for those that are ending already."""
     for number, job in listed.items():
         holds = (job.alive or job.lingers) and job.state != "COMPLETING"
@@ -97,18 +99,18 @@ def ours(listed: Mapping[str, jobs.Job], secret: bytes, cell: str) -> Iterator[t
             yield number, job
 
 
-def _reaped(app: JupyterHub, told: tuple[str, ...], ending: "asyncio.Task[bool]") -> None:
+def _reaped(app: JupyterHub, known: tuple[str, ...], ending: "asyncio.Task[bool]") -> None:
     if not ending.cancelled() and not ending.exception() and ending.result():
-        app.log.warning("job reaped user=%s cell=%s job=%s: %s, and no server knew it", *told)
+        app.log.warning("job reaped user=%s cell=%s job=%s: %s, and no server knew it", *known)
         JOBS.inc()
 
 
 async def _end(app: JupyterHub, cell: str, spawner: Any) -> None:  # noqa: ANN401 upstream's has no types
-    told = (spawner.user.name, cell, spawner.job_id)
+    known = (spawner.user.name, cell, spawner.job_id)
     try:
-        await unasked.end(spawner.user, spawner.name)
+        await ending.end_server(spawner.user, spawner.name)
     except Exception:  # whatever is away now: it is tried again with the next look
-        app.log.exception("server not reaped user=%s cell=%s job=%s", *told)
+        app.log.exception("server not reaped user=%s cell=%s job=%s", *known)
     else:
-        app.log.warning("server reaped user=%s cell=%s job=%s: its job is gone", *told)
+        app.log.warning("server reaped user=%s cell=%s job=%s: its job is gone", *known)
         SERVERS.inc()

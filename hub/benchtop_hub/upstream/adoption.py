@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from jupyterhub.metrics import RUNNING_SERVERS
 from sqlalchemy import inspect
 
-from benchtop_hub.upstream import ending as unasked
+from benchtop_hub.upstream import ending
 
 
 def begin(spawner: Any) -> None:  # noqa: ANN401 upstream's own has no types
@@ -32,7 +32,7 @@ def keep(spawner: Any) -> None:  # noqa: ANN401
     Upstream asks for its page first, and ends a session that shows none within a minute. One that is
     suspended shows none.
     """
-    spawner.add_poll_callback(unasked.end, spawner.user, spawner.name)
+    spawner.add_poll_callback(ending.end_server, spawner.user, spawner.name)
     spawner.start_polling()
 
 
@@ -46,7 +46,7 @@ async def _finish(spawner: Any) -> None:  # noqa: ANN401
         inspect(spawner.orm_spawner).session.commit()
         spawner.start_polling()
         await user.settings["proxy"].add_user(user, name)
-        spawner.add_poll_callback(unasked.end, user, name)
+        spawner.add_poll_callback(ending.end_server, user, name)
         RUNNING_SERVERS.inc()
     except Exception:
         await user.stop(name)

@@ -10,10 +10,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, SessionTransaction
 from tornado.web import HTTPError
 
-SENTENCE = (
-    "The hub cannot reach its database. Sessions that run go on, and whoever has one open can work in it. "
-    "Try again in a minute."
-)
+SENTENCE = "The hub cannot reach its database. Running sessions are not affected. Try again in a minute."
 
 
 class Away(OperationalError, HTTPError):  # noqa: N818  # what it is, not that it is an error

@@ -2,7 +2,7 @@
  *
  * Written as a bundler would put it out (a container of module federation), so that nothing has to be built:
  * it needs no module of JupyterLab, only commands, which every JupyterLab 4 has. When the session ends, and
- * what counts as use, is the server's to say: lab/benchtop_lab/extension.py.
+ * what counts as use, is the server's to say: lab/benchtop_lab/session/extension.py.
  */
 (() => {
   const SECOND = 1000;
@@ -21,11 +21,11 @@
     }
   };
 
-  /** "at 14:35, in 5 minutes" */
+  /** "at 14:35 (in 5 minutes)" */
   const inWords = (moment, now) => {
-    const clock = new Date(moment).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+    const clock = new Date(moment).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
     const minutes = Math.max(1, Math.round((moment - now) / MINUTE));
-    return `at ${clock}, in ${minutes} minute${minutes === 1 ? "" : "s"}`;
+    return `at ${clock} (in ${minutes} minute${minutes === 1 ? "" : "s"})`;
   };
 
   /** A place for one notice: another one replaces it, none takes it away. The same again changes nothing. */
@@ -56,13 +56,14 @@
       const latest = warnings.filter((before) => due(ends, before)).pop();
       await end(
         latest && `${ends} ${latest}`,
-        `This session ends ${inWords(ends * SECOND + ahead, here)}: its runtime is over then. ` +
-          "Save your work: files stay, kernels end.",
+        `This session ends ${inWords(ends * SECOND + ahead, here)}, when its time limit is reached. ` +
+          "Save now: files are kept, variables are lost.",
       );
       idleShown = due(until, warning);
       await idle(
         idleShown && `${until}`,
-        `Nobody uses this session. It is stopped ${inWords(until * SECOND + ahead, here)}. Files stay, kernels end.`,
+        `This session is idle and will be stopped ${inWords(until * SECOND + ahead, here)}. ` +
+          "Files are kept, variables are lost.",
         [{ label: "Keep it running", commandId: KEEP, displayType: "accent" }],
       );
       const moments = [...warnings.map((before) => ends - before), until - warning];

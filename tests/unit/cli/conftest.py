@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from benchtop.compose import Container
 from benchtop.settings import Settings
+from benchtop.stack.compose import Container
 
 
 @pytest.fixture
@@ -21,6 +21,7 @@ def settings(tmp_path: Path) -> Settings:
         port=8443,
         base="base:trixie",
         project="benchtop",
+        support="support@benchtop.example",
     )
 
 
@@ -36,6 +37,7 @@ def container(tmp_path: Path) -> Callable[..., Container]:
             "project": "benchtop",
             "folder": str(tmp_path),
             "image": "benchtop/apache",
+            "built": "sha256:0",
             "state": "running",
             "health": "healthy",
             "exit_code": 0,

@@ -4,12 +4,16 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
-from benchtop import apply, checks, live, realm
+from benchtop.config import apply, condor, live, slurm
+from benchtop.config.apply import CONDOR, PARTS, SLURM
+from benchtop.config.part import Part
 from benchtop.console import Problem
-from benchtop.live import CONDOR, SLURM, Part
-from benchtop.people import load
+from benchtop.people import realm
+from benchtop.people.roster import load
 from benchtop.settings import Settings
+from benchtop.stack import compose
 
 ROOT = Path(__file__).parents[3]
 
@@ -17,7 +21,7 @@ ROOT = Path(__file__).parents[3]
 @pytest.fixture
 def checkout(settings: Settings) -> Path:
     """The configuration of this repository, in a checkout of its own, and live."""
-    for part in live.PARTS:
+    for part in PARTS:
         for name in part.paths:
             source, target = ROOT / name, settings.root / name
             if source.is_dir():
@@ -30,7 +34,7 @@ def checkout(settings: Settings) -> Path:
 
 
 def test_what_was_adopted_has_not_changed(checkout: Path, settings: Settings):
-    assert [live.changed(settings, part) for part in live.PARTS] == [[]] * len(live.PARTS)
+    assert [live.changed(settings, part) for part in PARTS] == [[]] * len(PARTS)
 
 
 def test_a_changed_a_new_and_a_removed_file_differ(checkout: Path, settings: Settings):
@@ -41,7 +45,7 @@ def test_a_changed_a_new_and_a_removed_file_differ(checkout: Path, settings: Set
     assert live.changed(settings, SLURM) == names
     live.adopt(settings, SLURM)
     assert live.changed(settings, SLURM) == []
-    assert not (live.root(settings) / "slurm/plugstack.conf").exists()
+    assert not (settings.live / "slurm/plugstack.conf").exists()
 
 
 def test_a_script_that_may_no_longer_be_run_differs(checkout: Path, settings: Settings):
@@ -64,7 +68,7 @@ def test_what_was_kept_can_be_restored(checkout: Path, settings: Settings):
     (checkout / "condor/config.d/99-more.conf").write_text("MORE = 1")
     live.adopt(settings, CONDOR)
     live.restore(settings, CONDOR)
-    assert (live.root(settings) / "condor/condor_config").read_text() == before
+    assert (settings.live / "condor/condor_config").read_text() == before
     assert live.changed(settings, CONDOR) == ["condor/condor_config", "condor/config.d/99-more.conf"]
 
 
@@ -80,8 +84,8 @@ def test_a_run_that_was_cut_short_is_taken_up(checkout: Path, settings: Settings
 
 
 def test_without_a_live_copy_the_checkout_counts(settings: Settings):
-    assert live.path(settings, "keycloak/realm.json") == settings.root / "keycloak/realm.json"
-    assert all(live.missing(settings, part) for part in live.PARTS)
+    assert settings.live_file("keycloak/realm.json") == settings.root / "keycloak/realm.json"
+    assert all(live.missing(settings, part) for part in PARTS)
 
 
 def test_a_part_of_a_cluster_that_does_not_run_here_is_left_alone(checkout: Path, settings: Settings):
@@ -111,17 +115,17 @@ def test_only_what_slurm_reads_at_its_start_takes_a_restart(
     name: str, old: str, new: str, restart: bool, checkout: Path, settings: Settings
 ):
     edit(checkout / "slurm" / name, old, new)
-    notice = apply.slurm_plan(settings, live.changed(settings, SLURM)).notice
+    notice = slurm.plan(settings, live.changed(settings, SLURM)).notice
     assert ("JOBS ON THE NODES END" in notice) == restart
     assert ("jobs go on" in notice) != restart
 
 
 def test_a_partition_names_only_what_the_list_of_people_has(checkout: Path, settings: Settings):
     everybody = load(checkout / "accounts/people.yaml")
-    checks.slurm_names(settings, everybody)
+    slurm.check_names(settings, everybody)
     edit(checkout / "slurm/partitions.conf", "AllowAccounts=tier3 ", "AllowAccounts=tier4 ")
     with pytest.raises(Problem) as caught:
-        checks.slurm_names(settings, everybody)
+        slurm.check_names(settings, everybody)
     (line,) = caught.value.details
     assert "there is no account tier4" in line
     assert line.startswith("slurm/partitions.conf:")
@@ -146,7 +150,7 @@ def test_what_the_pool_would_not_mention_is_refused(
     (checkout / "condor").mkdir()
     (checkout / "condor/a.conf").write_text(f"# one\nOF_OUR_OWN = x\n{line}\n")
     with pytest.raises(Problem) as caught:
-        checks.doubtful(settings, {name: value, "OF_OUR_OWN": "x"}, KNOWN)
+        condor.check_doubtful(settings, {name: value, "OF_OUR_OWN": "x"}, KNOWN)
     (said,) = caught.value.details
     assert said.startswith("condor/a.conf:3: ")
     assert reason in said
@@ -157,12 +161,12 @@ def test_numbers_truths_and_names_of_our_own_are_not(checkout: Path, settings: S
     (checkout / "condor").mkdir()
     lines = {"SCHEDD_INTERVAL": "5 * 60", "USE_PROCD": "False", "OF_OUR_OWN": "x"}
     (checkout / "condor/a.conf").write_text("".join(f"{key} = {value}\n" for key, value in lines.items()))
-    checks.doubtful(settings, lines, KNOWN)
+    condor.check_doubtful(settings, lines, KNOWN)
 
 
 def test_the_values_of_a_dump_are_read():
     dump = "# Configuration from machine: a\nFoo = 1\nBAR =\nLONG = a = b\n"
-    assert checks.condor_values(dump) == {"FOO": "1", "BAR": "", "LONG": "a = b"}
+    assert condor.dumped_values(dump) == {"FOO": "1", "BAR": "", "LONG": "a = b"}
 
 
 def test_what_a_realm_is_born_with_is_refused_by_its_line():
@@ -175,8 +179,29 @@ def test_what_a_realm_is_born_with_is_refused_by_its_line():
         realm.refuse_reborn('{"realm": "benchtop"\n"enabled": true}', text)
 
 
-@pytest.mark.parametrize("part", live.PARTS, ids=lambda part: part.name)
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
 def test_each_part_is_of_the_checkout_and_mounted_where_compose_says(part: Part):
     assert all((ROOT / name).exists() for name in part.paths)
     if part.folder:
         assert f"./.benchtop/live/{part.folder}:{part.mount}:ro" in (ROOT / "compose.yaml").read_text()
+
+
+def test_whoever_adds_a_machine_to_the_composition_has_it_told(settings: Settings, monkeypatch):
+    """Nodes and daemons are what compose.yaml says that they are: nothing else lists them."""
+    node, execute = {"image": "benchtop/slurm-node"}, {"environment": {"CONDOR_ROLE": "execute"}}
+    manager = {"environment": {"CONDOR_ROLE": "central-manager"}}
+    parsed = {"cpu-1": node, "cpu-2": node, "condor-ep-1": execute, "condor-ep-9": execute, "cm": manager}
+    parsed["htc-login"] = {"environment": {"CONDOR_ROLE": "client"}}
+    monkeypatch.setattr(compose, "config", lambda settings, *profiles: {"services": parsed})
+    assert slurm.nodes(settings) == ["cpu-1", "cpu-2"]
+    assert condor.machines(settings) == {
+        "central-manager": ["cm"],
+        "access-point": [],
+        "execute": ["condor-ep-1", "condor-ep-9"],
+    }
+
+
+def test_this_facilitys_nodes_are_found_that_way():
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+    nodes = [name for name, service in services.items() if service.get("image", "").endswith("}/slurm-node")]
+    assert nodes == ["gpu-1", "gpu-2", "cpu-1"]

@@ -1,7 +1,7 @@
 """The engine's and the base image's archives are those of the machine, with another suite."""
 
-from benchtop import apt
-from benchtop.apt import Source
+from benchtop.host import apt
+from benchtop.host.apt import Source
 
 DEB822 = """\
 # the machine's own

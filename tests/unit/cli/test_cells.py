@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from benchtop import cells, compose, topology
-from benchtop.compose import Container
+from benchtop import topology
 from benchtop.console import Problem
 from benchtop.settings import Settings
+from benchtop.stack import cells, compose, notices
+from benchtop.stack.compose import Container
 
 ALL = [cell for cluster in topology.CLUSTERS for cell in topology.every_cell(cluster)]
 # what the hubs' database says: alice belongs to the second of three cells, dave to the first of any number
@@ -66,14 +67,14 @@ def test_the_same_settings_are_fine_and_so_is_a_facility_that_is_down(
 
 @pytest.mark.parametrize("message", ["", "   ", "x" * 501, "bell\a"])
 def test_a_message_that_tells_people_nothing_is_refused(settings: Settings, message: str):
-    with pytest.raises(Problem, match="Say what the people of hpc-1 are to read"):
+    with pytest.raises(Problem, match="Give the message for the people of hpc-1"):
         cells.stop(settings, "hpc-1", message)
-    assert not topology.notice_file(settings, "hpc-1").exists()
+    assert not notices.notice_file(settings, "hpc-1").exists()
 
 
 @pytest.mark.parametrize("cell", ["hpc-4", "hpc", "../hpc-1", ""])
 def test_a_cell_that_is_not_there_is_refused_with_those_that_are(settings: Settings, cell: str):
-    with pytest.raises(Problem, match=r"There are: hpc-1, .*htc-3\."):
+    with pytest.raises(Problem, match=r"Cells: hpc-1, .*htc-3\."):
         cells.stop(settings, cell, "Back at noon.")
-    with pytest.raises(Problem, match=r"There are: hpc-1"):
+    with pytest.raises(Problem, match=r"Cells: hpc-1"):
         cells.start(settings, cell)

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from benchtop import doctor
 from benchtop.console import Problem
-from benchtop.doctor import GIB, Facts
-from benchtop.engine import Engine
+from benchtop.host import doctor
+from benchtop.host.doctor import GIB, Facts
+from benchtop.host.engine import Engine
 
 ENGINE = Engine("26.1.5+dfsg1", "2.26.1-4", True, 24 * GIB, "/var/lib/docker", "Debian", False)
 
@@ -55,7 +55,7 @@ def test_a_good_machine_passes(facts):
         ({"free_memory": GIB}, "Only 1.0 GiB of memory are free: stop other programs"),
         ({"disk": ("/var/lib/docker", 5 * GIB)}, "make room until 10.0 GiB are"),
         ({"port_error": errno.EADDRINUSE}, "Port 8443 on 127.0.0.1 is taken by another program"),
-        ({"port_error": errno.EADDRNOTAVAIL}, "127.0.0.1 is no address of this machine"),
+        ({"port_error": errno.EADDRNOTAVAIL}, "127.0.0.1 is not an address of this machine"),
     ],
 )
 def test_each_lack_is_one_sentence(facts, other, says):

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from benchtop import apt, engine
-from benchtop.apt import Source
 from benchtop.console import Problem
+from benchtop.host import apt, engine
+from benchtop.host.apt import Source
 
 BOOKWORM = apt.Release("debian", "12", "bookworm", "Debian 12")
 BARE = engine.Machine(BOOKWORM, system="Linux", root=True, daemon=False, init=True, elsewhere="")

@@ -15,9 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchtop import enrol, keycloak, pki, realm, secrets
 from benchtop.console import Problem
-from benchtop.people import People, Person
+from benchtop.keys import pki, secrets
+from benchtop.people import enrol, keycloak, realm
+from benchtop.people.roster import People, Person
 
 RAW = "aRawSecretOf20Bytes!"
 SECRET = base64.b32encode(RAW.encode()).decode()
@@ -178,7 +179,7 @@ def test_somebody_without_a_second_factor_is_told_what_to_do(site, alice):
 
 
 def test_a_stranger_is_told_where_to_look(site):
-    with pytest.raises(Problem, match="There is no mallory"):
+    with pytest.raises(Problem, match="Unknown user “mallory”"):
         enrol.login(site.facility, "mallory")
 
 

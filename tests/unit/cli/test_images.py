@@ -1,36 +1,65 @@
 """A build is skipped only when nothing that goes into an image has changed, and told step by step."""
 
+import re
+from pathlib import Path
+
 import pytest
 
-from benchtop import base, images
 from benchtop.console import Problem
+from benchtop.host import base_image
+from benchtop.stack import images
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
 def context(tmp_path):
     """A small build context with things that no image may see."""
-    (tmp_path / ".dockerignore").write_text("# not these\n.git\n.benchtop\n**/__pycache__\ndocs\n")
-    for name in ("compose.yaml", "hub/config.py", "hub/__pycache__/x.pyc", ".git/HEAD", "docs/a.md"):
+    (tmp_path / ".dockerignore").write_text("# these\n*\n!hub\n!lab\nhub/templates\n**/__pycache__\n")
+    for name in (
+        "README.md",
+        "hub/a.py",
+        "hub/__pycache__/x.pyc",
+        "hub/templates/a.html",
+        "docs/a.md",
+        "lab/b.py",
+    ):
         (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
         (tmp_path / name).write_text(name)
     return tmp_path
 
 
-def test_what_dockerignore_names_is_not_looked_at(context):
+def test_only_what_images_are_made_of_is_looked_at(context):
     names = [str(path.relative_to(context)) for path in images.context_files(context)]
-    assert names == [".dockerignore", "compose.yaml", "hub/config.py"]
+    assert names == ["hub/a.py", "lab/b.py"]
 
 
-@pytest.mark.parametrize("name", ["docs/a.md", ".git/HEAD", "hub/__pycache__/x.pyc"])
+@pytest.mark.parametrize("name", ["README.md", "docs/a.md", "hub/templates/a.html", "hub/__pycache__/x.pyc"])
 def test_a_change_outside_the_context_asks_for_no_build(context, name):
     before = images.digest(context)
     (context / name).write_text("changed")
     assert images.digest(context) == before
 
 
+@pytest.mark.parametrize("name", ["README.md", "docs/README.md", "compose.yaml", "hub/templates/page.html"])
+def test_in_this_repository_an_edit_of_words_or_configuration_starts_no_build(name):
+    assert ROOT / name not in set(images.context_files(ROOT))
+    assert (ROOT / name).is_file()
+
+
+def test_in_this_repository_all_that_a_dockerfile_copies_starts_one():
+    seen = {str(path.relative_to(ROOT)) for path in images.context_files(ROOT)}
+    for file in ROOT.glob("images/*/Dockerfile"):
+        text = file.read_text().replace("\\\n", " ")
+        for words in re.findall(r"^COPY ((?!.*--from=).*)$", text, re.MULTILINE):
+            *sources, _ = (word for word in words.split() if not word.startswith("--"))
+            for source in sources:
+                assert any(name == source or name.startswith(f"{source}/") for name in seen), source
+
+
 def test_a_changed_a_new_a_renamed_and_a_newly_executable_file_each_ask_for_a_build(context):
     seen = {images.digest(context)}
-    (context / "hub/config.py").write_text("changed")
+    (context / "hub/a.py").write_text("changed")
     seen.add(images.digest(context))
     (context / "hub/new.py").write_text("")
     seen.add(images.digest(context))
@@ -103,7 +132,7 @@ def test_the_base_is_pinned_by_digest_in_one_place(tmp_path):
     folder = tmp_path / "images/base"
     folder.mkdir(parents=True)
     (folder / "Dockerfile").write_text(f"ARG DEBIAN=debian:trixie-slim@sha256:{'a' * 64}\nFROM ${{DEBIAN}}\n")
-    assert base.pinned(tmp_path) == f"debian:trixie-slim@sha256:{'a' * 64}"
+    assert base_image.pinned(tmp_path) == f"debian:trixie-slim@sha256:{'a' * 64}"
     (folder / "Dockerfile").write_text("ARG DEBIAN=debian:trixie-slim\nFROM ${DEBIAN}\n")
     with pytest.raises(Problem, match="digest"):
-        base.pinned(tmp_path)
+        base_image.pinned(tmp_path)

@@ -6,8 +6,10 @@ import subprocess
 
 import pytest
 
-from benchtop import compose, keycloak, pki, realm, render, secrets
 from benchtop.console import Problem
+from benchtop.keys import pki, saml, secrets
+from benchtop.people import keycloak, realm
+from benchtop.stack import compose
 
 PASSWORD = "0123456789abcdef" * 3
 TOKEN = "eyJ.a-token"
@@ -98,7 +100,7 @@ def test_a_reset_takes_second_factor_lock_and_sessions(settings, asked):
 
 def test_a_reset_of_a_stranger_touches_nobody(settings, asked):
     alice(asked, "c1")
-    with pytest.raises(Problem, match="Keycloak knows no bob"):
+    with pytest.raises(Problem, match="Keycloak does not know bob"):
         keycloak.reset(settings, "alice", "bob")
     assert not any(call.startswith("DELETE") for call in asked.calls)
 
@@ -137,7 +139,7 @@ FILE = {
 @pytest.fixture
 def running(settings, asked):
     """A realm that was made from FILE."""
-    text = render.realm(json.dumps(FILE), settings, {})
+    text = saml.realm(json.dumps(FILE), settings, {})
     pki.write(settings.state / "secrets/keys-keycloak/import/benchtop-realm.json", text.encode())
     asked.answers |= {
         "GET realms/benchtop": (200, json.loads(text) | {"id": "R", "clients": None}),
@@ -198,11 +200,11 @@ def test_what_needs_an_empty_database_is_told_each_time(settings, running):
         json.loads(next(x for x in running.configs[-1].splitlines()[::-1] if x.startswith("data"))[7:])
     )
     assert (
-        body["attributes"][render.BORN_MARK]
-        == json.loads(render.realm(json.dumps(FILE), settings, {}))["attributes"][render.BORN_MARK]
+        body["attributes"][saml.BORN_MARK]
+        == json.loads(saml.realm(json.dumps(FILE), settings, {}))["attributes"][saml.BORN_MARK]
     )
 
 
 def rewrite(settings, file):
-    text = render.realm(json.dumps(file), settings, {})
+    text = saml.realm(json.dumps(file), settings, {})
     pki.write(settings.state / "secrets/keys-keycloak/import/benchtop-realm.json", text.encode())

@@ -1,14 +1,14 @@
 """What an admin tells people is checked, plain text, and there for who reads it."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from benchtop import notices, topology
 from benchtop.console import Problem
 from benchtop.settings import Settings
+from benchtop.stack import notices
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 
@@ -17,7 +17,7 @@ NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 def told(settings: Settings) -> Path:
     """The folder of what is told."""
     settings.state.mkdir()
-    return topology.notices(settings)
+    return notices.folder(settings)
 
 
 def test_what_is_announced_is_there_for_programs_and_for_pages(settings: Settings, told: Path):
@@ -60,3 +60,11 @@ def test_services_can_read_it_whatever_this_shell_lets_others_read(settings: Set
     assert told.stat().st_mode & 0o777 == 0o755
     assert {file.stat().st_mode & 0o777 for file in told.iterdir()} == {0o644}
     assert (told / "hpc-1").read_text() == "Back at &lt;noon&gt;\n"
+
+
+def test_the_time_of_an_announcement_is_told_in_words():
+    later = NOW + timedelta(hours=1)
+    assert notices.in_words(NOW.isoformat(), now=later) == f"at {NOW:%H:%M} UTC"
+    later += timedelta(days=2)
+    assert notices.in_words(NOW.isoformat(), now=later) == f"on {NOW.day} {NOW:%B} at {NOW:%H:%M} UTC"
+    assert notices.in_words(None) == ""

@@ -8,7 +8,7 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from benchtop import people
+from benchtop.people import roster
 
 ROOT = Path(__file__).parents[3]
 HEAD = """\
@@ -35,7 +35,7 @@ def load(tmp_path, monkeypatch):
         paths = [tmp_path / f"{word}.yaml" for word in ("people", "more")[: 1 + len(more)]]
         for path, content in zip(paths, (text, *more), strict=True):
             path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return people.load(*paths)
+        return roster.load(*paths)
 
     return loaded
 
@@ -45,7 +45,7 @@ def refused(load):
     """The mistakes found in a text."""
 
     def mistakes(*texts):
-        with pytest.raises(people.Invalid) as caught:
+        with pytest.raises(roster.Invalid) as caught:
             load(*texts)
         return caught.value.details
 
@@ -53,7 +53,7 @@ def refused(load):
 
 
 def test_the_people_of_the_facility_are_right():
-    found = people.load(ROOT / "accounts/people.yaml").people
+    found = roster.load(ROOT / "accounts/people.yaml").people
     assert set(found) == {"alice", "bob", "carol", "dave", "erin", "frank"}
     assert (found["alice"].clusters, found["alice"].accounts) == (["hpc", "htc"], ["default", "tier3"])
     assert found["carol"].limits.gpu == 0
@@ -64,7 +64,7 @@ def test_the_people_of_the_facility_are_right():
 
 
 def test_forty_more_for_load_tests_are_right_too():
-    found = people.load(ROOT / "accounts/people.yaml", ROOT / "tests/people.yaml").people
+    found = roster.load(ROOT / "accounts/people.yaml", ROOT / "tests/people.yaml").people
     assert len(found) == 46
 
 
@@ -112,7 +112,7 @@ FULL_NAME = "name: must be a given and a family name, at most 64 letters, not"
         ({"clusters": "[hpc]"}, "accounts: is missing: whoever is on the cluster hpc needs one"),
         (
             {"accounts": "[default]"},
-            "accounts: is for people on the cluster hpc, which is not among the clusters",
+            "accounts: is for people on the cluster hpc, which is not among theirs",
         ),
         ({"qos": "[vip]"}, "qos: there is no QOS “vip” (normal, quick)"),
         ({"limits": "{gpu: -1}"}, "limits.gpu: “-1” is too small: at least 0"),
@@ -196,8 +196,8 @@ def test_a_file_that_is_no_list_of_people_is_told(refused, text, line, reason):
 
 
 def test_a_missing_file_is_told(tmp_path):
-    with pytest.raises(people.Invalid) as caught:
-        people.load(tmp_path / "nothing.yaml")
+    with pytest.raises(roster.Invalid) as caught:
+        roster.load(tmp_path / "nothing.yaml")
     assert caught.value.details == [f"{tmp_path}/nothing.yaml:1: cannot be read: No such file or directory"]
 
 
@@ -239,10 +239,22 @@ slurm:
     quick: {max_tres_per_user: gpu=1, preempt_mode: kill, flags: [Anything]}
   accounts:
     default: {description: Everybody, qos: []}
-    other: {description: Other, qos: [slow]}
+    other: {description: Other's, qos: [slow]}
 """
     found = refused(text + "people:\n" + ALICE)
-    assert [line.split(":", 2)[1] for line in found] == ["2", "3", "3", "6", "6", "7", "7", "7", "9", "10"]
+    assert [line.split(":", 2)[1] for line in found] == [
+        "2",
+        "3",
+        "3",
+        "6",
+        "6",
+        "7",
+        "7",
+        "7",
+        "9",
+        "10",
+        "10",
+    ]
 
 
 def test_more_people_cannot_take_a_name_or_uid_of_the_first(refused):
@@ -283,8 +295,8 @@ def taken_or_refused_with_lines(data):
     path = Path("anything.yaml")
     path.write_bytes(data)
     try:
-        people.load(path)
-    except people.Invalid as error:
+        roster.load(path)
+    except roster.Invalid as error:
         lines = error.details
     else:
         return

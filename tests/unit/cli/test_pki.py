@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from benchtop import pki
+from benchtop.keys import pki
 
 NOW = pki.today()
 NAMES = ("jupyter.localhost", "login.jupyter.localhost")

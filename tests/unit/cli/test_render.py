@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from benchtop import people, render
 from benchtop.console import Problem
-from benchtop.secrets import Login
+from benchtop.keys import saml
+from benchtop.keys.secrets import Login
+from benchtop.people import lists, roster
 
 ROOT = Path(__file__).parents[3]
 MD = "{urn:oasis:names:tc:SAML:2.0:metadata}"
@@ -18,18 +19,18 @@ SITE, LOGIN = "https://jupyter.localhost:8443", "https://login.jupyter.localhost
 
 @pytest.fixture(scope="module")
 def everybody():
-    return people.load(ROOT / "accounts/people.yaml")
+    return roster.load(ROOT / "accounts/people.yaml")
 
 
 @pytest.fixture(scope="module")
 def directory(everybody):
     logins = {name: Login(password="p", password_hash=f"{{ARGON2}}{name}") for name in everybody.people}
-    return json.loads(render.directory(everybody, logins))
+    return json.loads(lists.directory(everybody, logins))
 
 
 @pytest.fixture(scope="module")
 def accounting(everybody):
-    return json.loads(render.accounting(everybody))
+    return json.loads(lists.accounting(everybody))
 
 
 def named(entries, name):
@@ -42,7 +43,7 @@ def endpoints(xml, kind):
 
 
 def test_mellon_is_known_by_its_public_address(settings):
-    xml = render.sp_metadata(settings, "MIIC")
+    xml = saml.sp_metadata(settings, "MIIC")
     assert ET.fromstring(xml).get("entityID") == f"{SITE}/mellon/metadata"  # noqa: S314
     assert endpoints(xml, "AssertionConsumerService") == {(POST, f"{SITE}/mellon/postResponse")}
     assert endpoints(xml, "SingleLogoutService") == {
@@ -52,51 +53,51 @@ def test_mellon_is_known_by_its_public_address(settings):
 
 
 def test_requests_and_assertions_are_signed(settings):
-    (sp,) = ET.fromstring(render.sp_metadata(settings, "MIIC")).iter(f"{MD}SPSSODescriptor")  # noqa: S314
-    (idp,) = ET.fromstring(render.idp_metadata(settings, "MIIC")).iter(f"{MD}IDPSSODescriptor")  # noqa: S314
+    (sp,) = ET.fromstring(saml.sp_metadata(settings, "MIIC")).iter(f"{MD}SPSSODescriptor")  # noqa: S314
+    (idp,) = ET.fromstring(saml.idp_metadata(settings, "MIIC")).iter(f"{MD}IDPSSODescriptor")  # noqa: S314
     assert (sp.get("AuthnRequestsSigned"), sp.get("WantAssertionsSigned")) == ("true", "true")
     assert idp.get("WantAuthnRequestsSigned") == "true"
 
 
 def test_a_name_id_says_nothing_about_the_person(settings):
-    for xml in (render.sp_metadata(settings, "MIIC"), render.idp_metadata(settings, "MIIC")):
+    for xml in (saml.sp_metadata(settings, "MIIC"), saml.idp_metadata(settings, "MIIC")):
         (form,) = ET.fromstring(xml).iter(f"{MD}NameIDFormat")  # noqa: S314
         assert form.text == "urn:oasis:names:tc:SAML:2.0:nameid-format:transient"
 
 
 def test_keycloak_is_known_by_its_own_name(settings):
-    xml = render.idp_metadata(settings, "MIIC")
-    saml = f"{LOGIN}/realms/benchtop/protocol/saml"
+    xml = saml.idp_metadata(settings, "MIIC")
+    at = f"{LOGIN}/realms/benchtop/protocol/saml"
     assert ET.fromstring(xml).get("entityID") == f"{LOGIN}/realms/benchtop"  # noqa: S314
-    assert endpoints(xml, "SingleSignOnService") == {(POST, saml), (REDIRECT, saml)}
-    assert endpoints(xml, "SingleLogoutService") == {(POST, saml), (REDIRECT, saml)}
+    assert endpoints(xml, "SingleSignOnService") == {(POST, at), (REDIRECT, at)}
+    assert endpoints(xml, "SingleLogoutService") == {(POST, at), (REDIRECT, at)}
 
 
 def test_the_realm_gets_our_values_and_keeps_keycloaks_own_placeholders(settings):
     template = (
         '{"at": "https://${BENCHTOP_NAME}:${BENCHTOP_PORT}", "key": "${REALM_KEY}", "role": "${role_x}"}'
     )
-    realm = json.loads(render.realm(template, settings, {"REALM_KEY": 'a"b\\c'}))
-    assert realm.pop("attributes").keys() == {render.ALL_MARK, render.BORN_MARK}
+    realm = json.loads(saml.realm(template, settings, {"REALM_KEY": 'a"b\\c'}))
+    assert realm.pop("attributes").keys() == {saml.ALL_MARK, saml.BORN_MARK}
     assert realm == {"at": SITE, "key": 'a"b\\c', "role": "${role_x}"}
 
 
 def test_the_realm_carries_the_mark_of_the_file_it_was_made_from(settings):
     def marks(**changes):
         template = json.dumps({"displayName": "B", "components": {}, "attributes": {"own": "1"}} | changes)
-        return json.loads(render.realm(template, settings, {}))["attributes"]
+        return json.loads(saml.realm(template, settings, {}))["attributes"]
 
     assert marks() == marks()
     assert marks()["own"] == "1"
     other = marks(displayName="C")
-    assert other[render.ALL_MARK] != marks()[render.ALL_MARK]
-    assert other[render.BORN_MARK] == marks()[render.BORN_MARK]
-    assert marks(components={"x": []})[render.BORN_MARK] != marks()[render.BORN_MARK]
+    assert other[saml.ALL_MARK] != marks()[saml.ALL_MARK]
+    assert other[saml.BORN_MARK] == marks()[saml.BORN_MARK]
+    assert marks(components={"x": []})[saml.BORN_MARK] != marks()[saml.BORN_MARK]
 
 
 def test_a_broken_realm_file_is_told_with_its_line(settings):
     with pytest.raises(Problem, match=r"keycloak/realm\.json:2: "):
-        render.realm('{"a": 1,\n "b" 2}', settings, {})
+        saml.realm('{"a": 1,\n "b" 2}', settings, {})
 
 
 def test_everybody_is_in_the_directory(directory):
@@ -133,10 +134,10 @@ def test_who_is_disabled_keeps_a_name_and_nothing_else(everybody):
     erin = everybody.people["erin"].model_copy(update={"disabled": True})
     without = everybody.model_copy(update={"people": everybody.people | {"erin": erin}})
     logins = {name: Login(password="p", password_hash=f"{{ARGON2}}{name}") for name in without.people}
-    directory = json.loads(render.directory(without, logins))
-    assert named(directory["people"], "erin")["password_hash"] == render.NO_PASSWORD
+    directory = json.loads(lists.directory(without, logins))
+    assert named(directory["people"], "erin")["password_hash"] == lists.NO_PASSWORD
     assert not [group["name"] for group in directory["groups"] if "erin" in group["members"]]
-    assert "erin" not in [person["name"] for person in json.loads(render.accounting(without))["people"]]
+    assert "erin" not in [person["name"] for person in json.loads(lists.accounting(without))["people"]]
 
 
 def test_every_group_has_its_own_number(directory):
@@ -174,8 +175,8 @@ def test_what_nothing_was_said_about_is_left_out(accounting):
 
 
 def test_homes_are_listed_for_the_volumes(settings, everybody):
-    assert render.homes(settings, everybody)
-    assert not render.homes(settings, everybody)
+    assert lists.homes(settings, everybody)
+    assert not lists.homes(settings, everybody)
     lines = (settings.state / "secrets/volumes/people.tsv").read_text().splitlines()
     assert lines[0] == "alice\t2001\t2000"
     assert len(lines) == 6

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from argon2 import PasswordHasher
 
-from benchtop import pki, secrets
+from benchtop.keys import pki, secrets
 
 ROOT = Path(__file__).parents[3]
 NOW = pki.today()
@@ -279,5 +279,5 @@ def test_no_password_list_word_is_hard_to_tell_from_another():
 
 def test_the_tools_modules_start_without_a_stack():
     """Importing must not need an engine, files or the network: `make help` works everywhere."""
-    code = "import benchtop.secrets, benchtop.enrol, benchtop.keycloak, benchtop.people, benchtop.render"
+    code = "import benchtop.keys.secrets, benchtop.people.enrol, benchtop.config.apply"
     subprocess.run([sys.executable, "-c", code], cwd="/", env={"PYTHONPATH": str(ROOT / "cli")}, check=True)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from benchtop import services
-from benchtop.compose import container as read
+from benchtop.stack import services
+from benchtop.stack.compose import container as read
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ from benchtop.compose import container as read
         (
             {"state": "restarting", "exit_code": 1, "restarts": 7},
             False,
-            "falls over again and again: 7 restarts, last exit code 1",
+            "keeps crashing: 7 restarts, last exit code 1",
         ),
         ({"state": "created"}, False, "not started"),
         ({"policy": "no", "health": "", "state": "exited"}, True, "done"),
@@ -88,6 +88,7 @@ def test_a_container_is_read_from_what_the_engine_says(container):
             "StartedAt": "",
             "Health": {"Status": "unhealthy", "Log": [{"Output": "old"}, {"Output": "no answer\n"}]},
         },
+        "Image": "sha256:0",
         "Config": {
             "Image": "benchtop/apache",
             "Labels": {
@@ -109,6 +110,7 @@ def test_a_container_without_a_health_check_has_no_health():
         "Id": "0",
         "Name": "/x",
         "State": {"Status": "exited", "ExitCode": 0, "Health": {"Status": "none"}},
+        "Image": "sha256:0",
         "Config": {"Image": "x", "Labels": None},
         "HostConfig": {},
     }

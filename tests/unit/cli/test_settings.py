@@ -14,6 +14,7 @@ BENCHTOP_LOGIN_NAME=login.jupyter.localhost
 BENCHTOP_BIND=127.0.0.1
 BENCHTOP_PORT=8443
 BENCHTOP_BASE=benchtop-base:trixie
+BENCHTOP_SUPPORT=help@site.example
 CLUSTERS=hpc,htc
 CELLS=3
 """
@@ -53,6 +54,8 @@ def test_the_environment_wins(checkout):
         ("CLUSTERS", "hpc,grid"),
         ("CLUSTERS", ","),
         ("CLUSTERS", ""),
+        ("BENCHTOP_SUPPORT", "who knows"),
+        ("BENCHTOP_SUPPORT", ""),
         ("CELLS", "0"),
         ("CELLS", "4"),
         ("CELLS", "03"),

@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchtop import topology
-from benchtop.settings import MOST_CELLS, Settings
+from benchtop.settings import Settings
+from benchtop.stack import compose, notices
 
 ROOT = Path(__file__).parents[3]
-COUNTS = range(1, MOST_CELLS + 1)
+COUNTS = range(1, topology.MOST_CELLS + 1)
 NAMES = st.from_regex(r"[a-z][a-z0-9_-]{0,30}", fullmatch=True)
 
 
@@ -53,13 +54,13 @@ def test_compose_has_every_cell_that_can_be_asked_for():
 
 def test_what_runs_follows_the_settings(settings: Settings):
     settings = replace(settings, clusters=("htc",), cells=2)
-    assert topology.cells(settings) == ("htc-1", "htc-2")
-    assert topology.profiles(settings, "test") == "htc,htc-1,htc-2,test"
+    assert settings.cell_names == ("htc-1", "htc-2")
+    assert compose.environment(settings, "test")["COMPOSE_PROFILES"] == "htc,htc-1,htc-2,test"
 
 
 def test_a_cell_out_of_service_is_left_alone_and_its_text_kept(settings: Settings):
     settings = replace(settings, cells=2)
-    topology.notices(settings).mkdir(parents=True)
-    topology.notice_file(settings, "hpc-2").write_text("Back at noon.\n")
-    assert topology.profiles(settings) == "hpc,htc,hpc-1,htc-1,htc-2"
-    assert topology.in_maintenance(settings) == {"hpc-2": "Back at noon."}
+    notices.folder(settings).mkdir(parents=True)
+    notices.notice_file(settings, "hpc-2").write_text("Back at noon.\n")
+    assert compose.environment(settings)["COMPOSE_PROFILES"] == "hpc,htc,hpc-1,htc-1,htc-2"
+    assert notices.in_maintenance(settings) == {"hpc-2": "Back at noon."}

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from benchtop import engine
-from benchtop import trust as trusting
 from benchtop.console import Problem
+from benchtop.host import engine
+from benchtop.host import trust as trusting
 from benchtop.settings import Settings
 
 ROOT = Path(__file__).parents[3]
@@ -41,7 +41,10 @@ def test_it_says_where_the_ca_is_and_changes_nothing(
 ):
     calls = certutil(tmp_path)
     trusting.trust(settings, install=False)
-    assert "ca.pem" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "ca.pem" in shown
+    for system in ("Chrome and Edge on Windows", "Safari on macOS", "Chromium and Edge on Linux", "Firefox"):
+        assert system in shown
     assert not calls.exists()
     assert not (tmp_path / "home").exists()
 

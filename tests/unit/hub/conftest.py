@@ -8,11 +8,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import requests
 
-from benchtop import pki
+from benchtop.keys import pki
+from benchtop_hub.sessions import start
+from standins import OnSlurm, Slurm
+from standins import session as made
 from support.visitors import ADMIN, SECRET, Visitor
 from support.wait import wait_until
 
@@ -31,7 +35,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory, keys: Path) -> Iterator[tuple[
     environment = {**os.environ, "PYTHONPATH": f"{root / 'hub'}:{root / 'lab'}", "HUB_PORT": str(port)}
     environment |= {"HUB_FOLDER": str(folder)}
     log = folder / "log"
-    command = [sys.executable, "-m", "jupyterhub", "-f", str(Path(__file__).with_name("little_hub.py"))]
+    command = [sys.executable, str(Path(__file__).with_name("little_hub.py"))]
     address = f"http://127.0.0.1:{port}/jupyterhub/hpc/hub"
 
     def answers() -> bool:
@@ -71,3 +75,29 @@ def visitor(hub: tuple[str, Path]) -> Visitor:
 def admin(hub: tuple[str, Path]) -> Visitor:
     """An administrator, who has no cookie of this hub."""
     return Visitor(hub[0], "erin", ADMIN)
+
+
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What a session is asked as its start waits for it; it answers at once. And nobody waits for long."""
+    asked: list[str] = []
+
+    async def fetch(url: str, **_: object) -> SimpleNamespace:
+        asked.append(url)
+        return SimpleNamespace(status=200, release=lambda: None)
+
+    monkeypatch.setattr(start, "fetch", fetch)
+    monkeypatch.setattr(start, "LOOK_EVERY", 0.01)
+    return asked
+
+
+@pytest.fixture
+def slurm() -> Slurm:
+    """Slurm with one job, told by the test what to say."""
+    return Slurm()
+
+
+@pytest.fixture
+def session(slurm: Slurm, keys: Path, answers: list[str]) -> OnSlurm:
+    """Alice's on that Slurm."""
+    return made(OnSlurm, slurm, keys=keys)

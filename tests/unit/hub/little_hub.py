@@ -1,4 +1,4 @@
-"""The configuration of a JupyterHub for tests of its pages: a real one, whose sessions are stand-ins.
+"""A hub for tests of its pages: a real one, whose sessions are stand-ins. Program and configuration in one.
 
 It is its own proxy's table, and its database is in memory. HUB_PORT, HUB_FOLDER: the environment says.
 """
@@ -10,17 +10,17 @@ from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
-from jupyterhub import handlers
 from jupyterhub.proxy import Proxy
 from jupyterhub.spawner import Spawner
 from traitlets.config import get_config
 
-from benchtop_hub.access import identity, leavers
-from benchtop_hub.pages import administration as sessions
-from benchtop_hub.pages import announcement, farewell, servers
-from benchtop_hub.sessions import certificates, reaper
-from benchtop_hub.sessions.spawner import SessionFailed
-from benchtop_lab.session import proof
+from benchtop_hub.access import identity
+from benchtop_hub.app import BenchtopHub
+from benchtop_hub.errors import ForPerson
+from benchtop_hub.pages import announcement
+from benchtop_hub.sessions import certificates
+from benchtop_hub.sessions.failure import SessionFailed
+from benchtop_lab.session.proof import take_proof
 
 c = get_config()
 FOLDER = Path(os.environ["HUB_FOLDER"])
@@ -29,6 +29,13 @@ DEAF = ["deaf"]  # … and does not hear that it is to be given up, the first ti
 FAILS = ["fails"]  # … and with which its job ends, as soon as the folder holds a file of that name
 CLINGS = {"runtime": ["clings"]}  # … with which its job ends as soon as the folder holds "let-go"
 TIMED = {"runtime": ["1"]}  # … and what a session is asked for that says why it ended
+
+
+class LittleHub(BenchtopHub):
+    """A hub that has no minter and no scheduler to ask."""
+
+    def watch(self):
+        pass
 
 
 class Table(Proxy):
@@ -52,14 +59,16 @@ class Session(Spawner):
 
     options_form = '<input name="runtime">'
     job_id = node_name = ended = ""
+    job_number = property(lambda self: self.job_id)
+    place_name = property(lambda self: self.node_name)
     stage = (20, "Waiting in the queue of <b>debug</b>.")
-    granted: dict[str, object] = {}  # noqa: RUF012  as in benchtop_hub.session
+    granted: dict[str, object] = {}  # noqa: RUF012  as in benchtop_hub.sessions.spawner
     numbers = iter(range(17, 1000))
 
     def options_from_form(self, form_data):
         if form_data.get("runtime") == ["0"]:
             self.options_form = "<p>the form of the server that was refused</p>"
-            raise identity.ForPerson(400, "refused", "Runtime: choose more.")
+            raise ForPerson(400, "refused", "Runtime: choose more.")
         return form_data
 
     async def start(self):
@@ -82,7 +91,7 @@ class Session(Spawner):
         os.environ[certificates.VARIABLE] = certificates.authority(str(FOLDER)).issue(
             name, timedelta(hours=1)
         )
-        self.listening = await asyncio.start_server(self.answer, "127.0.0.1", 0, ssl=proof())
+        self.listening = await asyncio.start_server(self.answer, "127.0.0.1", 0, ssl=take_proof())
         port = self.listening.sockets[0].getsockname()[1]
         return f"https://{certificates.host('localhost', name)}:{port}"
 
@@ -108,8 +117,7 @@ class Session(Spawner):
         return {**super().get_state(), "ended": self.ended}
 
 
-certificates.ask_sessions_who_they_are(FOLDER)
-leavers.watch = reaper.watch = lambda app, cell: None  # there is no minter and no scheduler to ask
+c.BenchtopHub.keys = str(FOLDER)
 c.JupyterHub.proxy_class = Table
 c.JupyterHub.spawner_class = Session
 c.JupyterHub.authenticator_class = identity.SignedHeaderAuthenticator
@@ -128,9 +136,10 @@ c.JupyterHub.template_vars = {
     "cluster": "hpc",
     "cell": "hpc-1",
     "support": "hpc-support@example.org",
-    "farewells": farewell.for_page,
     "announcement": lambda user: announcement.current(file=FOLDER / "announcement.json"),
 }
 c.JupyterHub.allow_named_servers = True
 c.JupyterHub.named_server_limit_per_user = 2
-handlers.default_handlers[:0] = [*servers.default_handlers, *sessions.default_handlers]
+
+if __name__ == "__main__":
+    LittleHub.launch_instance(["-f", __file__])

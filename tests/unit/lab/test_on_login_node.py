@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from benchtop_lab import local
+from benchtop_lab.login_node import commands, keeper, processes, records
+from benchtop_lab.login_node.request import Refused
 from support.wait import wait_until
 
 GONE = 20  # seconds on a busy machine
@@ -41,13 +42,13 @@ def records_in(node: Path, uid: int | None = None) -> Path:
 def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A login node of one's own: its records and homes in a folder."""
     records_in(tmp_path).mkdir(parents=True)
-    monkeypatch.setattr(local, "RECORDS", tmp_path / "sessions")
-    monkeypatch.setattr(local, "LEAVERS", tmp_path / "leavers")
-    monkeypatch.setattr(local, "EVERY", 0.1)
-    monkeypatch.setattr(local, "PRESENCE", 0.1)
-    monkeypatch.setattr(local, "GRACE", 0.5)
+    monkeypatch.setattr(records, "RECORDS", tmp_path / "sessions")
+    monkeypatch.setattr(keeper, "LEAVERS", tmp_path / "leavers")
+    monkeypatch.setattr(keeper, "EVERY", 0.1)
+    monkeypatch.setattr(keeper, "PRESENCE", 0.1)
+    monkeypatch.setattr(keeper, "GRACE", 0.5)
     yield tmp_path
-    for record in local.own_records():
+    for record in records.own_records():
         if record.alive:
             os.kill(record.pid, signal.SIGTERM)
             wait_until(lambda record=record: not record.alive, timeout=GONE, what="the end of a session")
@@ -60,17 +61,17 @@ def start(node: Path, monkeypatch: pytest.MonkeyPatch) -> Start:
     def begin(program: str, **more: object) -> str:
         script = node / "program.py"
         script.write_text(program)
-        monkeypatch.setattr(local, "PROGRAM", (sys.executable, str(script)))
+        monkeypatch.setattr(keeper, "PROGRAM", (sys.executable, str(script)))
         asked = {"env": {"USER": "alice", "SECRET": "told"}, "home": str(node), "log": str(node / "log")}
         asked |= {"runtime": 600, "memory": 200, "cpu": 600, "processes": 100_000, "files": 256}
-        return local.start(json.dumps(asked | {"group": "no-such-group"} | more))
+        return commands.start(json.dumps(asked | {"group": "no-such-group"} | more))
 
     return begin
 
 
 def state(number: str) -> tuple[str, str]:
     """What the list says: state and reason; empty when it says nothing."""
-    for line in local.listing().splitlines():
+    for line in commands.listing().splitlines():
         found, state, _, _, reason = line.split("|", 4)
         if found == number:
             return state, reason
@@ -84,7 +85,7 @@ def becomes(number: str, wanted: str) -> str:
 
 
 def there(pid: int) -> bool:
-    return local.process(pid) is not None
+    return processes.process(pid) is not None
 
 
 def pid_in(path: Path) -> int:
@@ -114,7 +115,7 @@ def test_what_is_told_of_a_session_holds_no_secret(start: Start, node: Path):
 
 def test_stopping_ends_it_and_forgets_it(start: Start):
     number = start(SLEEP)
-    local.stop(number)
+    commands.stop(number)
     becomes(number, "")
 
 
@@ -122,7 +123,7 @@ def test_nothing_survives_the_end_of_a_session(start: Start, node: Path):
     number = start(ORPHAN)
     orphan = pid_in(node / "program.py.pid")
     assert there(orphan), "the control: it had cut itself loose"
-    local.stop(number)
+    commands.stop(number)
     becomes(number, "")
     assert not there(orphan)
 
@@ -137,8 +138,8 @@ def test_nothing_survives_when_the_session_ends_by_itself(start: Start, node: Pa
 def test_what_takes_too_much_memory_is_ended_with_the_numbers(start: Start):
     number = start("import time\nheld = [bytearray(1 << 20) for _ in range(300)]\ntime.sleep(600)")
     reason = becomes(number, "OUT_OF_MEMORY")
-    assert reason.startswith("it took ")
-    assert reason.endswith("may take 200 MB on the login node")
+    assert reason.startswith("it used ")
+    assert reason.endswith("the limit on the login node is 200 MB")
 
 
 def test_the_memory_of_all_its_processes_counts(start: Start):
@@ -167,7 +168,7 @@ def test_one_process_that_wants_far_too_much_is_told_no(start: Start, node: Path
 
 
 def test_a_session_ends_when_its_time_is_over(start: Start):
-    assert becomes(start(SLEEP, runtime=1), "TIMEOUT") == "its 0 minutes were over"
+    assert becomes(start(SLEEP, runtime=1), "TIMEOUT") == "its time limit of 0 minutes was reached"
 
 
 def test_cpu_time_is_bounded(start: Start):
@@ -197,14 +198,14 @@ def test_the_last_words_of_one_that_fails_are_told_before_its_end_is(start: Star
 
 def test_one_that_is_stopped_has_nothing_to_explain(start: Start, listening_hub):
     number = start(SLEEP, env={"USER": "alice", **listening_hub.environment})
-    local.stop(number)
+    commands.stop(number)
     becomes(number, "")
     assert listening_hub.heard == []
 
 
 def test_a_second_session_is_refused_and_the_first_lives_on(start: Start):
     number = start(SLEEP)
-    with pytest.raises(local.Refused, match="already"):
+    with pytest.raises(Refused, match="already"):
         start(SLEEP)
     assert state(number)[0] == "RUNNING"
 
@@ -223,9 +224,9 @@ def test_who_is_disabled_has_no_session_any_more(start: Start, node: Path):
     becomes(number, "")
 
 
-def table(*rows: tuple[int, int, int]) -> dict[int, local.Process]:
+def table(*rows: tuple[int, int, int]) -> dict[int, processes.Process]:
     """Processes by (pid, parent, uid)."""
-    return {pid: local.Process(pid, parent, 0, uid) for pid, parent, uid in rows}
+    return {pid: processes.Process(pid, parent, 0, uid) for pid, parent, uid in rows}
 
 
 NODE = table(
@@ -238,22 +239,22 @@ NODE = table(
 
 
 def test_what_is_left_of_a_keeper_that_was_killed_is_found_and_nothing_else():
-    assert local.leftovers(NODE, 2001, {30}) == [40, 41]
+    assert commands.leftovers(NODE, 2001, {30}) == [40, 41]
 
 
 @pytest.mark.parametrize("uid", [0, 7, 1412, 1499])
 def test_nothing_is_ever_left_over_of_root_or_a_service(uid: int):
-    assert local.leftovers(table((1, 0, 0), (7, 1, uid), (8, 7, uid)), uid, ()) == []
+    assert commands.leftovers(table((1, 0, 0), (7, 1, uid), (8, 7, uid)), uid, ()) == []
 
 
 def test_one_whose_keeper_was_killed_is_known_as_lost(start: Start, node: Path):
     number = start(SLEEP)
-    (record,) = local.own_records()
-    left = wait_until(lambda: local.offspring(record.pid), timeout=GONE, what="the session's process")
+    (record,) = records.own_records()
+    left = wait_until(lambda: processes.offspring(record.pid), timeout=GONE, what="the session's process")
     os.kill(record.pid, signal.SIGKILL)
-    assert becomes(number, "FAILED") == "what looks after it was ended"
-    local.kill(left)  # its own, by number: see leftovers
-    local.stop(number)
+    assert becomes(number, "FAILED") == "the process that looks after it was ended"
+    processes.kill(left)  # its own, by number: see leftovers
+    commands.stop(number)
     becomes(number, "")
 
 
@@ -262,9 +263,9 @@ def test_a_record_in_somebody_elses_name_is_not_believed(node: Path):
     other = records_in(node, os.getuid() + 1)
     other.mkdir()
     (other / "7").write_text(json.dumps(record))
-    assert local.listing() == ""
+    assert commands.listing() == ""
     (records_in(node) / "7").write_text(json.dumps(record))
-    assert local.listing().startswith(f"local-{os.getuid()}-7|"), "the control: one's own is"
+    assert commands.listing().startswith(f"local-{os.getuid()}-7|"), "the control: one's own is"
 
 
 @pytest.mark.parametrize(
@@ -280,13 +281,13 @@ def test_a_record_in_somebody_elses_name_is_not_believed(node: Path):
 )
 def test_a_record_that_says_nothing_is_left_out(node: Path, text: str):
     (records_in(node) / "7").write_text(text)
-    assert local.listing() == ""
+    assert commands.listing() == ""
 
 
 def test_a_reason_cannot_make_up_a_line_of_the_list(node: Path):
     record = {"pid": 1, "born": 1, "state": "FAILED", "reason": "x\nlocal-0-1|RUNNING||" + "y" * 600}
     (records_in(node) / "7").write_text(json.dumps(record))
-    (line,) = local.listing().splitlines()
+    (line,) = commands.listing().splitlines()
     assert line.count("|") == 4
 
 
@@ -301,7 +302,7 @@ def test_no_record_is_read_or_written_through_a_link(
     (elsewhere / "7").write_text(json.dumps(record))
     (own / "7").symlink_to(elsewhere / "7")
     os.mkfifo(own / "8")
-    assert local.listing() == ""
+    assert commands.listing() == ""
     secret = node / "secret"
     secret.touch(mode=0o600)
     now = int(time.time())
@@ -313,30 +314,30 @@ def test_no_record_is_read_or_written_through_a_link(
     assert secret.read_text() == ""
     shutil.rmtree(own)
     own.symlink_to(elsewhere)
-    assert local.listing() == ""
-    with pytest.raises(local.Refused, match="cannot be noted"):
+    assert commands.listing() == ""
+    with pytest.raises(Refused, match="cannot be recorded"):
         start("")
     own.unlink()
     elsewhere.rename(own)
-    assert local.listing().startswith(f"local-{os.getuid()}-7|"), "the control: the same record in its place"
+    assert commands.listing().startswith(f"local-{os.getuid()}-7|"), "the control: the record in its place"
 
 
 def test_one_persons_thousand_records_do_not_make_the_list_long(start: Start, node: Path):
     record = {"pid": 1, "born": 1, "state": "FAILED", "reason": ""}
     for second in range(1000):
         (records_in(node) / str(second)).write_text(json.dumps(record))
-    assert 0 < len(local.listing().splitlines()) <= local.LOOKED_AT
-    assert len(local.own_records()) == 1000, "the control: they are there"
+    assert 0 < len(commands.listing().splitlines()) <= records.LOOKED_AT
+    assert len(records.own_records()) == 1000, "the control: they are there"
     assert state(start(SLEEP))[0] == "RUNNING", "the next session is seen all the same"
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"env": {}}', "null"])
 def test_what_is_not_understood_starts_nothing(node: Path, text: str):
-    with pytest.raises(local.Refused):
-        local.start(text)
+    with pytest.raises(Refused):
+        commands.start(text)
     assert list(records_in(node).iterdir()) == []
 
 
 def test_nobody_stops_what_is_not_theirs(node: Path):
-    with pytest.raises(local.Refused, match="no such session"):
-        local.stop(f"local-{os.getuid() + 1}-7")
+    with pytest.raises(Refused, match="no such session"):
+        commands.stop(f"local-{os.getuid() + 1}-7")

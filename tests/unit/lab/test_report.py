@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from benchtop_lab import report, session
+from benchtop_lab import report
+from benchtop_lab.session import start
 from support.breaks_off import breaks_off
 
 LAB = Path(__file__).parents[3] / "lab"
@@ -114,7 +115,7 @@ def test_a_hub_that_is_away_holds_up_nobody(tmp_path):
 
 
 def test_the_port_is_taken_before_it_is_told():
-    listening = session.listen("127.0.0.1")
+    listening = start.listen("127.0.0.1")
     port = listening.getsockname()[1]
     with pytest.raises(OSError, match="in use"), socket.socket() as other:
         other.bind(("127.0.0.1", port))
@@ -122,7 +123,7 @@ def test_the_port_is_taken_before_it_is_told():
 
 
 def test_connections_are_sent_without_delay():
-    listening = session.listen("127.0.0.1")
+    listening = start.listen("127.0.0.1")
     listening.setblocking(True)
     with socket.create_connection(listening.getsockname()):
         accepted, _ = listening.accept()
@@ -130,6 +131,6 @@ def test_connections_are_sent_without_delay():
 
 
 def test_only_the_port_of_the_address_changes_and_that_it_is_tls():
-    assert session.with_port("http://0.0.0.0:0/jupyterhub/hpc/user/alice/", 45678) == (
+    assert start.with_port("http://0.0.0.0:0/jupyterhub/hpc/user/alice/", 45678) == (
         "https://0.0.0.0:45678/jupyterhub/hpc/user/alice/"
     )

@@ -9,7 +9,7 @@ from tornado.iostream import IOStream
 from tornado.web import Application
 from tornado.websocket import WebSocketHandler, websocket_connect
 
-from benchtop_lab import session
+from benchtop_lab.session import start
 
 
 class Asked(WebSocketHandler):
@@ -27,10 +27,10 @@ def test_a_websocket_sends_at_once_which_upstream_unsets(
 ):
     monkeypatch.setattr(IOStream, "set_nodelay", IOStream.set_nodelay)  # put back afterwards
     if mended:
-        session.send_at_once()
+        start.send_at_once()
 
     async def ask() -> str | bytes | None:
-        listening = session.listen("127.0.0.1")
+        listening = start.listen("127.0.0.1")
         server = HTTPServer(Application([("/", Asked)]))
         server.add_socket(listening)
         line = await websocket_connect(f"ws://127.0.0.1:{listening.getsockname()[1]}/")

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from benchtop_lab.notices import notices
+from benchtop_lab.session.notices import notices
 
 USED = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 NOW = USED.timestamp() + 600

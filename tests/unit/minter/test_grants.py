@@ -29,7 +29,7 @@ def test_a_person_of_the_cluster_is_granted():
 
 @pytest.mark.parametrize("name", ["root", "hub"])
 def test_an_account_of_the_system_is_refused_even_in_the_right_group(name: str):
-    with pytest.raises(Refused, match="account of the system"):
+    with pytest.raises(Refused, match="system account"):
         ask(name)
 
 
@@ -55,12 +55,12 @@ def test_a_person_of_another_cluster_is_refused():
     "name", ["mallory", "", "Alice", "alice ", "alice\n", "2001", "../alice", "a" * 32, "älice", "alice\0"]
 )
 def test_a_name_that_nobody_has_is_refused(name: str):
-    with pytest.raises(Refused, match="knows nobody"):
+    with pytest.raises(Refused, match="has no user"):
         ask(name)
 
 
 def test_a_directory_that_folds_case_does_not_widen_the_answer():
-    with pytest.raises(Refused, match="knows nobody"):
+    with pytest.raises(Refused, match="has no user"):
         check(
             "alice",
             60,

@@ -169,9 +169,9 @@ def test_the_grant_is_one_line_of_the_log(keys: Path, caplog: pytest.LogCaptureF
 @pytest.mark.parametrize(
     ("body", "code", "sentence"),
     [
-        (b'{"person": "root", "lifetime": 60}', 403, "account of the system"),
+        (b'{"person": "root", "lifetime": 60}', 403, "system account"),
         (b'{"person": "bob", "lifetime": 60}', 403, "not in the group"),
-        (b'{"person": "mallory", "lifetime": 60}', 403, "knows nobody"),
+        (b'{"person": "mallory", "lifetime": 60}', 403, "has no user"),
         (b'{"person": "alice", "lifetime": 601}', 403, "ask for 1 to 600 s"),
         (b'{"person": "alice", "lifetime": true}', 400, "JSON object"),
         (b"not json", 400, "JSON object"),
@@ -221,7 +221,7 @@ def test_a_certificate_is_for_one_person_one_key_one_program_and_one_minute(keys
     assert found.valid_principals == [b"alice"]
     assert now - 10 < found.valid_after < now + 10
     assert now < found.valid_before <= now + 70
-    assert found.critical_options == {b"force-command": b"/opt/lab/bin/python -I -m benchtop_lab.local"}
+    assert found.critical_options == {b"force-command": b"/opt/lab/bin/python -I -m benchtop_lab.login_node"}
     assert found.extensions == {}, "no shell on a terminal, no tunnel, no agent"
 
 

@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
-from benchtop_hub.backends.slurm import form
+from benchtop_hub import wording
+from benchtop_hub.backends import page, request
+from benchtop_hub.backends.page import Places
+from benchtop_hub.backends.request import Before, Problem, Refused
 
 FIELDS = {
-    "where": "Where",
+    "where": "Run on",
     "pool": "Pool",
     "cpus": "CPUs",
     "memory": "Memory",
@@ -61,33 +64,22 @@ class Rules:
     usual: Granted
     longest: int
     support: str
-    login: bool = False  # may a session be on a login node?
 
 
-class Request(BaseModel):
+class Request(request.Request):
     """What somebody asks for; None: the usual."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    where: Literal["batch", "login"] = "batch"
     pool: Literal["jupyter", "standard"] = "jupyter"
     cpus: int | None = Field(None, ge=1, le=4096)
-    memory: int | None = Field(None, ge=1, le=1 << 30)
     disk: int | None = Field(None, ge=1, le=1 << 30)
-    runtime: int | None = Field(None, ge=1, le=525_600)
 
     @field_validator("pool", mode="before")
     @classmethod
     def _nothing_is_the_usual(cls, value: object) -> object:
         return JUPYTER if value in {None, ""} else value
 
-    @field_validator("cpus", "memory", "disk", "runtime", mode="before")
-    @classmethod
-    def _a_form_sends_text(cls, value: object) -> object:
-        return form.whole(value)
 
-
-def places(shown: str) -> list[Place]:
+def parse_places(shown: str) -> list[Place]:
     """From `condor_status -json` with ATTRIBUTES of the partitionable slots.
 
     One that does not say what it has, or not in numbers, is none that anybody could be promised.
@@ -134,9 +126,9 @@ def lacking(
     return None
 
 
-def read(sent: Mapping[str, Any]) -> Request:
-    """A request from a form's fields or from the API's JSON. Raises form.Refused."""
-    return form.understood(sent, Request, FIELDS, "Write one like 2.")
+def parse(sent: Mapping[str, Any]) -> Request:
+    """A request from a form's fields or from the API's JSON. Raises Refused."""
+    return request.parse(sent, Request, FIELDS)
 
 
 def check(request: Request, offered: Sequence[Place], rules: Rules) -> Granted:
@@ -144,13 +136,13 @@ def check(request: Request, offered: Sequence[Place], rules: Rules) -> Granted:
 
     A pool of which no node is seen is off, or its central manager has just started: what it has, nobody can
     say, and a job can wait for it.
-    Raises form.Refused with the first field that is too large: such a job would wait for ever.
+    Raises Refused with the first field that is too large: such a job would wait for ever.
     """
     here = of_kind(request.pool, offered)
     name = POOLS[request.pool]
     if offered and not here:
         sentence = f"Pool: no node offers {name} at the moment. Choose the other one, or ask {rules.support}."
-        raise form.Refused(form.Problem("pool", request.pool, "pool", sentence))
+        raise Refused(Problem("pool", request.pool, "pool", sentence))
     wanted = Granted(
         request.pool,
         *(
@@ -160,29 +152,29 @@ def check(request: Request, offered: Sequence[Place], rules: Rules) -> Granted:
     )
     if here and (short := lacking(wanted, here)):
         field, most = short
-        value, unit = getattr(wanted, field), form.UNITS[field]
+        value, unit = getattr(wanted, field), wording.UNITS[field]
         sentence = (
-            f"{FIELDS[field]}: {value}{unit} is more than any place of {name} has ({most}{unit}). "
+            f"{FIELDS[field]}: {value}{unit} is more than any machine has in {name} ({most}{unit}). "
             f"Choose less, or ask {rules.support}."
         )
-        raise form.Refused(form.Problem(field, str(value), f"slot:{request.pool}/{field}", sentence))
+        raise Refused(Problem(field, str(value), f"slot:{request.pool}/{field}", sentence))
     if wanted.runtime > rules.longest:
         sentence = (
-            f"Runtime: {wanted.runtime} minutes is more than a session may run ({rules.longest}). "
+            f"Runtime: {wanted.runtime} minutes is more than the maximum ({rules.longest}). "
             f"Choose less, or ask {rules.support}."
         )
-        raise form.Refused(form.Problem("runtime", str(wanted.runtime), "longest", sentence))
+        raise Refused(Problem("runtime", str(wanted.runtime), "longest", sentence))
     return wanted
 
 
-def expected(granted: Granted, offered: Sequence[Place]) -> str:
+def expected_start(granted: Granted, offered: Sequence[Place]) -> str:
     """When such a session would start, as far as the pool knows: HTCondor plans nothing ahead."""
     if not offered:
-        return "It would wait: no node of the pool can be seen at the moment."
+        return "Expected start: unknown, because no node of the pool is visible at the moment"
     here = of_kind(granted.pool, offered)
     if here and not lacking(granted, here, "free_"):
-        return "It would start at once."
-    return f"It would wait: no place of {POOLS[granted.pool]} has that much free."
+        return wording.STARTS_AT_ONCE
+    return f"Expected start: as soon as that much is free in {POOLS[granted.pool]}"
 
 
 def _filled(
@@ -191,12 +183,12 @@ def _filled(
     """What the form starts with: the last request as far as the pool still has it, else the usual."""
     here = asked if asked.get("pool", JUPYTER) in pools else {**asked, "pool": next(iter(pools))}
     try:
-        return form.still_granted(here, lambda some: check(read(some), offered, rules))[1]
-    except form.Refused:  # not even the usual fits what is there: who presses Start is told so
+        return request.still_granted(here, lambda some: check(parse(some), offered, rules))[1]
+    except Refused:  # not even the usual fits what is there: who presses Start is told so
         return rules.usual
 
 
-def render(templates: Path, offered: Sequence[Place], rules: Rules, before: form.Before) -> str:
+def render(templates: Path, offered: Sequence[Place], rules: Rules, before: Before, places: Places) -> str:
     """The form's fields as HTML."""
     sizes = ("cpus", "memory", "disk")
     most = {field: max((getattr(place, field) for place in offered), default=None) for field in sizes}
@@ -217,17 +209,15 @@ def render(templates: Path, offered: Sequence[Place], rules: Rules, before: form
         {"fits": {"pool": list(POOLS).index(kind)}, "most": {**limit, "runtime": rules.longest}}
         for kind, limit in limits
     ]
-    return (
-        form.pages(templates)
-        .get_template("pool-form.html")
-        .render(
-            pools=pools,
-            seen=bool(offered),
-            most=most,
-            values=values,
-            problem=before.problem,
-            fields=FIELDS,
-            login=rules.login,
-            offers=form.script_data({"lists": [[kind] for kind in POOLS], "offers": by_place}),
-        )
+    return page.render(
+        templates,
+        "pool-form.html",
+        before,
+        pools=pools,
+        seen=bool(offered),
+        most=most,
+        values=values,
+        fields=FIELDS,
+        places=places,
+        offers=page.script_data({"lists": [[kind] for kind in POOLS], "offers": by_place}),
     )

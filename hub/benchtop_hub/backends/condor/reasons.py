@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from logging import Logger
 
 from benchtop_hub.backends.backend import FREE_AGE, TROUBLES
-from benchtop_hub.backends.condor import form as pool
-from benchtop_hub.backends.slurm import form
+from benchtop_hub.backends.condor import form
+from benchtop_hub.wording import UNITS, quote
 
 ANALYSIS_AGE = 30.0  # seconds until the requirements of a job are looked at again
 LARGEST = 20_000  # characters of an analysis that are read; a session's has 1,500
@@ -25,14 +25,14 @@ SHOWN = 120  # characters of a requirement that are shown
 SHOWN_OF_HOLD = 300  # … and of why a job is on hold
 _NO_MATCH = "no match found"
 _WORDS = {
-    _NO_MATCH: "HTCondor found no place for it when it last looked",
-    "insufficient priority": "the places that fit are held by people who come first",
-    "PREEMPTION_REQUIREMENTS == False": "all fitting places are busy",
+    _NO_MATCH: "HTCondor found no suitable slot when it last looked",
+    "insufficient priority": "users with a higher priority hold the suitable slots",
+    "PREEMPTION_REQUIREMENTS == False": "all suitable slots are busy",
 }
 _LIMITS = {
-    "spooling": "its files are on their way",
-    "submitter limit exceeded": "you hold your share of the pool, and others want theirs",
-    "concurrency limit reached": "as many jobs of its kind run as may run at a time",
+    "spooling": "its files are being transferred",
+    "submitter limit exceeded": "you are using your share of the pool, and others are waiting for theirs",
+    "concurrency limit reached": "the maximum number of jobs of its kind is running",
 }
 _LIMIT = re.compile(r"concurrency limit (?P<names>[\w., -]{1,80}) reached")
 _STEP = re.compile(r"\[(?P<step>\d{1,4})\]\s+(?P<slots>\d{1,9})\s+(?P<condition>\S.*)")
@@ -46,11 +46,11 @@ _TURNED_AWAY = re.compile(
 _HELD_BY = re.compile(r"via condor_hold \((by user [\w.@-]{1,80})\)")
 
 
-def held(reason: str) -> str:
+def explain_hold(reason: str) -> str:
     """Why a job is on hold, of HTCondor's reason."""
     if by := _HELD_BY.fullmatch(reason):  # who did it gave no reason
         return f"it was put on hold ({by[1]})"
-    said = form.shown(reason, SHOWN_OF_HOLD).strip(" .")
+    said = quote(reason, SHOWN_OF_HOLD).strip(" .")
     return "it was put on hold" + (f": {said}" if said != "on hold" else "")
 
 
@@ -62,13 +62,13 @@ class Analysis:
     turned_away: bool = False  # does every machine refuse it, by the job's rules or by its own?
 
 
-def read(said: str) -> Analysis:
+def parse(analysis: str) -> Analysis:
     """From `condor_q -better-analyze`, of one job. What is not understood is left out.
 
     Only what no slot at all meets is believed. Other figures are of whole machines, not of what is free.
     """
-    said = said[:LARGEST]
-    steps = [found for line in said.splitlines() if (found := _STEP.fullmatch(line.strip()))]
+    analysis = analysis[:LARGEST]
+    steps = [found for line in analysis.splitlines() if (found := _STEP.fullmatch(line.strip()))]
     texts: dict[str, str] = {}
     for one in steps:
         # a step that names others is shown by what they say
@@ -77,15 +77,17 @@ def read(said: str) -> Analysis:
         ]
     parts = {step for one in steps for step in _PART.findall(one["condition"])}
     unmet = (texts[one["step"]] for one in steps if int(one["slots"]) == 0 and one["step"] not in parts)
-    machines = _MACHINES.search(said)
-    turned_away = sum(int(number) for number in _TURNED_AWAY.findall(said))
+    machines = _MACHINES.search(analysis)
+    turned_away = sum(int(number) for number in _TURNED_AWAY.findall(analysis))
     return Analysis(
-        form.shown(next(unmet, "").replace("TARGET.", ""), SHOWN),
+        quote(next(unmet, "").replace("TARGET.", ""), SHOWN),
         machines is not None and 0 < int(machines[1]) == turned_away,
     )
 
 
-def why(rejected: str, wanted: pool.Granted, offered: Sequence[pool.Place] | None, analysis: Analysis) -> str:
+def explain(
+    rejected: str, wanted: form.Granted, offered: Sequence[form.Place] | None, analysis: Analysis
+) -> str:
     """Why a job waits; "" where that is not known.
 
     rejected: what the negotiator said of it last; offered: None while nobody knows
@@ -95,46 +97,46 @@ def why(rejected: str, wanted: pool.Granted, offered: Sequence[pool.Place] | Non
     if not said and offered is not None:
         # there is room
         if not rejected:
-            return "the pool has not looked at it yet"
+            return "the pool has not considered it yet"
         if analysis.turned_away:
-            return "the machines that it fits take no such job at the moment"
-    last = f"HTCondor says “{form.shown(rejected, SHOWN)}”" if rejected else ""
+            return "the suitable machines are not accepting such jobs at the moment"
+    last = f"HTCondor says “{quote(rejected, SHOWN)}”" if rejected else ""
     return said or _WORDS.get(rejected, last)
 
 
 def _limit(rejected: str) -> str:
     if found := _LIMIT.fullmatch(rejected):
-        return f"as many jobs run as may use {found['names']} at a time"
+        return f"the maximum number of jobs that may use {found['names']} is running"
     return _LIMITS.get(rejected, "")
 
 
-def _too_small(wanted: pool.Granted, offered: Sequence[pool.Place] | None) -> str:
+def _too_small(wanted: form.Granted, offered: Sequence[form.Place] | None) -> str:
     if offered is None:
         return ""
-    name, here = pool.POOLS[wanted.pool], pool.of_kind(wanted.pool, offered)
+    name, here = form.POOLS[wanted.pool], form.of_kind(wanted.pool, offered)
     if not here:
         return f"no machine offers {name} at the moment"
-    if short := pool.lacking(wanted, here):
+    if short := form.lacking(wanted, here):
         field, most = short
         return f"no machine has {_amount(field, wanted)} in {name} (the largest has {_some(field, most)})"
     return ""
 
 
-def _busy(wanted: pool.Granted, offered: Sequence[pool.Place] | None) -> str:
+def _busy(wanted: form.Granted, offered: Sequence[form.Place] | None) -> str:
     if offered is None:
         return ""
-    if short := pool.lacking(wanted, pool.of_kind(wanted.pool, offered), "free_"):
+    if short := form.lacking(wanted, form.of_kind(wanted.pool, offered), "free_"):
         field, most = short
         amount, free = _amount(field, wanted), _some(field, most)
-        return f"all fitting places are busy (it wants {amount}, and the most that is free in one is {free})"
+        return f"all suitable slots are busy (it needs {amount}; the most that is free in one is {free})"
     return ""
 
 
 def _some(field: str, number: int) -> str:
-    return f"{number}{form.UNITS[field]}"
+    return f"{number}{UNITS[field]}"
 
 
-def _amount(field: str, wanted: pool.Granted) -> str:
+def _amount(field: str, wanted: form.Granted) -> str:
     number: int = getattr(wanted, field)
     if field == "cpus":
         return "1 CPU" if number == 1 else f"{number} CPUs"
@@ -159,7 +161,7 @@ class Reasons:
 
     def __init__(
         self,
-        places: Callable[[str], Awaitable[Sequence[pool.Place]]],
+        places: Callable[[str], Awaitable[Sequence[form.Place]]],
         analyse: Callable[[str, str], Awaitable[str]],
         *,
         clock: Callable[[], float] = time.monotonic,
@@ -168,19 +170,19 @@ class Reasons:
         self._ask = places
         self._analyse = analyse
         self._clock = clock
-        self._places: Sequence[pool.Place] | None = None
+        self._places: Sequence[form.Place] | None = None
         self._waiting: dict[str, _Waiting] = {}
         self._next = float("-inf")
         self._round: asyncio.Task[None] | None = None
 
-    def of(self, number: str, person: str, rejected: str, wanted: pool.Granted, log: Logger) -> str:
+    def of(self, number: str, person: str, rejected: str, wanted: form.Granted, log: Logger) -> str:
         """Why a person's job waits, as far as that is known by now."""
         one = self._waiting.setdefault(number, _Waiting(person))
         one.seen, one.rejected = self._clock(), rejected
         if one.seen >= self._next and (self._round is None or self._round.done()):
             self._next = one.seen + FREE_AGE
             self._round = asyncio.create_task(self._look(person, log))
-        return why(rejected, wanted, self._places, one.analysis)
+        return explain(rejected, wanted, self._places, one.analysis)
 
     async def _look(self, person: str, log: Logger) -> None:
         now = self._clock()
@@ -201,7 +203,7 @@ class Reasons:
         one = self._waiting[number]
         one.analysed = now
         try:
-            one.analysis = read(await self._analyse(number, one.person))
+            one.analysis = parse(await self._analyse(number, one.person))
         except TROUBLES as trouble:
             one.analysis = Analysis()
             log.warning("requirements unknown user=%s job=%s: %r", one.person, number, trouble)

@@ -1,0 +1,38 @@
+"""The forms' templates, and what their script goes by."""
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jinja2 import Environment, FileSystemLoader
+
+from benchtop_hub.backends.request import Before
+
+
+class Place(NamedTuple):
+    """Where a session can be had: the request's word, its label in the form, a sentence beside the choice."""
+
+    where: str
+    label: str
+    hint: str = ""
+
+
+Places = Sequence[Place]
+
+
+@cache
+def templates(folder: Path) -> Environment:
+    """The templates of a folder, each read and compiled once."""
+    return Environment(loader=FileSystemLoader(folder), autoescape=True)
+
+
+def script_data(data: Mapping[str, Any]) -> str:
+    """What the script beside the form goes by; a "<" could end the element that it stands in."""
+    return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def render(folder: Path, name: str, before: Before, **shown: object) -> str:
+    """The fields of a form as HTML."""
+    return templates(folder).get_template(name).render(problem=before.problem, **shown)

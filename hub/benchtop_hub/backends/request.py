@@ -1,0 +1,151 @@
+"""What every form asks, and the first check of what came back: is it well-formed?
+
+Whether a person may have it is a backend's own to say. Both are asked whichever way a request came: by the
+form, by a link, or by the API, where nobody has seen a form.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from benchtop_hub.wording import quote
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+NUMBER_LIKE = "Enter a whole number, for example 2."
+
+RequestT = TypeVar("RequestT", bound="Request")
+GrantedT = TypeVar("GrantedT", bound="DataclassInstance")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a request is refused: the field, what it held, the rule for the log, a sentence for the person."""
+
+    field: str
+    value: str
+    rule: str
+    sentence: str
+
+
+class Refused(Exception):  # noqa: N818  # what it is, not that it is an error
+    """A request that the person's rights don't cover; `problem` says which part."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.sentence)
+        self.problem = problem
+
+
+class Request(BaseModel):
+    """What somebody asks of any backend; None: the default. Memory in MB, runtime in minutes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    where: str = Field("batch", max_length=64)
+    cpus: int | None = Field(None, ge=1, le=65_536)
+    memory: int | None = Field(None, ge=1, le=1 << 30)
+    runtime: int | None = Field(None, ge=1, le=525_600)
+
+    def asked(self) -> dict[str, Any]:
+        """What somebody said themselves; an empty field says nothing."""
+        values = {
+            name: getattr(self, name) for name in type(self).model_fields if name in self.model_fields_set
+        }
+        return {name: value for name, value in values.items() if value not in {"", None}}
+
+    @field_validator("cpus", "memory", "runtime", "disk", mode="before", check_fields=False)
+    @classmethod
+    def _a_form_sends_text(cls, value: object) -> object:
+        return whole(value)
+
+
+@dataclass(frozen=True)
+class Before:
+    """What a form starts from: what the last start asked for, and what was just sent and refused."""
+
+    asked: Mapping[str, Any] = field(default_factory=dict)
+    sent: Mapping[str, str] = field(default_factory=dict)
+    problem: Problem | None = None
+
+
+def whole(value: object) -> object:
+    """What a number's field was sent, before it is read as a number: a form sends text, nothing is None.
+
+    Raises ValueError for what pydantic would take for a whole number and nobody would: 1.0, True, "1_000".
+    """
+    if isinstance(value, str):
+        text = value.strip()
+        if text and not (text.isascii() and text.isdecimal()):
+            raise ValueError("a whole number")
+        return text or None
+    if isinstance(value, (bool, float)):
+        raise ValueError("a whole number")  # noqa: TRY004  pydantic wants this one
+    return value
+
+
+def first_values(sent: Mapping[str, Any], labels: Mapping[str, str]) -> dict[str, Any]:
+    """The one value of each field: a form sends lists, the API does not. Raises Refused for several."""
+    values: dict[str, Any] = {}
+    for name, value in sent.items():
+        if isinstance(value, list):
+            if len(value) != 1:
+                sentence = f"{label(name, labels)}: give only one value."
+                raise Refused(Problem(_field(name), quote(value), "form", sentence))
+            values[name] = value[0]
+        else:
+            values[name] = value
+    return values
+
+
+def parse(sent: Mapping[str, Any], kind: type[RequestT], labels: Mapping[str, str]) -> RequestT:
+    """A request of this kind from a form's fields (lists of one text) or from the API's JSON.
+
+    labels: name → label of the form's fields. Raises Refused for what is not well-formed.
+    """
+    values = first_values(sent, labels)
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        name = str(first["loc"][0]) if first["loc"] else "?"
+        value = quote(values.get(name, ""))
+        called = label(name, labels)
+        if name not in labels:
+            sentence = f"{called} is not a field of this form."
+        elif int not in get_args(kind.model_fields[name].annotation):
+            sentence = f"{called}: “{value}” is not one of the choices."
+        else:
+            unit = " of minutes" if name == "runtime" else ""
+            sentence = f"{called}: “{value}” is not a number{unit}. {NUMBER_LIKE}"
+        raise Refused(Problem(_field(name), value, f"form/{first['type']}", sentence)) from None
+
+
+def _field(name: str) -> str:
+    return name if re.fullmatch(r"\w{1,40}", name, re.ASCII) else "?"  # the log has it as it is
+
+
+def label(name: str, labels: Mapping[str, str]) -> str:
+    """What a field is called in a sentence."""
+    return labels.get(name, f"“{quote(name[:40])}”")
+
+
+def still_granted(
+    asked: Mapping[str, Any], grant: Callable[[Mapping[str, Any]], GrantedT]
+) -> tuple[dict[str, Any], GrantedT]:
+    """What of an earlier request would be granted today, and what that gives. Raises Refused if nothing is.
+
+    grant: parses and checks a request. A partition or an account may be gone since, a limit may be lower.
+    """
+    left = dict(asked)
+    while True:
+        try:
+            return left, grant(left)
+        except Refused as refused:
+            if left.pop(refused.problem.field, None) is None:
+                if not left:
+                    raise
+                left = {}

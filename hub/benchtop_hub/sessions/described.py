@@ -1,0 +1,65 @@
+"""What a session's job is called, where its files are, and how it is started on a node."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+from traitlets import Unicode, default
+
+from benchtop_hub.backends import marks, run
+from benchtop_hub.backends.backend import Launch
+from benchtop_hub.sessions.asking import Asked
+
+
+class Described(Asked):
+    """The second part of a session: what every backend needs to know of it."""
+
+    home = Unicode("/home/{username}", help="A person's home on the nodes.").tag(config=True)
+    lab_python = Unicode("/opt/lab/bin/python", help="The Python of sessions, on the nodes.").tag(config=True)
+    log_name = Unicode(".benchtop-session.log", help="In the home: the log of the latest session.").tag(
+        config=True
+    )
+
+    jobs = Unicode("/etc/jupyterhub/jobs", help="Folder of the batch scripts that come with the hub.").tag(
+        config=True
+    )
+
+    script: ClassVar[str]  # the one that is the site's own until it sets another
+
+    @default("batch_script")
+    def _of_the_facility(self) -> str:
+        return Path(self.jobs, self.script).read_text()
+
+    @default("req_homedir")
+    def _home_on_the_nodes(self) -> str:
+        return str(self.home.format(username=self.user.name))  # upstream asks the hub's passwd
+
+    def user_env(self, env: dict[str, str]) -> dict[str, str]:
+        """Who and where; upstream looks into the hub's passwd, which knows nobody."""
+        name = self.user.name
+        env.update(USER=name, LOGNAME=name, HOME=self.home.format(username=name), SHELL="/bin/bash")
+        return env
+
+    @property
+    def log_file(self) -> str:
+        """In the home: the log of this server, beside those of the person's other servers."""
+        path = Path(self.log_name)
+        return f"{path.stem}-{self.name}{path.suffix}" if self.name else self.log_name
+
+    def job_name(self) -> str:
+        """Tells in the queue whose session of which cell a job is."""
+        return "-".join(filter(None, ("jh", self.cell, self.user.name, self.name)))
+
+    def mark(self) -> str:
+        """Tells this cell, and nobody else can make it believe, that a job is a session of its own."""
+        return marks.mark(self.user.settings["cookie_secret"], self.cell, self.user.name)
+
+    def launch(self, env: Mapping[str, str]) -> Launch:
+        """What a backend needs to start it with this environment."""
+        return Launch(
+            person=self.user.name, name=self.job_name(), mark=self.mark(),
+            home=self.home.format(username=self.user.name), log=self.log_file, env=env,
+            script=lambda values: self.render_script(values, env),
+            command=run.command(self.lab_python, self.get_args()),
+            prologue=self.req_prologue, epilogue=self.req_epilogue, keep=self.req_keepvars_extra,
+        )  # fmt: skip

@@ -1,0 +1,167 @@
+"""The process that looks after one session, from its start until nothing of it is left.
+
+It outlives the hub's connection. All that a session starts is this process's offspring, also what cuts
+itself loose (a subreaper inherits orphans): so it knows how much memory the session takes, and leaves nothing
+behind.
+"""
+
+import contextlib
+import ctypes
+import grp
+import os
+import pwd
+import signal
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from benchtop_lab.login_node.processes import kill, memory, offspring
+from benchtop_lab.login_node.records import Record, age, clear_folder, new_record, own_records
+from benchtop_lab.login_node.request import Asked, set_limits
+
+LEAVERS = Path("/run/leavers")  # a file for each person whose login is disabled
+PROGRAM = (sys.executable, "-I", "-m", "benchtop_lab.session")
+EVERY = 1.0  # seconds between looks at the memory
+PRESENCE = 10.0  # seconds between looks at whether the person may still be here
+GRACE = 10.0  # seconds to save work in, when told to end
+_SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER of prctl(2)
+
+
+def present(name: str, group: str) -> str:
+    """Why somebody may not be here any more; "" while they may, and while nobody can tell."""
+    if (LEAVERS / name).exists():
+        return "your login is disabled"
+    try:
+        wanted = grp.getgrnam(group).gr_gid
+    except KeyError:  # the directory is away: nobody goes because a service restarts
+        return ""
+    try:
+        person = pwd.getpwuid(os.getuid())
+    except KeyError:
+        return "the directory no longer knows you"
+    member = wanted in os.getgrouplist(person.pw_name, person.pw_gid)
+    return "" if member else f"you are no longer in the group {group}"
+
+
+class Session:
+    """One session, from its start until nothing of it is left."""
+
+    def __init__(self, asked: Asked, record: Record) -> None:
+        self.asked, self.record = asked, record
+        self.ends_at = time.monotonic() + asked.runtime
+        self.look_at = time.monotonic() + PRESENCE
+        self.leader = self._start()
+
+    def _start(self) -> int:
+        asked = self.asked
+        pid = os.fork()
+        if pid:
+            return pid
+        try:
+            os.setsid()
+            signal.pthread_sigmask(signal.SIG_SETMASK, ())
+            with contextlib.suppress(OSError):  # before sshd, should the whole node be out of memory
+                Path("/proc/self/oom_score_adj").write_text("500")
+            os.chdir(asked.home)
+            log = os.open(asked.log, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+            os.dup2(log, 1)
+            os.dup2(log, 2)
+            set_limits(asked)
+            ends = str(int(time.time()) + asked.runtime)  # JupyterLab warns of it
+            os.execve(PROGRAM[0], PROGRAM, {**asked.env, "BENCHTOP_ENDS": ends})  # noqa: S606 - a program, no shell
+        except OSError as error:
+            print(f"the session cannot start: {error}", file=sys.stderr, flush=True)
+        finally:
+            os._exit(127)
+
+    def watch(self) -> tuple[str, str]:
+        """Wait for the end: a state and a reason. What was still running then is not."""
+        while True:
+            heard = signal.sigtimedwait({signal.SIGCHLD, signal.SIGTERM}, EVERY)
+            if heard and heard.si_signo == signal.SIGTERM:
+                return self._let_end("CANCELLED", "it was stopped")
+            status = self._reap()
+            if status is not None:
+                kill(offspring(os.getpid()))
+                code = os.waitstatus_to_exitcode(status)
+                return ("COMPLETED", "") if code == 0 else ("FAILED", _how(code, self.asked))
+            used = memory(offspring(os.getpid()))
+            if used > self.asked.memory:
+                limit = f"the limit on the login node is {self.asked.memory} MB"
+                return "OUT_OF_MEMORY", f"it used {used} MB of memory; {limit}"
+            if time.monotonic() > self.ends_at:
+                minutes = self.asked.runtime // 60
+                return self._let_end("TIMEOUT", f"its time limit of {minutes} minutes was reached")
+            if time.monotonic() > self.look_at:
+                self.look_at = time.monotonic() + PRESENCE
+                if why := present(self.asked.env.get("USER", ""), self.asked.group):
+                    return self._let_end("CANCELLED", why)
+
+    def _let_end(self, state: str, reason: str) -> tuple[str, str]:
+        """Give it GRACE seconds to save its work and end; state and reason come back as given."""
+        kill([self.leader], signal.SIGTERM)
+        end = time.monotonic() + GRACE
+        while self._reap() is None and time.monotonic() < end:
+            signal.sigtimedwait({signal.SIGCHLD}, 0.2)
+        return state, reason
+
+    def _reap(self) -> int | None:
+        """Take note of who ended; the status of the session's own process, if it is among them."""
+        status = None
+        with contextlib.suppress(ChildProcessError):
+            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                if ended[0] == self.leader:
+                    status = ended[1]
+        return status
+
+    def clear(self) -> None:
+        """Kill until nothing is left; a process may fork between list and kill."""
+        while left := offspring(os.getpid()):
+            kill(left)
+            signal.sigtimedwait({signal.SIGCHLD}, 0.05)
+            self._reap()
+
+
+def _how(code: int, asked: Asked) -> str:
+    if code == -signal.SIGXCPU:
+        return f"it used more than {asked.cpu // 60} minutes of CPU time"
+    return f"JupyterLab stopped by itself ({f'signal {-code}' if code < 0 else f'exit code {code}'})"
+
+
+def look_after(asked: Asked, answer: int) -> None:
+    """The process itself. Answers with the number, or with a sentence after "no ", before it goes on."""
+    os.setsid()
+    if ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0):
+        raise OSError("this kernel lets nobody inherit orphans")
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD, signal.SIGTERM})
+    try:
+        record = new_record(asked.mark)
+    except OSError as error:
+        os.write(answer, f"no Your session cannot be recorded on the login node: {error}.".encode())
+        return
+    living = [other for other in own_records() if other.name != record.name and other.alive]
+    if any(age(other) < age(record) for other in living):
+        record.remove()
+        os.write(answer, b"no You already have a session on the login node. Stop it first.")
+        return
+    clear_folder({record.second} | {kept.second for kept in own_records() if kept.alive})
+    os.write(answer, record.number.encode())
+    os.close(answer)
+    session = Session(asked, record)
+    state, reason = session.watch()
+    session.clear()
+    if state == "FAILED":
+        _tell(asked)
+    if state == "CANCELLED":  # whoever did that knows
+        record.remove()
+    else:
+        replace(record, state=state, reason=reason).write()
+
+
+def _tell(asked: Asked) -> None:
+    """The last words of a session that failed. A hub that did not wait for it any more does not want them."""
+    from benchtop_lab import report  # noqa: PLC0415 it takes a while to load, and few sessions fail
+
+    with contextlib.suppress(OSError, report.Unwanted, KeyError):
+        report.last_words(asked.env, Path(asked.log))

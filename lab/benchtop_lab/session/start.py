@@ -1,0 +1,112 @@
+"""Start JupyterLab in the job and tell the hub where it listens.
+
+The socket is bound before anything else is loaded and handed to the server, so that no other process can
+take the port between choosing and binding it (batchspawner chooses one and lets the server bind it later),
+and so that the hub's first request waits in the socket for the server instead of being tried again.
+"""
+
+import os
+import signal
+import socket
+import ssl
+import sys
+import threading
+from urllib.parse import urlsplit, urlunsplit
+
+from benchtop_lab import report
+from benchtop_lab.session.proof import take_proof
+
+BACKLOG = 128
+
+
+def listen(address: str = "0.0.0.0") -> socket.socket:  # noqa: S104 the proxy comes from another host
+    """A listening socket on a port that the system chose."""
+    listening = socket.create_server((address, 0), backlog=BACKLOG)
+    # Accepted connections inherit it. Without, each message of a kernel waits 40 ms for the
+    # acknowledgement of the one before: Jupyter's server never asks for it. (And see send_at_once.)
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listening.setblocking(False)
+    return listening
+
+
+def send_at_once() -> None:
+    """Keep what `listen` set: tornado unsets it after each answer, also after one that opens a websocket."""
+    from tornado.iostream import IOStream  # noqa: PLC0415 after the port is on its way
+
+    upstream = IOStream.set_nodelay
+
+    def set_nodelay(stream: IOStream, value: bool) -> None:
+        upstream(stream, True)
+
+    setattr(IOStream, "set_nodelay", set_nodelay)  # noqa: B010 a method is not to be assigned to, says mypy
+
+
+def with_port(url: str, port: int) -> str:
+    """The same address with another port, and by TLS."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(scheme="https", netloc=f"{parts.hostname}:{port}"))
+
+
+def tell_hub(port: int) -> None:
+    """Report the port; when nobody wants it, end this session: it belongs to nobody."""
+    api, token = os.environ["JUPYTERHUB_API_URL"], os.environ["JUPYTERHUB_API_TOKEN"]
+    try:
+        report.until_taken(lambda: report.post(f"{api}/session/port", token, {"port": port}))
+    except (OSError, report.Unwanted) as error:
+        print(f"the hub refused this session, so it ends: {error}", file=sys.stderr, flush=True)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def serve(listening: socket.socket, context: ssl.SSLContext) -> None:
+    """Run JupyterLab on that socket until it is told to stop; it speaks TLS alone."""
+    trust = os.environ.get("SSL_CERT_FILE")
+    if report.TRUST.exists():
+        os.environ["SSL_CERT_FILE"] = str(report.TRUST)
+    import aiohttp.connector  # noqa: PLC0415 reads what to trust once, as it is imported: JupyterHub's client has no setting
+
+    # By default a name is looked up once in ten minutes: too seldom for a gateway that may be made anew.
+    setattr(aiohttp.connector, "DefaultResolver", aiohttp.ThreadedResolver)  # noqa: B010 not exported
+    os.environ.pop("SSL_CERT_FILE", None)  # what a person's programs trust is theirs
+    if trust is not None:
+        os.environ["SSL_CERT_FILE"] = trust
+    send_at_once()
+    # It builds a parser as it is imported, for a second: nearly half of all that is loaded here. Without,
+    # no event's field of the format "iri" is looked at; there is none.
+    sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment] # as the import system has it
+    from jupyter_server.serverapp import ServerApp  # noqa: PLC0415 after the port is on its way
+    from jupyterhub.singleuser.extension import JupyterHubSingleUser  # noqa: PLC0415
+
+    class Server(ServerApp):  # type: ignore[misc]
+        """Listens on the socket that is there already."""
+
+        def _find_http_port(self) -> None:
+            """Nothing to find."""
+
+        def _bind_http_server_tcp(self) -> bool:
+            self.http_server.ssl_options = context  # as an option, only files of a key are taken
+            self.http_server.add_socket(listening)
+            return True
+
+    JupyterHubSingleUser.serverapp_class = Server
+    JupyterHubSingleUser.launch_instance(argv=sys.argv[1:])  # c.Spawner.args, --debug
+
+
+def main() -> int:
+    """The job's program."""
+    context = take_proof()
+    listening = listen()
+    port = listening.getsockname()[1]
+    os.environ["JUPYTERHUB_SERVICE_URL"] = with_port(os.environ["JUPYTERHUB_SERVICE_URL"], port)
+    # beside the loading of JupyterLab, which takes longer
+    threading.Thread(target=tell_hub, args=(port,), daemon=True).start()
+    try:
+        serve(listening, context)
+    except SystemExit as ending:
+        if isinstance(ending.code, str):
+            print(ending.code, file=sys.stderr)
+            return 1
+        return int(ending.code or 0)
+    except Exception:
+        sys.excepthook(*sys.exc_info())
+        return 1
+    return 0
