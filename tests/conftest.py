@@ -16,7 +16,6 @@ import requests
 import testinfra
 from testinfra.host import Host
 
-from benchtop.config import live
 from benchtop.people import enrol, roster
 from benchtop.settings import Settings
 from benchtop.stack import compose, notices
@@ -80,7 +79,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[Any]:
 @pytest.fixture(scope="session")
 def everybody(settings: Settings) -> roster.People:
     """The people of the facility: of accounts/people.yaml as it is live, whatever a test makes of it."""
-    return roster.load(live.root(settings) / "accounts/people.yaml")
+    return roster.load(settings.live / "accounts/people.yaml")
 
 
 @pytest.fixture

@@ -88,7 +88,7 @@ def cell_group() -> None:
 @click.option("--message", default="", help="what its people read meanwhile, and until when")
 @pass_settings
 def cell_stop(settings: Settings, cell: str, message: str) -> None:
-    """Stop the hub and the proxy of CELL; its people get a page with the message, their jobs go on."""
+    """Stop the hub and the proxy of CELL; its people get a page with the message, their jobs keep running."""
     facility.require_engine()
     cells.stop(settings, cell, message)
 

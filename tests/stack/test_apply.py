@@ -180,7 +180,7 @@ def test_a_limit_of_a_partition(checkout: Checkout, service: Services):
     assert "MaxTime=00:30:00" in limit()
     checkout.edit("slurm/partitions.conf", "MaxTime=30 ", "MaxTime=45 ")
     said = checkout.applied()
-    assert "jobs go on" in said
+    assert "jobs keep running" in said
     assert "MaxTime=00:45:00" in limit()
     checkout.give_up()
     checkout.applied()
@@ -203,7 +203,7 @@ def test_a_setting_of_the_pool(
         pass
     assert "alice@" in service("condor-cm").check_output("condor_status -submitters -autoformat Name")
     checkout.edit("condor/config.d/30-jobs.conf", "NEGOTIATOR_INTERVAL = 5", "NEGOTIATOR_INTERVAL = 7")
-    assert "jobs go on" in checkout.applied()
+    assert "jobs keep running" in checkout.applied()
     assert asked() == "7"
     checkout.give_up()
     checkout.applied()

@@ -26,7 +26,7 @@ class Apache(Part):
         names = ", ".join(who[:8]) + ", …" * (len(who) > 8)
         out = f"everybody who is logged in ({len(who)}: {names}) has to log in again"
         lost = out if who else "nobody is logged in"
-        notice = f"apache restarts; {lost}, running notebooks go on"
+        notice = f"apache restarts; {lost}, sessions keep running"
         return Plan(self, files, notice, lambda: restart.restart(settings, ["apache"]))
 
 

@@ -54,11 +54,12 @@ class Condor(Part):
                 hard += names
         soft = [name for names in kinds.values() for name in names if name not in hard]
         jobs = [name for name in hard if name in kinds["execute"]]
-        notice = "the pool's daemons read it anew; nobody is logged out, jobs go on"
+        notice = "the pool's daemons read it anew; nobody is logged out, jobs keep running"
         if hard:
-            notice = f"{', '.join(hard)} restart" + ("; nobody is logged out, jobs go on" if not jobs else "")
+            unhurt = "" if jobs else "; nobody is logged out, jobs keep running"
+            notice = f"{', '.join(hard)} restart{unhurt}"
         if jobs:
-            notice += f": THE JOBS ON {', '.join(jobs)} END, notebooks too"
+            notice += f": THE JOBS ON {', '.join(jobs)} END, sessions too"
 
         def make_live() -> None:
             since = int(time.time())

@@ -30,7 +30,7 @@ class Hub(Part):
                 say(f"  {line}")
         away = notices.in_maintenance(settings)
         hubs = [cell for cell in settings.cell_names if cell not in away]
-        notice = f"{', '.join(hubs)} restart one after the other; running notebooks go on, no login ends"
+        notice = f"{', '.join(hubs)} restart one after the other; sessions keep running, no login ends"
 
         def make_live() -> None:
             for name in hubs:

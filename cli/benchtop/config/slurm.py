@@ -94,9 +94,9 @@ def plan(settings: Settings, files: list[str]) -> Plan:
     keys = {key for name in files if name != _ACCOUNTING for key in _changed_keys(settings, name)}
     hard = sorted(keys & _RESTART)
     accounting_alone = files == [_ACCOUNTING]
-    notice = "slurmctld and its nodes read it anew; nobody is logged out, jobs go on"
+    notice = "slurmctld and its nodes read it anew; nobody is logged out, jobs keep running"
     if hard:
-        notice = f"all of Slurm restarts for {', '.join(hard)}: THE JOBS ON THE NODES END, notebooks too"
+        notice = f"all of Slurm restarts for {', '.join(hard)}: THE JOBS ON THE NODES END, sessions too"
     elif accounting_alone:
         notice = "slurmdbd restarts; nobody notices"
 

@@ -117,7 +117,7 @@ def test_only_what_slurm_reads_at_its_start_takes_a_restart(
     edit(checkout / "slurm" / name, old, new)
     notice = slurm.plan(settings, live.changed(settings, SLURM)).notice
     assert ("JOBS ON THE NODES END" in notice) == restart
-    assert ("jobs go on" in notice) != restart
+    assert ("jobs keep running" in notice) != restart
 
 
 def test_a_partition_names_only_what_the_list_of_people_has(checkout: Path, settings: Settings):

@@ -74,7 +74,7 @@ def test_the_page_says_how_far_it_is_without_any_script(visitor: Visitor, name: 
     begin(visitor, name)
     shown = page(visitor, name)
     parsed = BeautifulSoup(shown.text, "html.parser")
-    assert heading(parsed) == f"Your session {name} is starting".replace("  ", " ")
+    assert heading(parsed) == f"Your session “{name}” is starting".replace(" “”", "")
     (bar,) = parsed.select("[role=progressbar]")
     assert (bar["aria-label"], bar["aria-valuenow"]) == ("Progress of the start", "20")
     (stage,) = parsed.select("[aria-live=polite]")
