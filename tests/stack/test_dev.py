@@ -18,6 +18,8 @@ from support.hub import Hub
 from support.traffic import Traffic
 from support.wait import wait_until
 
+pytestmark = pytest.mark.alone  # a hub is away now and then
+
 RELOADS_WITHIN = 3.0  # seconds of work: on a machine with a core to spare, that is what a developer waits
 PATIENCE = 240  # seconds, on a busy machine
 

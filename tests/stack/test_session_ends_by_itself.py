@@ -47,7 +47,7 @@ def test_a_session_ends_with_its_time_keeps_its_files_and_says_why_once(
         assert reader.jupyter("PUT", f"contents/life-{reader.cluster}", file).ok
     for reader, batch in both:
         wait_until(lambda own=reader: own.server() is None, timeout=MINUTE, what="the end", every=1)  # type: ignore[misc]
-        assert sessions.told_once(reader) == "its time was over."
+        assert sessions.told_once(reader) == "its time limit was reached."
         node = {"hpc": "cpu-1", "htc": "condor-ep-1"}[reader.cluster]
         path = f"/home/{reader.person}/life-{reader.cluster}"
         assert batch.said(reader.person, "cat", path, on=node) == "kept"

@@ -64,7 +64,7 @@ class Checkout:
         """`make apply`, which works; what it said."""
         self.live = True
         said = made(self.settings, "apply")
-        self.live = bool(self.touched)
+        self.live = bool(self.touched or self.created)
         return said
 
     def refused(self) -> str:
