@@ -19,9 +19,19 @@ from testinfra.host import Host
 from benchtop.people import enrol, roster
 from benchtop.settings import Settings
 from benchtop.stack import compose, notices
+from support import side_by_side
+from support.logins import Logins
 
 ROOT = Path(__file__).parents[1]
 LOG_LINES = 40
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    side_by_side.add_options(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    side_by_side.register(config, ROOT / ".benchtop" / "test-locks")
 
 
 @pytest.fixture(scope="session")
@@ -67,9 +77,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
-def everybody() -> roster.People:
-    """The people of accounts/people.yaml."""
-    return roster.load(ROOT / "accounts/people.yaml")
+def everybody(settings: Settings) -> roster.People:
+    """The people of the facility: of accounts/people.yaml as it is live, whatever a test makes of it."""
+    return roster.load(settings.live / "accounts/people.yaml")
 
 
 @pytest.fixture
@@ -81,15 +91,7 @@ def front_door(settings: Settings) -> requests.Session:
 @pytest.fixture(scope="session")
 def signed_in(settings: Settings) -> Callable[[str], requests.Session]:
     """`signed_in("carol")` is carol's session, shared by tests; a new one where a test has ended it."""
-    known: dict[str, requests.Session] = {}
-
-    def session(name: str) -> requests.Session:
-        kept = known.get(name)
-        if not kept or kept.get(f"{settings.url}/", timeout=30, allow_redirects=False).status_code != 200:
-            known[name] = enrol.login(settings, name)
-        return known[name]
-
-    return session
+    return Logins(settings).session
 
 
 @pytest.fixture

@@ -223,10 +223,14 @@ def base_command(settings: Settings, renew: bool) -> None:
 @cli.command("test")
 @click.argument("suites", nargs=-1, metavar="[SUITE…]")
 @click.option("-k", "keyword", help="only tests whose name matches, as with pytest -k")
+@click.option("--shuffle", metavar="SEED", help="in another order, which the same seed gives again")
+@click.option("--workers", type=click.IntRange(1), help="how many run side by side: by default 4 a core")
 @pass_settings
-def test_command(settings: Settings, suites: tuple[str, ...], keyword: str | None) -> None:
+def test_command(
+    settings: Settings, suites: tuple[str, ...], keyword: str | None, shuffle: str | None, workers: int | None
+) -> None:
     """Prove that it works: lint, unit, stack, browser, security, or the SUITEs that are named."""
-    sys.exit(testing.run(settings, list(suites), keyword))
+    sys.exit(testing.run(settings, list(suites), keyword, shuffle, workers))
 
 
 @cli.command()
@@ -244,7 +248,7 @@ def bench(settings: Settings, rounds: int) -> None:
 def soak(settings: Settings, rounds: int, seed: str) -> None:
     """Start, stop and kill sessions while hubs and schedulers restart; 0 only when nothing is left over."""
     words = ["--rounds", str(rounds), *(["--seed", seed] if seed else [])]
-    sys.exit(_beside_the_tests(settings, "tests/faults/soak.py", *words))
+    sys.exit(_beside_the_tests(settings, "-m", "support.soak", *words))
 
 
 def _beside_the_tests(settings: Settings, *words: str) -> int:

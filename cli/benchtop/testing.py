@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.markup import escape
@@ -20,79 +22,114 @@ from benchtop.host import engine
 from benchtop.settings import Settings
 from benchtop.stack import compose, images, services
 
-SUITES = ("lint", "unit", "stack", "browser", "security")
-LONG = ("faults",)
-# These look at files alone; every other suite needs the facility.
-WITHOUT_STACK = {"lint", "unit"}
-# The tests of these share nothing, and take what the machine has.
-ON_EVERY_CORE = {"unit"}
-# Tests of these wait most of the time: those that start sessions run beside those that do not, and then what
-# needs the facility for itself. (pytest-xdist's groups would do, but with pytest 9.2 it does not see them.)
-SIDE_BY_SIDE = {"security"}
-LANES = (("sessions and not alone", "not sessions and not alone"), ("alone",))
+CORES = max(2, os.cpu_count() or 2)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of pytest: suites whose tests run beside each other, as far as none disturbs another.
+
+    facility: whether they need it; the others look at files alone
+    """
+
+    suites: tuple[str, ...]
+    options: tuple[str, ...] = ()
+    facility: bool = True
+
+
+# A test of the facility waits most of the time: four for each core keep a machine busy.
+# (hypothesis takes half a second to import, and only unit tests use it.)
+BESIDE = ("--dist=loadfile", "-p", "no:hypothesispytest")
+RUNS = (
+    Run(("lint",), facility=False),
+    Run(("unit",), ("--numprocesses=auto",), facility=False),
+    Run(("stack", "browser", "security"), (f"--numprocesses={4 * CORES}", *BESIDE)),
+)
+LONG = Run(("faults",), ("--numprocesses=2", *BESIDE))  # what breaks one cluster beside what breaks the other
 CDP_PORT = 9222  # where the browser's debugging port is published, on loopback
 NO_TESTS = 5  # pytest's exit code when it found nothing to run
 
 
-def run(settings: Settings, wanted: list[str], keyword: str | None = None) -> int:
-    """Run the suites `wanted` (all by default) in order; 0 only when each of them is green.
+def run(
+    settings: Settings,
+    wanted: list[str],
+    keyword: str | None = None,
+    shuffle: str | None = None,
+    workers: int | None = None,
+) -> int:
+    """Run the suites `wanted` (by default all but the long one); 0 only when each of them is green.
 
     A suite that fails does not stop the next: the summary tells of all.
+    keyword: only tests whose name has it; shuffle: a seed, for another order of files and tests;
+    workers: how many tests run side by side, of suites whose tests do
     """
-    unknown = [name for name in wanted if name not in SUITES + LONG]
+    known = [name for one in (*RUNS, LONG) for name in one.suites]
+    unknown = [name for name in wanted if name not in known]
     if unknown:
-        raise Problem(f"There is no suite {unknown[0]}: choose among {', '.join(SUITES + LONG)}.")
-    suites = [name for name in wanted or SUITES if _has_tests(settings.root / "tests" / name)]
-    missing = [name for name in wanted if name not in suites]
-    if missing:
-        raise Problem(f"There are no {missing[0]} tests yet.")
+        raise Problem(f"There is no suite {unknown[0]}: choose among {', '.join(known)}.")
+    wanted = wanted or [name for one in RUNS for name in one.suites]
     install(settings)
     began = time.monotonic()
-    results: list[tuple[str, bool, float]] = []
+    results: list[Result] = []
+    options = [f"-k{keyword}"] if keyword else []
+    options += [f"--shuffle={shuffle}"] if shuffle else []
     environment = {**os.environ, **compose.environment(settings), "BENCHTOP_ROOT": str(settings.root)}
     # the tools of the environment (ruff, hadolint …) come before those of the machine
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}"
     ready = False
-    for name in suites:
-        if name not in WITHOUT_STACK and not ready:
+    for one in (*RUNS, LONG):
+        suites = [name for name in one.suites if name in wanted]
+        if suites and one.facility and not ready:
             prepare(settings, environment)
             ready = True
-        OUT.rule(escape(name), style="dim")
-        start = time.monotonic()
-        results.append((name, _pytest(settings, name, keyword, environment), time.monotonic() - start))
+        if suites:
+            OUT.rule(escape(", ".join(suites)), style="dim")
+            spread = [f"--numprocesses={workers}"] if workers and one.options else []
+            results += _pytest(settings, suites, [*one.options, *spread, *options], environment)
     OUT.rule("summary", style="dim")
-    for name, green, seconds in results:
-        mark = "[green]✓[/green]" if green else "[red]✗[/red]"
-        OUT.print(f"{mark} {name:<9} {duration(seconds)}")
-    red = [name for name, green, _ in results if not green]
+    for result in results:
+        mark = "[green]✓[/green]" if result.green else "[red]✗[/red]"
+        OUT.print(f"{mark} {result.suite:<9} {result.summary}")
+    red = [result.suite for result in results if not result.green]
     verdict = f"red: {', '.join(red)}" if red else "all green"
     OUT.print(f"[bold]{verdict}[/bold] after {duration(time.monotonic() - began)}")
     return 1 if red else 0
 
 
-def _pytest(settings: Settings, suite: str, keyword: str | None, environment: dict[str, str]) -> bool:
-    """Whether all tests of a suite are green; with a keyword, there may be none."""
-    slow = ["--durations=10", "--durations-min=20"]  # what a run spends its minutes on
-    words = [sys.executable, "-m", "pytest", "-ra", *slow, f"tests/{suite}"]
-    words += ["--numprocesses=auto"] if suite in ON_EVERY_CORE else []
-    words += ["-k", keyword] if keyword else []
+@dataclass(frozen=True)
+class Result:
+    """What became of a suite."""
 
-    def run_lane(lane: str, hidden: bool) -> subprocess.CompletedProcess[bytes]:
-        more = ["-m", lane] if lane else []
-        stdout, stderr = (subprocess.PIPE, subprocess.STDOUT) if hidden else (None, None)
-        return subprocess.run(
-            [*words, *more], cwd=settings.root, env=environment, check=False, stdout=stdout, stderr=stderr
-        )
+    suite: str
+    green: bool
+    summary: str
 
-    codes = set()
-    for lanes in LANES if suite in SIDE_BY_SIDE else (("",),):
-        with ThreadPoolExecutor() as pool:
-            # the first is shown as it goes, each of the others when it is over
-            for done in pool.map(run_lane, lanes, [lane != lanes[0] for lane in lanes]):
-                codes.add(done.returncode)
-                sys.stdout.buffer.write(done.stdout or b"")
-                sys.stdout.flush()
-    return codes <= ({0, NO_TESTS} if keyword else {0})
+
+def _pytest(
+    settings: Settings, suites: list[str], options: list[str], environment: dict[str, str]
+) -> list[Result]:
+    """Run suites side by side. Where there is a keyword, none of its tests need be in a suite."""
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "results.json"
+        words = [sys.executable, "-m", "pytest", "-ra", "--durations=15", "--durations-min=15", *options]
+        words += [f"--results={file}", *(f"tests/{name}" for name in suites)]
+        code = subprocess.run(words, cwd=settings.root, env=environment, check=False).returncode
+        counted = json.loads(file.read_text()) if file.is_file() else {}
+    wall = duration(time.monotonic() - began)
+    none = code == NO_TESTS and any(option.startswith("-k") for option in options)
+    results = []
+    for name in suites:
+        told = counted.get(name, {})
+        failed, passed = int(told.get("failed", 0)), int(told.get("passed", 0))
+        # a run that ended badly without a test that failed: nothing of it can be believed
+        green = none or (not failed and (code == 0 or any(one["failed"] for one in counted.values())))
+        summary = f"{failed} of {failed + passed} failed" if failed else f"{passed} tests"
+        summary += f", {duration(told.get('seconds', 0.0))}"
+        if len(suites) > 1:
+            summary += f" of work in the {wall} that all of these took side by side"
+        results.append(Result(name, green, summary))
+    return results
 
 
 def prepare(settings: Settings, environment: dict[str, str]) -> None:
@@ -155,7 +192,3 @@ def _all_well(settings: Settings) -> bool:
         return False
     well = {one.service for one in compose.containers(settings.project) if one.well}
     return (settings.state / "host-ca.pem").is_file() and set(compose.config(settings)["services"]) <= well
-
-
-def _has_tests(folder: Path) -> bool:
-    return any(folder.rglob("test_*.py"))

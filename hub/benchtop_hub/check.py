@@ -106,7 +106,7 @@ async def rehearsal(hub: BenchtopHub, person: str) -> list[str]:
             if isinstance(wrong, commands.Failed) and backend.is_silent(wrong):
                 print(f"{backend.name} could not be asked about it: {wrong}")
                 continue
-            option = str(wrong).partition(":")[0]
+            option = str(wrong).partition(":")[0] if isinstance(wrong, ValueError) else "batch_script"
             where = place("", option if option.isidentifier() else "batch_script")
             mistakes.append(f"{where}: {backend.name}: {wrong}")
     return mistakes
@@ -164,7 +164,7 @@ def templates(folder: Path) -> Iterator[str]:
 def place(section: str, option: str = "", said: str = "") -> str:
     """Where the configuration mentions an option: `file:line`. The last one is the one that counts."""
     names = [option] if option else re.findall(r"'(\w+)' trait", said)
-    found = f"hub/{CONFIG}:1"
+    found = f"hub/jobs/{script()}:1" if option == "batch_script" else f"hub/{CONFIG}:1"
     # in whatever section it is, unless it is in this one
     for where in dict.fromkeys((r"c\.\w+" if names else section, section or r"c\.\w+")):
         pattern = re.compile(rf"\b{where}\.{names[0] if names else ''}" + (r"\b" if names else ""))
@@ -173,6 +173,12 @@ def place(section: str, option: str = "", said: str = "") -> str:
                 if pattern.search(line.split("#")[0]):
                     found = f"{shown(str(file))}:{number}"
     return found
+
+
+def script() -> str:
+    """The name of the batch script that comes with the hub."""
+    session: Any = BenchtopHub.instance().spawner_class
+    return str(getattr(session, "script", ""))
 
 
 def told(wrong: BaseException) -> str:

@@ -20,6 +20,15 @@ CDP_PORT = os.environ.get("BENCHTOP_CDP_PORT", "9222")
 expect.set_options(timeout=20_000)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One worker has the browser: each that is connected would be told of every page of all."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.together("the browser"))
+            item.add_marker(pytest.mark.long)
+
+
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:

@@ -10,6 +10,8 @@ from playwright.sync_api import Browser, Page, expect
 from benchtop.settings import Settings
 from support import pages
 
+pytestmark = [pytest.mark.needs("hpc/alice", "htc/bob"), pytest.mark.shares("slurm", "condor")]
+
 FORM = {"hpc": "alice", "htc": "bob"}  # who looks at which
 
 

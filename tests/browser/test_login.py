@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 from benchtop.people import accounts, enrol, roster
 from benchtop.settings import Settings
 from support import pages
+from support.tool import tool_prints
 
 WRONG_CODE = "000000"
 
@@ -18,22 +19,23 @@ WRONG_CODE = "000000"
 @pytest.fixture
 def dave(settings: Settings) -> Iterator[str]:
     """Dave, who has no second factor: neither before the test nor after it."""
-    pages.benchtop(settings, "people", "reset", "dave")
+    tool_prints(settings, "people", "reset", "dave")
     yield "dave"
-    pages.benchtop(settings, "people", "reset", "dave")
+    tool_prints(settings, "people", "reset", "dave")
 
 
-@pytest.fixture(scope="session")
-def readers(settings: Settings) -> Iterator[dict[str, str]]:
-    """Enrolled people of tests/people.yaml by what happens to them: logins that fail may lock an account."""
-    everybody = roster.load(settings.root / accounts.PEOPLE, settings.root / "tests/people.yaml")
-    names = sorted(set(everybody.people) - set(accounts.load(settings).people))
-    mishaps = dict(zip(("wrong password", "wrong code", "used code"), names, strict=False))
-    accounts.apply(settings, everybody)
-    few = everybody.model_copy(update={"people": {name: everybody.people[name] for name in mishaps.values()}})
-    enrol.enrol_missing(settings, few)
-    yield mishaps
-    accounts.apply(settings, accounts.load(settings))
+@pytest.fixture
+def reader(settings: Settings, request: pytest.FixtureRequest) -> Iterator[str]:
+    """One of tests/people.yaml, who is there for this test alone: logins that fail may lock an account."""
+    demo = accounts.load(settings)
+    both = roster.load(settings.root / accounts.PEOPLE, settings.root / "tests/people.yaml")
+    name = str(request.param)
+    accounts.apply(settings, both.model_copy(update={"people": demo.people | {name: both.people[name]}}))
+    try:
+        enrol.enrol_missing(settings, both.model_copy(update={"people": {name: both.people[name]}}))
+        yield name
+    finally:
+        accounts.apply(settings, demo)
 
 
 def test_the_browser_trusts_the_facilitys_own_ca_and_no_error_is_ignored(page: Page, settings: Settings):
@@ -50,6 +52,7 @@ def test_a_certificate_of_somebody_else_is_refused(page: Page):
         page.goto("https://apache:8444/")
 
 
+@pytest.mark.needs("people")
 def test_a_newcomer_enrols_from_the_qr_image_and_comes_back_with_its_code(
     dave: str, new_visitor: Callable[[], Page], settings: Settings, pictures: Path
 ):
@@ -68,6 +71,7 @@ def test_a_newcomer_enrols_from_the_qr_image_and_comes_back_with_its_code(
     again.wait_for_url(f"{settings.url}/")
 
 
+@pytest.mark.needs("people")
 def test_who_leaves_the_enrolment_page_is_not_in(dave: str, page: Page, settings: Settings):
     pages.give_password(page, settings, dave, enrol.password(settings, dave))
     expect(page.locator("#kc-totp-settings-form")).to_be_visible()
@@ -75,41 +79,42 @@ def test_who_leaves_the_enrolment_page_is_not_in(dave: str, page: Page, settings
     expect(page).to_have_url(re.compile(re.escape(settings.login_url)))
 
 
+@pytest.mark.parametrize("reader", ["reader01"], indirect=True)
+@pytest.mark.needs("people")
 def test_a_wrong_password_is_refused_and_the_right_one_taken(
-    readers: dict[str, str], page: Page, settings: Settings, pictures: Path
+    reader: str, page: Page, settings: Settings, pictures: Path
 ):
-    name = readers["wrong password"]
-    pages.give_password(page, settings, name, "not-the-password")
+    pages.give_password(page, settings, reader, "not-the-password")
     expect(page.locator("[id^=input-error]").first).to_be_visible()
     expect(page.locator("input[name=otp]")).to_have_count(0)
     page.screenshot(path=pictures / "wrong-password.png")
-    pages.log_in(page, settings, name)
+    pages.log_in(page, settings, reader)
 
 
+@pytest.mark.parametrize("reader", ["reader02"], indirect=True)
+@pytest.mark.needs("people")
 def test_a_wrong_code_is_refused_and_the_right_one_taken(
-    readers: dict[str, str], page: Page, settings: Settings, pictures: Path
+    reader: str, page: Page, settings: Settings, pictures: Path
 ):
-    name = readers["wrong code"]
-    pages.give_password(page, settings, name, enrol.password(settings, name))
+    pages.give_password(page, settings, reader, enrol.password(settings, reader))
     pages.give_code(page, WRONG_CODE)
     expect(page.locator("[id^=input-error-otp]").first).to_be_visible()
     page.screenshot(path=pictures / "wrong-code.png")
-    pages.give_code(page, enrol.fresh_code(settings, name))
+    pages.give_code(page, enrol.fresh_code(settings, reader))
     page.wait_for_url(f"{settings.url}/")
 
 
-def test_a_code_that_was_used_is_refused(
-    readers: dict[str, str], new_visitor: Callable[[], Page], settings: Settings
-):
-    name = readers["used code"]
-    code = enrol.fresh_code(settings, name)
+@pytest.mark.parametrize("reader", ["reader03"], indirect=True)
+@pytest.mark.needs("people")
+def test_a_code_that_was_used_is_refused(reader: str, new_visitor: Callable[[], Page], settings: Settings):
+    code = enrol.fresh_code(settings, reader)
     first = new_visitor()
-    pages.give_password(first, settings, name, enrol.password(settings, name))
+    pages.give_password(first, settings, reader, enrol.password(settings, reader))
     pages.give_code(first, code)
     first.wait_for_url(f"{settings.url}/")
 
     second = new_visitor()
-    pages.give_password(second, settings, name, enrol.password(settings, name))
+    pages.give_password(second, settings, reader, enrol.password(settings, reader))
     pages.give_code(second, code)
     expect(second.locator("[id^=input-error-otp]").first).to_be_visible()
 
@@ -135,9 +140,10 @@ def test_the_landing_page_offers_what_the_person_may_use(page: Page, settings: S
     page.screenshot(path=pictures / "landing.png")
 
 
+@pytest.mark.shares("people")
 def test_every_demo_person_can_be_asked_for_by_a_program(settings: Settings):
     """A trainer's script logs in with what `benchtop people --json` prints."""
-    people = json.loads(pages.benchtop(settings, "people", "--json"))
+    people = json.loads(tool_prints(settings, "people", "--json"))
     assert {"alice", "bob", "carol", "dave", "erin", "frank"} <= {person["name"] for person in people}
     assert all({"name", "password", "totp_secret", "clusters"} <= person.keys() for person in people)
     assert all(person["totp_secret"] for person in people if person["name"] != "dave")

@@ -58,6 +58,8 @@ def ending(page: Page, when: str = "") -> Locator:
 
 
 @pytest.mark.parametrize("cluster", ["hpc", "htc"])
+@pytest.mark.needs("hpc/alice", "htc/alice")
+@pytest.mark.shares("slurm", "condor", "announcement")
 def test_it_warns_five_minutes_and_one_minute_before_the_runtime_is_over(lab: Page):
     forward(lab, 2)
     expect(ending(lab)).to_have_count(0)  # eight minutes are left: the control

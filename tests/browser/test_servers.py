@@ -21,6 +21,7 @@ def announced(settings: Settings, nothing_announced: None) -> str:
     return text
 
 
+@pytest.mark.needs("announcement", "hpc/alice")
 def test_the_page_of_ones_servers(
     page: Page, settings: Settings, pictures: Path, announced: str, arrive: Callable[[Page, str], None]
 ):
@@ -32,6 +33,7 @@ def test_the_page_of_ones_servers(
     pages.nothing_serious(page, pictures / "servers-phone.png")
 
 
+@pytest.mark.needs("hpc/alice")
 def test_a_name_that_cannot_be_is_told_at_the_field_without_a_script(
     chromium: Browser, page: Page, settings: Settings, arrive: Callable[[Page, str], None]
 ):
@@ -53,6 +55,7 @@ def test_a_name_that_cannot_be_is_told_at_the_field_without_a_script(
         context.close()
 
 
+@pytest.mark.needs("announcement")
 def test_the_list_of_all_sessions(
     page: Page, settings: Settings, pictures: Path, announced: str, arrive: Callable[[Page, str], None]
 ):

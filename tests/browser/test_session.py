@@ -17,6 +17,8 @@ from support import pages
 from support.hub import Hub
 from support.wait import wait_until
 
+pytestmark = pytest.mark.shares("slurm", "condor")
+
 Service = Callable[..., Host]
 AS = "setpriv --reuid %s --regid people --init-groups"
 COMMANDS = (
@@ -72,6 +74,7 @@ def no_session(
         end(name)
 
 
+@pytest.mark.needs("hpc/alice", "htc/alice")
 def test_alice_runs_a_cell_inside_a_job_with_a_pascal_gpu(
     page: Page,
     settings: Settings,
@@ -112,6 +115,7 @@ def test_alice_runs_a_cell_inside_a_job_with_a_pascal_gpu(
         print(f"{what}: {seconds:.1f} s")
 
 
+@pytest.mark.needs("hpc/alice", "htc/alice")
 def test_files_stay_when_the_session_ends(
     page: Page,
     settings: Settings,
@@ -131,6 +135,7 @@ def test_files_stay_when_the_session_ends(
     assert words in pages.run_in_new_notebook(page, "print(open('kept.txt').read())")
 
 
+@pytest.mark.needs("hpc/alice", "htc/alice")
 def test_stop_ends_the_job_at_once(
     page: Page,
     settings: Settings,
@@ -147,6 +152,7 @@ def test_stop_ends_the_job_at_once(
     wait_until(lambda: not jobs("alice"), timeout=10, what="the end of alice's job")
 
 
+@pytest.mark.needs("hpc/carol")
 def test_carol_is_not_offered_a_gpu(
     page: Page, settings: Settings, no_session: Callable[[str], None], arrive: Callable[[Page, str], None]
 ):
@@ -157,6 +163,7 @@ def test_carol_is_not_offered_a_gpu(
     expect(page.get_by_label("Partition").locator("option[value=usatlas]")).to_have_count(0)
 
 
+@pytest.mark.needs("hpc/carol")
 def test_a_forged_request_of_carol_for_a_gpu_is_refused_with_a_sentence(
     page: Page,
     settings: Settings,
@@ -185,6 +192,7 @@ def test_a_forged_request_of_carol_for_a_gpu_is_refused_with_a_sentence(
     )
 
 
+@pytest.mark.needs("hpc/alice", "htc/alice")
 def test_the_same_request_of_alice_is_granted(
     page: Page,
     settings: Settings,
@@ -203,6 +211,7 @@ POOL_COMMANDS = ("id -un", "hostname", "echo slot=$_CONDOR_SLOT", "pwd")
 POOL_CELL = f"import subprocess\nfor command in {POOL_COMMANDS}:\n    print(subprocess.getoutput(command))"
 
 
+@pytest.mark.needs("htc/bob")
 def test_bob_runs_a_cell_inside_a_job_of_the_pool(
     page: Page, settings: Settings, pictures: Path, no_session: Callable[[str], None]
 ):
@@ -219,6 +228,7 @@ def test_bob_runs_a_cell_inside_a_job_of_the_pool(
     assert slot.startswith("slot=jupyter")
 
 
+@pytest.mark.needs("hpc/alice", "htc/alice")
 def test_alice_has_a_server_on_each_cluster_at_the_same_time(
     page: Page,
     settings: Settings,

@@ -14,6 +14,8 @@ from support import pages
 from support.hub import Hub
 from support.wait import wait_until
 
+pytestmark = [pytest.mark.needs("hpc/alice"), pytest.mark.shares("slurm")]
+
 STARTS = 120  # seconds, on a busy machine
 CONFIG = "/home/alice/.jupyter/jupyter_server_config.py"
 

@@ -6,6 +6,7 @@ people's sessions are over.
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 import requests
@@ -15,6 +16,15 @@ from support import sessions
 from support.facility import well
 from support.hub import Hub
 from support.traffic import Traffic
+from support.wait import at_once
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What says that it breaks one cluster runs beside what breaks the other; all else runs alone."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent) and not item.get_closest_marker("needs"):
+            item.add_marker(pytest.mark.alone)
 
 
 @pytest.fixture
@@ -23,18 +33,38 @@ def hub(settings: Settings, signed_in: Callable[[str], requests.Session]) -> Cal
     return lambda name, cluster: Hub(settings, signed_in(name), name, cluster)
 
 
+Who = tuple[str, str]
+
+
 @pytest.fixture
-def notebook(hub: Callable[[str, str], Hub]) -> Iterator[Callable[..., Traffic]]:
-    """`notebook("alice", "hpc")`: her session with kernel traffic running; both end with the test."""
+def notebooks(hub: Callable[[str, str], Hub]) -> Iterator[Callable[..., list[Traffic]]]:
+    """`notebooks(("alice", "hpc"), ("bob", "htc"))`: their sessions with kernel traffic running.
+
+    They begin at the same time, and end with the test.
+    """
+    begun: list[Who] = []
     with ExitStack() as endings:
 
-        def begin(name: str, cluster: str) -> Traffic:
-            own = hub(name, cluster)
-            endings.callback(lambda: sessions.end(hub(name, cluster)))
+        def begin_one(who: Who) -> Traffic:
+            own = hub(*who)
             sessions.begin_anew(own)
-            return endings.enter_context(Traffic(own))
+            return Traffic(own)
 
-        yield begin
+        def begin(*people: Who) -> list[Traffic]:
+            begun.extend(people)
+            return [endings.enter_context(traffic) for traffic in at_once(begin_one, people)]
+
+        try:
+            yield begin
+        finally:
+            endings.close()
+            at_once(lambda who: sessions.end(hub(*who)), begun)
+
+
+@pytest.fixture
+def notebook(notebooks: Callable[..., list[Traffic]]) -> Callable[[str, str], Traffic]:
+    """`notebook("alice", "hpc")`: one of them."""
+    return lambda name, cluster: notebooks((name, cluster))[0]
 
 
 @pytest.fixture(autouse=True)

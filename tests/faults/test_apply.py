@@ -21,8 +21,7 @@ Services = Callable[..., Host]
 def checkout(settings: Settings) -> Iterator[Checkout]:
     made = Checkout(settings)
     yield made
-    made.give_up()
-    made.applied()
+    made.leave()
 
 
 def started(settings: Settings, name: str) -> str:
@@ -104,5 +103,6 @@ def test_a_line_that_takes_a_restart_of_the_pool_says_whose_jobs_end(checkout: C
 
 def test_up_brings_a_change_in_too(checkout: Checkout, settings: Settings, service: Services):
     checkout.edit("slurm/partitions.conf", "MaxTime=30 ", "MaxTime=45 ")
+    checkout.live = True  # whichever verb it is that brings it in
     made(settings, "up")
     assert "MaxTime=00:45:00" in service("slurmctld").check_output("scontrol show partition debug")

@@ -1,20 +1,19 @@
 """A cell that is down is the matter of its own people alone."""
 
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import pytest
 from bs4 import BeautifulSoup
 
 from benchtop import topology
 from benchtop.people import enrol
 from benchtop.settings import Settings
-from benchtop.stack import compose
 from support import sessions
 from support.facility import stopped
 from support.hub import Hub
+from support.tool import tool_prints
 from support.traffic import Traffic
 from support.wait import wait_until
 
@@ -59,16 +58,8 @@ def page_of(own: Hub) -> tuple[int, str]:
     return answer.status_code, BeautifulSoup(answer.text, "html.parser").get_text(" ", strip=True)
 
 
-def benchtop(settings: Settings, *words: str) -> str:
-    """What the host tool prints for a verb that must succeed."""
-    command = [sys.executable, "-m", "benchtop", *words]
-    environment = compose.environment(settings)
-    done = subprocess.run(
-        command, cwd=settings.root, env=environment, capture_output=True, text=True, check=True
-    )
-    return done.stdout
-
-
+@pytest.mark.needs("hpc", "htc")
+@pytest.mark.together("hpc")
 def test_a_cell_that_is_down_says_so_to_its_people_and_nobody_else_notices(
     notebook: Notebook, hub: Hubs, settings: Settings
 ):
@@ -90,6 +81,8 @@ def test_a_cell_that_is_down_says_so_to_its_people_and_nobody_else_notices(
     work.goes_on(timeout=BACK)
 
 
+@pytest.mark.needs("hpc")
+@pytest.mark.together("hpc")
 def test_a_cell_in_maintenance_shows_the_admins_words_and_comes_back_with_its_servers(
     notebook: Notebook, settings: Settings
 ):
@@ -98,13 +91,13 @@ def test_a_cell_in_maintenance_shows_the_admins_words_and_comes_back_with_its_se
     before = work.hub.server()
     with visiting(other.hub) as wrong:
         try:
-            said = benchtop(settings, "cell", "stop", cell, "--message", "Back at 14:00 <b>sharp</b>.")
+            said = tool_prints(settings, "cell", "stop", cell, "--message", "Back at 14:00 <b>sharp</b>.")
             assert "alice" in said
             wait_until(lambda: page_of(work.hub)[0] == 503, timeout=TOLD, what="the page about the cell")
             assert "Back at 14:00 <b>sharp</b>." in page_of(work.hub)[1]
             other.goes_on(timeout=30)
         finally:
-            benchtop(settings, "cell", "start", cell)
+            tool_prints(settings, "cell", "start", cell)
     assert wrong == []
     assert (other.failed, other.cuts) == ([], 0)
 
@@ -118,6 +111,8 @@ def test_a_cell_in_maintenance_shows_the_admins_words_and_comes_back_with_its_se
     wait_until(lambda: work.hub.server() is None, timeout=sessions.END, what="the session to end")
 
 
+@pytest.mark.needs("hpc")
+@pytest.mark.together("hpc")
 def test_an_administrator_still_sees_the_sessions_of_the_other_cells(settings: Settings, hub: Hubs):
     erin = hub("erin", "hpc")
     first, *others = topology.every_cell("hpc")[: settings.cells]

@@ -10,17 +10,17 @@ from support.hub import Hub
 from support.traffic import Traffic
 from support.wait import wait_until
 
-Notebook = Callable[[str, str], Traffic]
+Notebooks = Callable[..., list[Traffic]]
 
 
 @pytest.mark.parametrize("how", [restart, crash])
 def test_after_a_restart_of_apache_people_log_in_again_and_their_kernels_live(
-    notebook: Notebook,
+    notebooks: Notebooks,
     hub: Callable[[str, str], Hub],
     settings: Settings,
     how: Callable[[Settings, str], None],
 ):
-    works = [notebook("alice", "hpc"), notebook("bob", "htc")]
+    works = notebooks(("alice", "hpc"), ("bob", "htc"))
     before = [(work.hub.server(), work.answered) for work in works]
     how(settings, "apache")
     wait_until(lambda: all(work.cuts for work in works), timeout=20, what="the websockets to be cut")

@@ -16,13 +16,14 @@ ROUTES_BACK = 5  # … and after which a proxy that died leads to sessions again
 PEOPLE = [("alice", "hpc"), ("bob", "htc")]
 
 Notebook = Callable[[str, str], Traffic]
+Notebooks = Callable[..., list[Traffic]]
 
 
 @pytest.mark.parametrize("signal", ["TERM", "KILL"])
 def test_no_message_is_lost_when_a_hub_dies_and_it_knows_its_sessions_again(
-    notebook: Notebook, settings: Settings, signal: str
+    notebooks: Notebooks, settings: Settings, signal: str
 ):
-    works = [notebook(name, cluster) for name, cluster in PEOPLE]
+    works = notebooks(*PEOPLE)
     before = [work.hub.server() for work in works]
     cells = [work.hub.cell for work in works]
     alive = started(settings, *cells)
@@ -42,7 +43,10 @@ def test_no_message_is_lost_when_a_hub_dies_and_it_knows_its_sessions_again(
         wait_until(lambda own=work.hub: own.server() is None, timeout=sessions.END, what="the session to end")  # type: ignore[misc]
 
 
-@pytest.mark.parametrize(("name", "cluster"), PEOPLE)
+@pytest.mark.parametrize(
+    ("name", "cluster"),
+    [pytest.param(*one, marks=[pytest.mark.needs(one[1]), pytest.mark.together(one[1])]) for one in PEOPLE],
+)
 def test_a_proxy_that_dies_leads_to_the_same_kernel_within_seconds(
     notebook: Notebook, settings: Settings, name: str, cluster: str
 ):

@@ -79,6 +79,8 @@ def paused(settings: Settings, *services: str) -> Iterator[None]:
 # ---- a hub that dies ---------------------------------------------------------------------------
 
 
+@pytest.mark.needs("hpc")
+@pytest.mark.together("hpc")
 def test_a_start_outlives_its_hub_in_the_queue_and_while_its_job_reports(
     own: sessions.Own, settings: Settings
 ):
@@ -101,6 +103,8 @@ def test_a_start_outlives_its_hub_in_the_queue_and_while_its_job_reports(
     assert reader.open().ok
 
 
+@pytest.mark.needs("htc")
+@pytest.mark.together("htc")
 def test_a_start_in_a_full_pool_is_known_to_a_hub_that_was_killed_and_can_be_stopped(
     own: sessions.Own, settings: Settings
 ):
@@ -245,6 +249,8 @@ def refusal(own: Hub, answer: requests.Response) -> str:
     return own.failure()
 
 
+@pytest.mark.needs("htc")
+@pytest.mark.together("htc")
 def test_a_start_that_a_restart_of_the_access_point_cuts_off_says_so_and_leaves_no_job(
     own: sessions.Own, settings: Settings
 ):

@@ -14,9 +14,9 @@ from support import sessions
 from support.facility import crash, restart, stopped, well
 from support.hub import Hub
 from support.traffic import Traffic
-from support.wait import stays, wait_until
+from support.wait import at_once, stays, wait_until
 
-Notebook = Callable[[str, str], Traffic]
+Notebooks = Callable[..., list[Traffic]]
 Hubs = Callable[[str, str], Hub]
 # Whose session runs, and whose start meets the outage: two people of the same cell, of one hub therefore
 PEOPLE = {"hpc": ("alice", "erin"), "htc": ("bob", "alice")}
@@ -46,15 +46,17 @@ class Neighbours:
 
 
 @pytest.fixture
-def neighbours(notebook: Notebook, hub: Hubs) -> dict[str, Neighbours]:
+def neighbours(notebooks: Notebooks, hub: Hubs) -> dict[str, Neighbours]:
     """By cluster."""
-    met = {}
-    for cluster, (name, other) in PEOPLE.items():
-        newcomer = hub(other, cluster)
-        sessions.end(newcomer)
-        work = notebook(name, cluster)
-        met[cluster] = Neighbours(work, newcomer, (work.hub.server() or {}).get("started"))
-    return met
+    newcomers = {cluster: hub(other, cluster) for cluster, (_, other) in PEOPLE.items()}
+    at_once(sessions.end, newcomers.values())
+    works = notebooks(*((name, cluster) for cluster, (name, _) in PEOPLE.items()))
+    return {
+        work.hub.cluster: Neighbours(
+            work, newcomers[work.hub.cluster], (work.hub.server() or {}).get("started")
+        )
+        for work in works
+    }
 
 
 @pytest.mark.parametrize("how", [restart, crash])
@@ -70,8 +72,7 @@ def test_a_session_lives_through_a_restart(
     how(settings, *parts)
     well(settings, *parts)
     live_on(neighbours, SETTLED)
-    for one in neighbours.values():
-        works_again(one)
+    at_once(works_again, neighbours.values())
 
 
 @pytest.mark.parametrize("parts", PARTS, ids="-".join)
@@ -87,10 +88,11 @@ def test_a_session_lives_while_a_part_is_away(
                 assert "The scheduler does not answer." in refusal(one.newcomer)
                 starts_on_the_login_node(one.newcomer)
     live_on(neighbours, SETTLED)
-    for one in neighbours.values():
-        works_again(one)
+    at_once(works_again, neighbours.values())
 
 
+@pytest.mark.needs("htc")
+@pytest.mark.together("htc")
 def test_a_start_waits_for_a_pool_of_which_no_node_is_seen(hub: Hubs, settings: Settings):
     """The hub and the central manager have just started, and neither has heard of a node."""
     own = hub("bob", "htc")

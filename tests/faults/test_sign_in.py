@@ -16,6 +16,7 @@ from support.traffic import Traffic
 from support.wait import stays, wait_until
 
 Notebook = Callable[[str, str], Traffic]
+Notebooks = Callable[..., list[Traffic]]
 TOLD = 15  # seconds after which a page must say that a service is away
 BACK = 60  # … and after which everything must work again
 # What a program says to its author, and no page to its reader
@@ -79,9 +80,9 @@ def test_while_keycloak_is_away_people_work_and_a_login_says_that_it_is(
 
 
 def test_while_the_database_is_away_notebooks_run_and_every_page_says_what_is_wrong(
-    notebook: Notebook, settings: Settings
+    notebooks: Notebooks, settings: Settings
 ):
-    works = [notebook("alice", "hpc"), notebook("bob", "htc")]
+    works = notebooks(("alice", "hpc"), ("bob", "htc"))
     before = [work.hub.server() for work in works]
     with stopped(settings, "postgres"):
         wait_until(lambda: refused(settings), timeout=TOLD, what="the page about the login")

@@ -17,6 +17,8 @@ from support.checkout import Checkout
 from support.hub import Hub
 from support.sessions import Own
 
+pytestmark = pytest.mark.alone  # the hubs of a cluster restart
+
 # Lines of #SBATCH, a module that is loaded by a function, an srun prefix, str.format's placeholders
 WITH_SBATCH_LINES = """\
 #!/bin/bash

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from benchtop.settings import Settings
-from soak import OF_ANY, OF_CLUSTER, PEOPLE, Soak, plan
+from support.soak import OF_ANY, OF_CLUSTER, PEOPLE, Soak, plan
 
 ROUNDS = 20
 BOTH = ("hpc", "htc")

@@ -14,6 +14,7 @@ from bs4 import BeautifulSoup
 from benchtop.people import enrol
 from benchtop.settings import Settings
 from benchtop.stack import compose
+from support.facility import logged
 from support.front_door import NOT_FOUND, UNREADABLE, UPGRADE, USED_ALREADY, Answer, ask, form_of
 from support.wait import wait_until
 
@@ -32,8 +33,7 @@ def told(settings: Settings, page: Answer | requests.Response, status: int, *wor
     assert all(word in read for word in words), read
     assert "Traceback" not in page.text
     number = {key.lower(): value for key, value in page.headers.items()}["x-request-id"]
-    log = compose.run(settings, "logs", "--no-color", "--tail", "400", "apache").stdout.decode()
-    assert re.search(rf"access .*request={re.escape(number)} .*status={status} ", log)
+    assert logged(settings, "apache", rf"access .*request={re.escape(number)} .*status={status} ")
 
 
 def test_somebody_without_a_cluster_learns_whom_to_ask(signed_in: SignedIn, settings: Settings):

@@ -17,6 +17,12 @@ from benchtop.stack import compose
 from support import programs
 from support.wait import wait_until
 
+pytestmark = [
+    pytest.mark.needs("people", throughout=True),
+    pytest.mark.shares("slurm", "condor", throughout=True),
+    pytest.mark.long,
+]
+
 Services = Callable[..., Host]
 
 LEAVER, STAYER = "reader31", "reader32"

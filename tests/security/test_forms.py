@@ -9,7 +9,7 @@ from bs4 import BeautifulSoup
 from benchtop.settings import Settings
 from support.hub import Hub
 
-pytestmark = pytest.mark.sessions
+pytestmark = pytest.mark.needs("hpc/carol", "htc/bob")
 
 FIELDS = {"hpc": "carol", "htc": "bob"}  # who sends them
 NASTY = [

@@ -11,7 +11,7 @@ from testinfra.host import Host
 from benchtop import topology
 from benchtop.settings import Settings
 
-pytestmark = pytest.mark.sessions
+pytestmark = [pytest.mark.shares("slurm", "condor"), pytest.mark.long]
 
 Services = Callable[..., Host]
 Job = Callable[..., str]

@@ -191,6 +191,7 @@ def addresses(settings: Settings) -> list[str]:
     ],
     ids=["jupyter", "login", "gateway"],
 )
+@pytest.mark.shares("checkout")
 def test_a_stranger_gets_nothing_but_what_is_meant_to_be_open(
     name: str, trust: str, meant: str, addresses: list[str], settings: Settings
 ):

@@ -11,9 +11,8 @@ import pytest
 from testinfra.host import Host
 
 from benchtop.settings import Settings
-from benchtop.stack import compose
+from support.facility import logged
 from support.front_door import NO_ACCESS
-from support.wait import wait_until
 
 Services = Callable[..., Host]
 
@@ -90,16 +89,7 @@ Ask = Callable[[dict[str, str]], Answer]
 @pytest.fixture
 def refusal(settings: Settings) -> Callable[[str], str]:
     """The line of the hub's log that tells why it refused a request."""
-
-    def read(request: str) -> str:
-        def lines() -> list[str]:
-            log = compose.run(settings, "logs", "--no-color", "--tail", "200", "hpc-1").stdout.decode()
-            return [line for line in log.splitlines() if f"request={request}" in line]
-
-        (line,) = wait_until(lines, timeout=10, what="the hub's log to tell of the refusal")
-        return line
-
-    return read
+    return lambda request: logged(settings, "hpc-1", f"request={request}")
 
 
 def test_whom_apache_vouches_for_is_logged_in(ask: Ask, secret: str):

@@ -14,7 +14,7 @@ from support import sessions
 from support.batch import Batch
 from support.hub import Hub
 
-pytestmark = pytest.mark.sessions
+pytestmark = pytest.mark.shares("slurm", "condor")
 
 SignedIn = Callable[[str], requests.Session]
 Services = Callable[..., Host]
@@ -205,6 +205,7 @@ def session(settings: Settings, signed_in: SignedIn) -> Iterator[Hub]:
         yield own
 
 
+@pytest.mark.needs("hpc/alice")
 def test_a_sessions_own_token_makes_no_other(session: Hub, settings: Settings):
     job = Batch(settings, "hpc").job("alice")
     assert job

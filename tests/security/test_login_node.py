@@ -36,7 +36,12 @@ with tempfile.TemporaryDirectory() as folder:
     sys.exit(subprocess.run([*ssh, f"{as_whom}@{cluster}-login", *command]).returncode)
 """
 
-pytestmark = [pytest.mark.parametrize("cluster", CLUSTERS), pytest.mark.sessions]
+EACH = [
+    pytest.param(cluster, marks=pytest.mark.needs(*(f"{cluster}/{person}" for person in people)))
+    for cluster, people in CLUSTERS.items()
+]
+
+pytestmark = pytest.mark.parametrize("cluster", EACH)
 Come = Callable[..., CommandResult]
 
 

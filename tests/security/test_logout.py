@@ -50,6 +50,7 @@ def test_logging_out_of_a_hub_ends_every_session(settings: Settings):
     assert 'name="password"' in again.text
 
 
+@pytest.mark.alone
 def test_an_admin_of_keycloak_logs_somebody_out_by_the_back_channel(settings: Settings):
     carol = enrol.login(settings, "carol", path=f"{HUB}/home")
     assert status(carol, settings) == 200

@@ -14,6 +14,8 @@ from benchtop import topology
 from benchtop.settings import Settings
 from support.front_door import ask, dial
 
+pytestmark = pytest.mark.shares("slurm")
+
 SignedIn = Callable[[str], requests.Session]
 
 INVENTED = {"Authorization": "token invented"}

@@ -19,7 +19,11 @@ from support.batch import Batch
 from support.hub import Hub
 from support.wait import wait_until
 
-pytestmark = pytest.mark.sessions
+pytestmark = [
+    pytest.mark.needs("hpc/alice", "htc/alice", "hpc/carol", "htc/bob", throughout=True),
+    pytest.mark.shares("slurm", "condor", throughout=True),
+    pytest.mark.long,
+]
 
 ATTACKER, OTHERS = "alice", {"hpc": "carol", "htc": "bob"}
 LEAST = {"hpc": {"partition": "debug"}, "htc": {}}

@@ -16,7 +16,7 @@ from support import sessions
 from support.front_door import NO_ACCESS, ask
 from support.hub import Hub
 
-pytestmark = pytest.mark.sessions
+pytestmark = [pytest.mark.needs("hpc/carol", throughout=True), pytest.mark.shares("slurm", throughout=True)]
 
 SignedIn = Callable[[str], requests.Session]
 Service = Callable[..., Host]

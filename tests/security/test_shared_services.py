@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 from testinfra.host import Host
 
-pytestmark = pytest.mark.sessions
+pytestmark = pytest.mark.shares("slurm", "condor")
 
 Services = Callable[..., Host]
 
@@ -107,6 +107,7 @@ def test_no_socket_of_a_node_keeps_anybody_from_being_known(
         assert all(attack.result().values()), "each took connections"
 
 
+@pytest.mark.needs("hpc/carol")
 def test_nor_their_job_from_starting_there(service: Services, pool: ThreadPoolExecutor):
     """On Slurm's nodes, where people's commands are vouched for by a socket. (HTCondor's have none.)"""
     run = "setpriv --reuid carol --regid people --init-groups env HOME=/home/carol timeout 20 srun "
@@ -120,6 +121,7 @@ def test_nor_their_job_from_starting_there(service: Services, pool: ThreadPoolEx
     assert min(attack.result().values()) > MANY // 2
 
 
+@pytest.mark.alone
 def test_such_an_attack_would_hold_up_a_daemon_that_is_shared(service: Services, pool: ThreadPoolExecutor):
     """The control: the services' own name service, from inside of a service, to which no job comes."""
     minter = service("htc-minter")

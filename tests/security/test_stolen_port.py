@@ -28,7 +28,11 @@ from support.batch import Batch
 from support.hub import Hub
 from support.wait import wait_until
 
-pytestmark = pytest.mark.sessions
+pytestmark = [
+    pytest.mark.needs("hpc/alice", "htc/alice"),
+    pytest.mark.shares("slurm", "condor"),
+    pytest.mark.long,
+]
 
 OWNER = "alice"
 STRANGERS = {"hpc": "carol", "htc": "bob"}

@@ -17,8 +17,6 @@ from support import programs
 from support.front_door import ask
 from support.wait import wait_until
 
-pytestmark = pytest.mark.sessions
-
 SignedIn = Callable[[str], requests.Session]
 Token = Callable[[str, str], str]
 
@@ -104,6 +102,8 @@ def test_both_ways_to_show_a_token_work(scheme: str, token: Token, settings: Set
 
 
 @pytest.mark.parametrize(("name", "cluster", "where"), [("carol", "hpc", "debug"), ("bob", "htc", "jupyter")])
+@pytest.mark.needs("hpc/carol", "htc/bob")
+@pytest.mark.shares("slurm", "condor")
 def test_the_commands_of_the_guide_start_a_server_and_end_it(
     name: str,
     cluster: str,
@@ -161,6 +161,7 @@ def test_a_token_lives_for_a_day_at_most(signed_in: SignedIn, settings: Settings
     )
 
 
+@pytest.mark.alone
 def test_a_program_is_told_that_its_cell_is_out_of_service(token: Token, settings: Settings):
     notice = notices.notice_file(settings, topology.cell_of("carol", "hpc", settings.cells))
     notice.parent.mkdir(exist_ok=True)

@@ -10,8 +10,6 @@ from bs4 import BeautifulSoup
 from benchtop.people import enrol
 from benchtop.settings import Settings
 
-pytestmark = pytest.mark.sessions
-
 Follow = Callable[[str], requests.Response]
 
 

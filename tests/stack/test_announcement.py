@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 
+import pytest
 import requests
 from bs4 import BeautifulSoup
 from testinfra.host import Host
@@ -10,6 +11,8 @@ from testinfra.host import Host
 from benchtop.settings import Settings
 from benchtop.stack import notices
 from support.wait import wait_until
+
+pytestmark = pytest.mark.needs("announcement")
 
 SignedIn = Callable[[str], requests.Session]
 TEXT = "Slurm is down on Friday <from 8> & to 10."

@@ -17,6 +17,8 @@ from support import sessions
 from support.checkout import Checkout
 from support.hub import Hub
 
+pytestmark = [pytest.mark.needs("checkout"), pytest.mark.shares("services"), pytest.mark.long]
+
 Services = Callable[..., Host]
 
 
@@ -24,8 +26,7 @@ Services = Callable[..., Host]
 def checkout(settings: Settings) -> Iterator[Checkout]:
     made = Checkout(settings)
     yield made
-    made.give_up()
-    made.applied()
+    made.leave()
 
 
 def live_text(settings: Settings, name: str) -> str:
@@ -99,7 +100,12 @@ def test_without_a_change_it_says_so(checkout: Checkout):
             "nonsense",
             r"messages_en\.properties:\d+: ",
         ),
-        ("accounts/people.yaml", "nonsense: true", r"accounts/people\.yaml:\d+: nonsense: is not known here"),
+        pytest.param(
+            "accounts/people.yaml",
+            "nonsense: true",
+            r"accounts/people\.yaml:\d+: nonsense: is not known here",
+            marks=pytest.mark.needs("people"),
+        ),
         ("accounts/ldap/slapd.ldif", "olcNonsense: 1", r"accounts/ldap/slapd\.ldif: .*olcNonsense"),
     ],
 )
@@ -166,6 +172,7 @@ def test_one_mistake_holds_back_every_change(checkout: Checkout, settings: Setti
 # ---- what is right is live ------------------------------------------------------------------
 
 
+@pytest.mark.needs("slurm")
 def test_a_limit_of_a_partition(checkout: Checkout, service: Services):
     def limit() -> str:
         return service("slurmctld").check_output("scontrol show partition debug")
@@ -181,6 +188,8 @@ def test_a_limit_of_a_partition(checkout: Checkout, service: Services):
     assert "inval" not in service("slurmctld").check_output("sinfo --noheader --Node --format=%T")
 
 
+@pytest.mark.needs("htc/alice")
+@pytest.mark.shares("condor")
 def test_a_setting_of_the_pool(
     checkout: Checkout, service: Services, signed_in: Callable[[str], requests.Session], settings: Settings
 ):
@@ -201,6 +210,7 @@ def test_a_setting_of_the_pool(
     assert asked() == "5"
 
 
+@pytest.mark.needs("people")
 def test_the_realm_with_the_second_factors_kept(checkout: Checkout, settings: Settings, everybody: People):
     def asked(key: str) -> object:
         token = keycloak.token_of(settings)
@@ -225,6 +235,7 @@ def test_the_realm_with_the_second_factors_kept(checkout: Checkout, settings: Se
     assert keycloak.second_factors(settings, everybody.people) == factors
 
 
+@pytest.mark.needs("people", "slurm")
 def test_a_limit_in_the_list_of_people(checkout: Checkout, service: Services):
     def most() -> str:
         return service("slurmctld").check_output("sacctmgr -nP show qos part_debug format=MaxTRESPU")
@@ -238,6 +249,7 @@ def test_a_limit_in_the_list_of_people(checkout: Checkout, service: Services):
     assert most() == before
 
 
+@pytest.mark.needs("people", "slurm")
 def test_a_qos_and_the_partition_that_uses_it_come_together(checkout: Checkout, service: Services):
     checkout.edit(
         "accounts/people.yaml", "  qos:\n    normal:", "  qos:\n    brief: {max_wall: 10}\n    normal:"

@@ -1,20 +1,18 @@
 """Cells: everybody always meets the same one; taking one out of service troubles its own people alone."""
 
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 
 import pytest
 import requests
-from bs4 import BeautifulSoup
 
 from benchtop import topology
 from benchtop.settings import Settings
 from benchtop.stack import compose
 from support import sessions
+from support.front_door import words
 from support.hub import Hub
+from support.tool import run_tool
 from support.wait import wait_until
 
 SignedIn = Callable[[str], requests.Session]
@@ -28,11 +26,6 @@ PEOPLE = [
 ]
 
 
-def text(page: requests.Response) -> str:
-    """What a person reads on a page."""
-    return BeautifulSoup(page.text, "html.parser").get_text(" ", strip=True)
-
-
 def served_by(settings: Settings, page: requests.Response) -> str:
     """The cell that Apache passed a request on to, by its log."""
     number = page.headers["X-Request-Id"]
@@ -43,13 +36,6 @@ def served_by(settings: Settings, page: requests.Response) -> str:
         return re.sub(r".* cell=(\S+) .*", r"\1", lines[0]) if lines else ""
 
     return wait_until(found, timeout=10, what="the request's line in Apache's log")
-
-
-def benchtop(*words: str, **changed: str) -> subprocess.CompletedProcess[str]:
-    """Run the host tool, with some settings changed."""
-    command = [sys.executable, "-m", "benchtop", *words]
-    environment = {**os.environ, **changed}
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300, env=environment)
 
 
 # ---- who meets which ----------------------------------------------------------------------
@@ -80,7 +66,7 @@ def test_no_route_that_a_client_makes_up_changes_that(way: str, signed_in: Signe
 
 
 def test_the_landing_page_says_which_cell_is_a_persons(signed_in: SignedIn, settings: Settings):
-    shown = text(signed_in("alice").get(f"{settings.url}/"))
+    shown = words(signed_in("alice").get(f"{settings.url}/"))
     for cluster in settings.clusters:
         assert f"Your cell {topology.cell_of('alice', cluster, settings.cells)}" in shown
 
@@ -90,9 +76,10 @@ def test_a_header_that_claims_another_cell_is_not_shown(signed_in: SignedIn, set
     assert "hpc-99" not in signed_in("alice").get(f"{settings.url}/", headers=claims).text
 
 
+@pytest.mark.shares("services", "checkout")
 def test_status_lists_each_cell_with_its_people(signed_in: SignedIn, settings: Settings):
     assert signed_in("carol").get(f"{settings.url}/jupyterhub/hpc/hub/home").status_code == 200
-    done = benchtop("status")
+    done = run_tool(settings, "status")
     assert done.returncode == 0, done.stdout + done.stderr
     for cell in settings.cell_names:
         assert re.search(rf"cell {cell} +\d+ people, \d+ servers", done.stdout), done.stdout
@@ -110,82 +97,23 @@ def server(signed_in: SignedIn, settings: Settings) -> Iterator[Hub]:
         yield own
 
 
+@pytest.mark.needs("hpc/alice", "checkout")
+@pytest.mark.shares("services", "slurm")
 def test_another_number_of_cells_is_refused_while_a_server_would_move(server: Hub, settings: Settings):
     """Alice is in the second of three cells, and would be in the first of two."""
-    assert "alice" in benchtop("status").stdout  # the control: her server is seen
+    assert "alice" in run_tool(settings, "status").stdout  # the control: her server is seen
     before = [one.id for one in compose.containers(settings.project)]
-    done = benchtop("up", CELLS="2")
+    done = run_tool(settings, "up", CELLS="2")
     assert done.returncode == 1
     assert "alice (hpc-2 → hpc-1)" in done.stderr + done.stdout
     assert [one.id for one in compose.containers(settings.project)] == before
     assert server.ready()
 
 
-def test_so_is_the_loss_of_a_cluster(server: Hub):
-    done = benchtop("up", CLUSTERS="htc")
+@pytest.mark.needs("hpc/alice", "checkout")
+@pytest.mark.shares("services", "slurm")
+def test_so_is_the_loss_of_a_cluster(server: Hub, settings: Settings):
+    done = run_tool(settings, "up", CLUSTERS="htc")
     assert done.returncode == 1
     assert "alice (hpc-2 → none)" in done.stderr + done.stdout
     assert server.ready()
-
-
-# ---- out of service -----------------------------------------------------------------------
-
-MESSAGE = "New disks for <hpc>: back at 14:00 & not before."
-
-
-@pytest.fixture(scope="module")
-def stopped(settings: Settings) -> Iterator[str]:
-    """Carol's cell of cluster hpc, out of service."""
-    cell = topology.cell_of("carol", "hpc", settings.cells)
-    done = benchtop("cell", "stop", cell, "--message", MESSAGE)
-    try:
-        assert done.returncode == 0, done.stdout + done.stderr
-        yield cell
-    finally:
-        again = benchtop("cell", "start", cell)
-    assert again.returncode == 0, again.stdout + again.stderr
-
-
-def test_its_people_read_what_the_admin_wrote(stopped: str, signed_in: SignedIn, settings: Settings):
-    page = signed_in("carol").get(f"{settings.url}/jupyterhub/hpc/hub/home")
-    assert page.status_code == 503
-    assert MESSAGE in text(page)
-    assert stopped in text(page)
-    assert MESSAGE in text(signed_in("carol").get(f"{settings.url}/"))
-
-
-@pytest.mark.parametrize(
-    ("name", "cluster"), [("alice", "hpc"), ("erin", "hpc"), ("alice", "htc"), ("bob", "htc")]
-)
-def test_nobody_else_notices(stopped: str, name: str, cluster: str, signed_in: SignedIn, settings: Settings):
-    page = signed_in(name).get(f"{settings.url}/jupyterhub/{cluster}/hub/home")
-    assert page.status_code == 200
-    assert "out of service" not in text(signed_in(name).get(f"{settings.url}/")).lower()
-
-
-def test_nobody_reads_the_text_by_asking_for_it(stopped: str, signed_in: SignedIn, settings: Settings):
-    for path in (f"/notices/{stopped}", "/notices/", f"/parts/../notices/{stopped}"):
-        assert signed_in("alice").get(f"{settings.url}{path}").status_code in (403, 404)
-
-
-def test_status_says_so_and_is_content(stopped: str):
-    done = benchtop("status")
-    assert done.returncode == 0, done.stdout
-    line = next(line for line in done.stdout.splitlines() if f"cell {stopped}" in line)
-    assert f"out of service: {MESSAGE}" in line
-
-
-def test_a_cell_comes_back_by_one_command(signed_in: SignedIn, settings: Settings):
-    cell, home = topology.cell_of("alice", "htc", settings.cells), f"{settings.url}/jupyterhub/htc/hub/home"
-    try:
-        assert benchtop("cell", "stop", cell, "--message", "A moment.").returncode == 0
-        assert signed_in("alice").get(home).status_code == 503
-    finally:
-        again = benchtop("cell", "start", cell)
-    assert again.returncode == 0, again.stdout + again.stderr
-    page = wait_until(
-        lambda: (page := signed_in("alice").get(home)).ok and page,
-        timeout=20,
-        what="the hub of the cell to be reached again",
-    )
-    assert "out of service" not in text(page).lower()

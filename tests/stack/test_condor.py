@@ -16,6 +16,8 @@ from benchtop.settings import Settings
 from benchtop.stack import compose
 from support.wait import wait_until
 
+pytestmark = [pytest.mark.shares("condor"), pytest.mark.long]
+
 TOKEN = """
 import http.client, json, ssl, sys
 tls = ssl.create_default_context(cafile="/keys/minter-ca.pem")
@@ -98,9 +100,9 @@ class Someone:
         return self.attribute(job, "RemoteHost").partition("@")[2]
 
     def remove_all(self) -> None:
-        """Every job of this person, and wait until none is left."""
-        self.run(f"condor_rm {self.name}")
-        left = f"condor_q {self.name} -autoformat ClusterId"
+        """Every job of this test's, and wait until none is left."""
+        self.run(f"condor_rm {' '.join(self.jobs)}")
+        left = f"condor_q -all {' '.join(self.jobs)} -autoformat ClusterId"
         wait_until(lambda: not self.run(left).stdout, timeout=30, what=f"the jobs of {self.name} to end")
 
 
@@ -154,6 +156,7 @@ def signed(settings: Settings) -> Callable[..., str]:
 # ---- the job itself ---------------------------------------------------------------------------
 
 
+@pytest.mark.needs("htc/alice")
 def test_a_job_runs_as_its_owner_with_their_groups_and_home(person: Person, home):
     alice = person("alice")
     look = "id -un; id -Gn; hostname; stat -c %U:%a ~alice env; pwd"
@@ -171,6 +174,7 @@ def test_a_job_runs_as_its_owner_with_their_groups_and_home(person: Person, home
     assert said[5].startswith("/var/lib/condor/execute/")
 
 
+@pytest.mark.needs("htc/dave", "htc/bob")
 def test_a_session_starts_although_the_standard_pool_is_full(person: Person):
     """How soon is a figure of `make bench`."""
     bob = person("bob")
@@ -181,22 +185,23 @@ def test_a_session_starts_although_the_standard_pool_is_full(person: Person):
     )
     waiting = bob.run("condor_q bob -constraint 'JobStatus == 1' -autoformat ProcId").stdout.split()
     assert waiting, "the Standard pool is full, and yet nobody waits"
-    alice = person("alice")
-    alice.becomes(alice.submit(), RUNNING)
+    dave = person("dave")
+    dave.becomes(dave.submit(), RUNNING)
     assert bob.run("condor_q bob -constraint 'JobStatus == 1' -autoformat ProcId").stdout.split()
 
 
 @pytest.mark.parametrize("jupyter", [True, False])
+@pytest.mark.needs("htc/dave")
 def test_a_job_gets_a_place_of_the_kind_that_it_asks_for(person: Person, jupyter: bool):
-    alice = person("alice")
-    job = alice.submit(jupyter=jupyter)
-    alice.becomes(job, RUNNING)
-    assert alice.attribute(job, "RemoteHost").startswith("jupyter" if jupyter else "standard")
+    dave = person("dave")
+    job = dave.submit(jupyter=jupyter)
+    dave.becomes(job, RUNNING)
+    assert dave.attribute(job, "RemoteHost").startswith("jupyter" if jupyter else "standard")
 
 
 def test_each_node_offers_twelve_cpus_half_of_them_for_notebooks(person: Person):
     what = "Machine IsJupyterSlot TotalSlotCpus TotalSlotMemory"
-    shown = person("alice").run(f"condor_status -constraint PartitionableSlot -autoformat {what}")
+    shown = person("dave").run(f"condor_status -constraint PartitionableSlot -autoformat {what}")
     assert sorted(shown.stdout.splitlines()) == [
         f"{node} {jupyter} 6 2048" for node in NODES for jupyter in ("false", "true")
     ]
@@ -205,14 +210,15 @@ def test_each_node_offers_twelve_cpus_half_of_them_for_notebooks(person: Person)
 # ---- the end of a job -------------------------------------------------------------------------
 
 
+@pytest.mark.needs("htc/dave")
 def test_nothing_of_a_removed_job_is_left_after_a_second(person: Person, service: Services):
     """Neither what it started nor what cut itself loose."""
-    alice = person("alice")
-    job = alice.submit('(setsid sleep 4321 &); sh -c ""sleep 4321 & sleep 4321""; sleep 4321')
-    alice.becomes(job, RUNNING)
-    node = service(alice.node(job))
+    dave = person("dave")
+    job = dave.submit('(setsid sleep 4321 &); sh -c ""sleep 4321 & sleep 4321""; sleep 4321')
+    dave.becomes(job, RUNNING)
+    node = service(dave.node(job))
     wait_until(lambda: len(sleepers(node)) >= 3, timeout=5, what="the job's processes")
-    alice.run(f"condor_rm {job}")
+    dave.run(f"condor_rm {job}")
     # one second, and one for looking
     wait_until(lambda: not sleepers(node), timeout=1 + 1, what="them to be gone")
 
@@ -222,23 +228,28 @@ def sleepers(node: Host) -> list[str]:
     return node.run("pgrep -f '^sleep 4321'").stdout.split()
 
 
+@pytest.mark.needs("htc/dave")
 def test_a_job_beyond_its_memory_is_held_and_says_why(person: Person):
-    alice = person("alice")
+    dave = person("dave")
     hog = 'exec /opt/lab/bin/python -c ""import time; x = bytearray(200 << 20); time.sleep(600)""'
-    job = alice.submit(hog, memory=64)
-    alice.becomes(job, RUNNING)  # before that, a job is held while its files come in
-    alice.becomes(job, HELD, timeout=40)
-    assert "memory usage exceeded request_memory" in alice.attribute(job, "HoldReason")
+    job = dave.submit(hog, memory=64)
+    dave.becomes(job, RUNNING)  # before that, a job is held while its files come in
+    dave.becomes(job, HELD, timeout=40)
+    assert "memory usage exceeded request_memory" in dave.attribute(job, "HoldReason")
 
 
+@pytest.mark.needs("condor", "services")
+@pytest.mark.needs("htc/dave")
 def test_the_access_point_restarts_and_the_job_goes_on(person: Person, service: Services, settings: Settings):
-    assert survives(person("alice"), service, settings, "condor-ap")
+    assert survives(person("dave"), service, settings, "condor-ap")
 
 
+@pytest.mark.needs("condor", "services")
+@pytest.mark.needs("htc/dave")
 def test_the_central_manager_restarts_and_the_job_goes_on(
     person: Person, service: Services, settings: Settings
 ):
-    assert survives(person("alice"), service, settings, "condor-cm")
+    assert survives(person("dave"), service, settings, "condor-cm")
 
 
 def survives(who: Someone, service: Services, settings: Settings, restarted: str) -> bool:
@@ -267,9 +278,9 @@ def survives(who: Someone, service: Services, settings: Settings, restarted: str
 
 def test_the_minter_makes_what_htcondor_itself_would_make(person: Person, service: Services):
     """Key, claims and header: the access point's own condor_token_create is the measure."""
-    ours = person("alice").token
+    ours = person("dave").token
     made = service("condor-ap").check_output(
-        "condor_token_create -key people -identity alice@benchtop.example -lifetime 600"
+        "condor_token_create -key people -identity dave@benchtop.example -lifetime 600"
     )
     (our_header, our_claims), (header, claims) = read(ours), read(made)
     assert our_header == {"alg": "HS256", "typ": "JWT", **header}
@@ -300,7 +311,7 @@ def test_without_a_token_nothing_is_told(service: Services):
 
 
 def test_with_a_token_it_is(person: Person):
-    assert "condor-ep-1" in person("alice").run("condor_status").stdout
+    assert "condor-ep-1" in person("dave").run("condor_status").stdout
 
 
 @pytest.mark.parametrize(
@@ -325,15 +336,15 @@ def test_no_other_proof_of_identity_is_taken(service: Services, methods: str):
 def test_a_token_that_the_minter_would_not_make_is_refused(
     service: Services, signed, claims: dict[str, object]
 ):
-    mallory = Someone("alice", service("htc-1"), signed("people", sub="alice@benchtop.example", **claims))
+    mallory = Someone("dave", service("htc-1"), signed("people", sub="dave@benchtop.example", **claims))
     for command in ("condor_q", "condor_status"):
         assert mallory.run(command).rc != 0
 
 
 def test_the_same_token_within_the_rules_is_taken(service: Services, signed):
-    alice = Someone("alice", service("htc-1"), signed("people", sub="alice@benchtop.example"))
+    dave = Someone("dave", service("htc-1"), signed("people", sub="dave@benchtop.example"))
     for command in ("condor_q", "condor_status"):
-        assert alice.run(command).rc == 0
+        assert dave.run(command).rc == 0
 
 
 @pytest.mark.parametrize("name", ["root", "nobody-like-this"])
@@ -342,35 +353,38 @@ def test_even_a_signed_token_gives_no_job_to_who_is_no_person(service: Services,
     assert mallory.condor_submit("id > /tmp/who").rc != 0
 
 
+@pytest.mark.needs("htc/dave", "htc/bob")
 def test_nobody_removes_or_changes_another_persons_job(person: Person):
-    alice, bob = person("alice"), person("bob")
-    job = alice.submit()
-    alice.becomes(job, RUNNING)
+    dave, bob = person("dave"), person("bob")
+    job = dave.submit()
+    dave.becomes(job, RUNNING)
     for command in (f"condor_rm {job}", f"condor_hold {job}"):
         assert bob.run(command).rc != 0
-    assert alice.attribute(job, "JobStatus") == RUNNING
-    assert alice.run(f"condor_rm {job}").rc == 0
+    assert dave.attribute(job, "JobStatus") == RUNNING
+    assert dave.run(f"condor_rm {job}").rc == 0
 
 
+@pytest.mark.needs("htc/dave", "htc/bob")
 def test_no_secret_is_in_what_another_person_sees_of_a_job(person: Person, service: Services):
-    alice, bob = person("alice"), person("bob")
-    job = alice.submit("cat env > /home/alice/condor-secret; exec sleep 600")
-    alice.becomes(job, RUNNING)
+    dave, bob = person("dave"), person("bob")
+    job = dave.submit("cat env > /home/dave/condor-secret; exec sleep 600")
+    dave.becomes(job, RUNNING)
     seen = bob.run(f"condor_q -all -long {job}").stdout
     assert f"ClusterId = {job}" in seen
     assert SECRET not in seen
     assert SECRET not in bob.run("condor_status -long").stdout
-    node = service(alice.node(job))
+    node = service(dave.node(job))
     spy = (
         "su -s /bin/sh bob -c 'cat /proc/*/environ /proc/*/cmdline /var/lib/condor/execute/*/env' 2>/dev/null"
     )
     assert SECRET not in node.run(spy).stdout
 
 
+@pytest.mark.needs("htc/dave")
 def test_its_owner_gets_it(person: Person, home):
-    alice = person("alice")
-    alice.submit("cat env > /home/alice/condor-secret; exec sleep 600")
-    wait_until(lambda: home("alice/condor-secret") == SECRET, timeout=10, what="the job to read its secret")
+    dave = person("dave")
+    dave.submit("cat env > /home/dave/condor-secret; exec sleep 600")
+    wait_until(lambda: home("dave/condor-secret") == SECRET, timeout=10, what="the job to read its secret")
 
 
 ADS = {"STARTD": "Machine", "SCHEDD": "Scheduler", "NEGOTIATOR": "Negotiator"}
@@ -391,7 +405,7 @@ def test_a_token_makes_its_bearer_one_kind_of_daemon_and_no_other(
     service: Services, settings: Settings, person: Person, who: str, daemon: str
 ):
     """Whoever breaks into an execute node can pose as an execute node, and as nothing else."""
-    token = person("alice").token if who == "a person" else secrets.value(settings, f"condor-{who}.idtoken")
+    token = person("dave").token if who == "a person" else secrets.value(settings, f"condor-{who}.idtoken")
     node = Someone(who, service("condor-ep-1"), token)
     advertise = "printf %%s %s > ad; condor_advertise "
     done = node.run(f"{advertise} UPDATE_{daemon}_AD ad", AD.format(kind=ADS[daemon]))
@@ -401,17 +415,18 @@ def test_a_token_makes_its_bearer_one_kind_of_daemon_and_no_other(
         assert node.run(f"{advertise} INVALIDATE_{daemon}_ADS ad", gone).rc == 0
 
 
+@pytest.mark.needs("htc/dave")
 def test_no_key_and_no_token_is_readable_inside_a_job(person: Person, home):
     """The job walks the whole file system as its owner and looks for anything of the pool's."""
     walk = (
         "(find / -path /proc -prune -o -path /sys -prune -o -type f -readable -size -64k -print0 2>/dev/null"
         ' | xargs -0 grep -lE ""eyJ[A-Za-z0-9_-]{20,}[.]eyJ|BEGIN [A-Z ]*PRIVATE KEY"" 2>/dev/null'
         ' | grep -vE ""^/(opt/lab|usr)/"";'
-        " ls /keys /run/condor /var/log/condor 2>&1; echo end) > /home/alice/condor-walk"
+        " ls /keys /run/condor /var/log/condor 2>&1; echo end) > /home/dave/condor-walk"
     )
-    person("alice").submit(walk)
-    said = wait_until(lambda: whole(home("alice/condor-walk")), timeout=120, what="the walk to end")
-    found = [line for line in said.splitlines() if line.startswith("/") and "/home/alice/" not in line]
+    person("dave").submit(walk)
+    said = wait_until(lambda: whole(home("dave/condor-walk")), timeout=120, what="the walk to end")
+    found = [line for line in said.splitlines() if line.startswith("/") and "/home/dave/" not in line]
     assert not found
     assert said.count("Permission denied") == 3, said
 

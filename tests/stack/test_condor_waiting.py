@@ -12,6 +12,8 @@ from benchtop.settings import Settings
 from support.hub import Hub
 from support.wait import wait_until
 
+pytestmark = pytest.mark.needs("condor", "htc/bob", "htc/dave")
+
 START = 60  # seconds; a start takes about four
 QUICK = 15  # seconds in which a session that is stopped must be gone, and a reason on the page
 LOOKED_AT = 60  # seconds until HTCondor has looked at a job in vain, and the hub has asked why

@@ -10,6 +10,8 @@ import pytest
 from benchtop.settings import Settings
 from benchtop.stack import compose
 
+pytestmark = [pytest.mark.needs("checkout"), pytest.mark.shares("people", "services")]
+
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
 CONSOLE = re.compile(r"```console\n(.*?)```", re.DOTALL)
@@ -23,10 +25,10 @@ ELSEWHERE = {
     "make clean ALL=1": ".ci/run",
     "COMPOSE_PROJECT_NAME=second BENCHTOP_PORT=9443 make up": ".ci/run",
     "make bench": ".ci/run",
-    'make cell-stop CELL=htc-3 MESSAGE="New disks: back at 14:00."': "tests/stack/test_cells.py",
-    "make cell-start CELL=htc-3": "tests/stack/test_cells.py",
-    'make cell-stop CELL=hpc-2 MESSAGE="Back at noon."': "tests/stack/test_cells.py",
-    "make cell-start CELL=hpc-2": "tests/stack/test_cells.py",
+    'make cell-stop CELL=htc-3 MESSAGE="New disks: back at 14:00."': "tests/stack/test_cells_stopped.py",
+    "make cell-start CELL=htc-3": "tests/stack/test_cells_stopped.py",
+    'make cell-stop CELL=hpc-2 MESSAGE="Back at noon."': "tests/stack/test_cells_stopped.py",
+    "make cell-start CELL=hpc-2": "tests/stack/test_cells_stopped.py",
     'make announce MESSAGE="Slurm is down on Friday."': "tests/stack/test_announcement.py",
     'make announce MESSAGE="Slurm is down on Friday from 8 to 10."': "tests/stack/test_announcement.py",
     "make announce-clear": "tests/stack/test_announcement.py",

@@ -11,6 +11,8 @@ from benchtop.settings import Settings
 from support.hub import Hub
 from support.wait import wait_until
 
+pytestmark = [pytest.mark.needs("hpc/carol"), pytest.mark.shares("slurm")]
+
 LIVE = 60  # seconds after which a change by sacctmgr alone is in the form
 OWN, OTHERS = "test-form-own", "test-form-others"
 
@@ -51,6 +53,7 @@ def tier3(slurm: Host, carol: Hub) -> Iterator[Callable[[], None]]:
     slurm.run("sacctmgr --immediate delete user name=carol account=tier3")
 
 
+@pytest.mark.shares("people")
 def test_a_change_by_sacctmgr_alone_is_in_the_form_within_a_minute(carol: Hub, tier3: Callable[[], None]):
     assert "usatlas" not in offered(carol, "partition")
     tier3()
@@ -58,6 +61,7 @@ def test_a_change_by_sacctmgr_alone_is_in_the_form_within_a_minute(carol: Hub, t
     assert "tier3" in offered(carol, "account")
 
 
+@pytest.mark.shares("people")
 def test_who_reloads_the_form_sees_the_change_at_once(carol: Hub, tier3: Callable[[], None], slurm: Host):
     assert "tier3" not in offered(carol, "account")
     tier3()
@@ -77,6 +81,7 @@ def reservations(slurm: Host) -> Iterator[None]:
         slurm.run(f"scontrol delete reservationname={name}")
 
 
+@pytest.mark.needs("slurm")
 def test_a_reservation_is_offered_to_whom_it_is_for_and_to_nobody_else(carol: Hub, reservations: None):
     wait_until(lambda: OWN in reloaded(carol, "reservation"), timeout=5, what="carol's reservation")
     assert OTHERS not in offered(carol, "reservation")

@@ -11,19 +11,14 @@ from testinfra.host import Host
 
 from benchtop.people import enrol
 from benchtop.settings import Settings
-from benchtop.stack import compose
-from support.front_door import NOT_FOUND, UPGRADE, ask, form_of
+from support.facility import logged
+from support.front_door import NOT_FOUND, UPGRADE, ask, form_of, words
 
 Services = Callable[..., Host]
 SignedIn = Callable[[str], requests.Session]
 
 VISITS = 300  # of each of two windows; one in fifty met a connection that was just going away
 GATEWAY = "curl --silent --path-as-is --cacert /keys/edge-ca.pem --write-out %s %s"
-
-
-def text(page: requests.Response) -> str:
-    """What a person reads on a page."""
-    return BeautifulSoup(page.text, "html.parser").get_text(" ", strip=True)
 
 
 # ---- the login ----------------------------------------------------------------------------
@@ -40,19 +35,19 @@ def test_a_stranger_is_sent_to_the_login_with_a_signed_request(
 
 def test_the_landing_page_greets_a_person_and_offers_their_cluster(signed_in: SignedIn, settings: Settings):
     page = signed_in("carol").get(f"{settings.url}/")
-    assert "(carol)" in text(page)
+    assert "(carol)" in words(page)
     assert BeautifulSoup(page.text, "html.parser").select_one('a[href="/jupyterhub/hpc/"]')
-    assert "administrators" not in text(page)
+    assert "administrators" not in words(page)
 
 
 def test_an_admin_also_gets_hints_for_admins(signed_in: SignedIn, settings: Settings):
-    assert "For administrators" in text(signed_in("erin").get(f"{settings.url}/"))
+    assert "For administrators" in words(signed_in("erin").get(f"{settings.url}/"))
 
 
 def test_somebody_without_a_cluster_is_told_so_and_whom_to_ask(signed_in: SignedIn, settings: Settings):
     page = signed_in("frank").get(f"{settings.url}/")
     assert page.status_code == 200
-    assert "Your account has no cluster yet" in text(page)
+    assert "Your account has no cluster yet" in words(page)
     assert BeautifulSoup(page.text, "html.parser").select_one('a[href^="mailto:"]')
     assert "/jupyterhub/hpc/" not in page.text
 
@@ -67,7 +62,7 @@ def test_signing_out_ends_the_session_here_and_at_keycloak(settings: Settings):
     action, answer = form_of(browser.get(here, params={"ReturnTo": there}), "SAMLResponse")
     page = browser.post(action, data=answer)
     assert page.url == there
-    assert "logged out" in text(page)
+    assert "logged out" in words(page)
     assert page.headers["Clear-Site-Data"] == '"cache", "cookies", "storage"'
     again = browser.get(f"{settings.url}/")
     assert again.url.startswith(settings.login_url)
@@ -98,7 +93,7 @@ def test_the_address_without_its_last_slash_works_too(signed_in: SignedIn, setti
 def test_somebody_who_is_not_of_the_cluster_gets_a_page_that_says_so(signed_in: SignedIn, settings: Settings):
     page = signed_in("frank").get(f"{settings.url}/jupyterhub/hpc/")
     assert page.status_code == 403
-    assert "has no cluster yet" in text(page)
+    assert "has no cluster yet" in words(page)
 
 
 def test_a_websocket_that_is_refused_costs_nobody_a_request(signed_in: SignedIn, settings: Settings):
@@ -142,10 +137,9 @@ def test_an_address_that_does_not_exist_is_a_page_whose_number_the_log_knows(
     page = ask(settings, "/jupyterhub/nothing/")
     assert (page.status, page.heading) == (404, NOT_FOUND)
     service("apache")  # its log is shown when this fails
-    log = compose.run(settings, "logs", "--no-color", "--tail", "400", "apache").stdout.decode()
     number = page.headers["x-request-id"]
     assert number in page.text
-    assert re.search(rf'request={number} .* status=404 .*"/jupyterhub/nothing/"', log)
+    assert logged(settings, "apache", rf'request={number} .* status=404 .*"/jupyterhub/nothing/"')
 
 
 @pytest.mark.parametrize(

@@ -300,6 +300,8 @@ def test_a_proxy_may_ask_for_its_routes_and_for_nothing_else(browser, service):
 # ---- what it starts ------------------------------------------------------------------------------------
 
 
+@pytest.mark.needs("hpc/carol")
+@pytest.mark.shares("slurm")
 def test_the_api_is_held_to_the_same_rights_as_the_form(session, log):
     answer = session("carol").start(partition="debug", gpu="pascal:1")
     assert answer.status == 400
@@ -312,10 +314,14 @@ def test_the_api_is_held_to_the_same_rights_as_the_form(session, log):
 @pytest.mark.parametrize(
     "options", [{"partition": "debug\n#SBATCH --x"}, {"cmd": ["id"]}, {"runtime": 31, "partition": "debug"}]
 )
+@pytest.mark.needs("hpc/carol")
+@pytest.mark.shares("slurm")
 def test_what_is_not_asked_for_cannot_be_sent(session, options):
     assert session("carol").start(**options).status == 400
 
 
+@pytest.mark.needs("hpc/alice")
+@pytest.mark.shares("slurm")
 def test_a_session_shows_nothing_of_it_to_another_person(service, session):
     alice = session("alice")
     assert alice.start(partition="debug", gpu="pascal:1", runtime=20).status in {201, 202}
@@ -345,6 +351,8 @@ def test_a_session_shows_nothing_of_it_to_another_person(service, session):
     assert "SLURM_JWT=" not in node.check_output("cat /proc/%s/environ | tr '\\0' '\\n'", pid)
 
 
+@pytest.mark.needs("hpc/carol")
+@pytest.mark.shares("slurm")
 def test_a_session_that_cannot_start_says_why_and_soon(service, session):
     carol = session("carol")
     node = service("cpu-1", user="root")
@@ -362,6 +370,8 @@ def test_a_session_that_cannot_start_says_why_and_soon(service, session):
         as_person(node, "carol", "rm -f %s", broken)
 
 
+@pytest.mark.needs("hpc/carol")
+@pytest.mark.shares("slurm")
 def test_a_job_that_is_ended_by_somebody_else_is_noticed(service, session):
     carol = session("carol")
     assert carol.start(partition="harvester", runtime=5).status in {201, 202}

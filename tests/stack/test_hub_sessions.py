@@ -21,6 +21,8 @@ from support import sessions
 from support.hub import Hub
 from support.wait import wait_until
 
+pytestmark = [pytest.mark.shares("slurm"), pytest.mark.long]
+
 SMALL = {"partition": "debug", "runtime": 10}
 QUICK = 10  # seconds in which a session that is stopped must be gone
 NOTICED = 15  # seconds after which the hub must know that a job is gone
@@ -187,6 +189,7 @@ def hub_is_back(somebody: Person) -> None:
 # ---- a session by the API ------------------------------------------------------------------------
 
 
+@pytest.mark.needs("slurm", "hpc/alice")
 def test_a_session_that_the_api_starts_runs_as_the_person_on_a_node_and_answers(person: People):
     alice = person("alice")
     _, node = alice.session()
@@ -198,6 +201,7 @@ def test_a_session_that_the_api_starts_runs_as_the_person_on_a_node_and_answers(
     assert alice.lab().json()["kernels"] == 0
 
 
+@pytest.mark.needs("hpc/alice", "hpc/carol")
 def test_a_session_answers_nobody_else(person: People):
     alice, carol = person("alice"), person("carol")
     alice.session()
@@ -222,6 +226,7 @@ def test_a_session_answers_nobody_else(person: People):
         ({"nodelist": "gpu-1"}, "not a field of this form"),
     ],
 )
+@pytest.mark.needs("hpc/carol")
 def test_what_carol_may_not_have_is_refused_with_a_sentence(
     person: People, options: dict[str, object], sentence: str
 ):
@@ -233,11 +238,13 @@ def test_what_carol_may_not_have_is_refused_with_a_sentence(
     assert carol.server() is None
 
 
+@pytest.mark.needs("hpc/carol")
 def test_what_carol_may_have_is_granted(person: People):
     """The control beside the refusals."""
     person("carol").session()
 
 
+@pytest.mark.needs("hpc/alice", "hpc/carol")
 def test_nobody_starts_a_session_for_somebody_else(person: People):
     alice, carol = person("alice"), person("carol")
     assert carol.hub("POST", "users/alice/server", SMALL).status_code in {403, 404}
@@ -260,6 +267,7 @@ def report(service: Callable[[str], Host]) -> Report:
     return send
 
 
+@pytest.mark.needs("hpc/alice")
 def test_a_session_that_runs_reports_nothing_any_more(person: People, report: Report):
     """That a session which starts does report its port is proven by every start."""
     alice = person("alice")
@@ -279,6 +287,7 @@ MALFORMED: list[object] = [
 ]
 
 
+@pytest.mark.needs("hpc/alice")
 def test_a_report_has_one_form_only(person: People, report: Report):
     alice = person("alice")
     token = alice.token(alice.session()[1])
@@ -286,6 +295,7 @@ def test_a_report_has_one_form_only(person: People, report: Report):
     assert answers == dict.fromkeys(answers, 400)
 
 
+@pytest.mark.needs("hpc/alice", "hpc/carol")
 def test_a_report_without_the_token_of_the_session_that_starts_is_refused(
     person: People, report: Report, waiting: Waiting
 ):
@@ -301,12 +311,14 @@ def test_a_report_without_the_token_of_the_session_that_starts_is_refused(
     assert (alice.server() or {}).get("pending") == "spawn"  # none of them was taken
 
 
+@pytest.mark.needs("hpc/alice")
 def test_a_page_in_a_browser_reports_nothing(person: People):
     alice = person("alice")
     alice.session()
     assert alice.hub("POST", "session/port", {"port": 4444}).status_code == 403
 
 
+@pytest.mark.needs("hpc/alice")
 def test_the_report_that_batchspawner_would_take_is_not_there(person: People, report: Report):
     alice = person("alice")
     token = alice.token(alice.session()[1])
@@ -317,6 +329,7 @@ def test_the_report_that_batchspawner_would_take_is_not_there(person: People, re
 # ---- what others see ---------------------------------------------------------------------------------
 
 
+@pytest.mark.needs("hpc/alice", "hpc/carol")
 def test_nobody_else_sees_the_token_of_a_session(person: People):
     alice, carol = person("alice"), person("carol")
     job, node = alice.session()
@@ -333,6 +346,7 @@ def test_nobody_else_sees_the_token_of_a_session(person: People):
     assert [command for command, text in shown.items() if token in text or "TOKEN" in text] == []
 
 
+@pytest.mark.needs("hpc/alice", "hpc/carol")
 def test_nobody_else_reads_the_script_the_environment_or_the_log_of_a_session(person: People):
     alice, carol = person("alice"), person("carol")
     job, node = alice.session()
@@ -350,6 +364,7 @@ def test_nobody_else_reads_the_script_the_environment_or_the_log_of_a_session(pe
 # ---- the end of a session ----------------------------------------------------------------------------
 
 
+@pytest.mark.needs("hpc/alice")
 def test_stopping_a_session_ends_its_job_and_its_processes(person: People):
     alice = person("alice")
     _, node = alice.session()
@@ -361,6 +376,7 @@ def test_stopping_a_session_ends_its_job_and_its_processes(person: People):
     wait_until(lambda: alice.server() is None, timeout=QUICK, what="the hub to know")
 
 
+@pytest.mark.needs("hpc/alice")
 def test_a_job_that_is_cancelled_behind_the_hubs_back_is_noticed(person: People):
     alice = person("alice")
     job, node = alice.session()
@@ -368,6 +384,7 @@ def test_a_job_that_is_cancelled_behind_the_hubs_back_is_noticed(person: People)
     wait_until(lambda: alice.server() is None, timeout=NOTICED, what="the hub to notice")
 
 
+@pytest.mark.needs("hpc/alice")
 def test_a_job_that_ends_before_its_session_answers_is_a_failure_with_a_sentence(waiting: Waiting):
     alice, answer = waiting()
     job = alice.waiting_job()
@@ -377,12 +394,14 @@ def test_a_job_that_ends_before_its_session_answers_is_a_failure_with_a_sentence
     assert answer.result().status_code in {202, 500}  # 202: the answer came before the end
 
 
+@pytest.mark.needs("hpc/alice")
 def test_who_waits_for_a_limit_of_their_own_reads_which(waiting: Waiting):
     alice, _ = waiting()
     limit = "Waiting in the queue of partition debug: you already use as many GPUs as you may have at a time."
     wait_until(lambda: alice.own.stage() == limit, timeout=NOTICED, what="the limit on the page")
 
 
+@pytest.mark.needs("hpc/alice")
 def test_who_is_on_hold_reads_who_did_it_and_starts_when_released(
     waiting: Waiting, service: Callable[..., Host]
 ):
@@ -408,6 +427,7 @@ def test_who_is_on_hold_reads_who_did_it_and_starts_when_released(
     assert alice.jobs() == [job]
 
 
+@pytest.mark.needs("hpc/alice")
 def test_who_is_on_hold_can_still_stop(waiting: Waiting):
     alice, _ = waiting()
     job = alice.waiting_job()
@@ -419,6 +439,8 @@ def test_who_is_on_hold_can_still_stop(waiting: Waiting):
     wait_until(lambda: alice.server() is None, timeout=QUICK, what="the hub to forget it")
 
 
+@pytest.mark.needs("slurm")
+@pytest.mark.needs("hpc/alice")
 def test_who_waits_for_a_busy_node_reads_the_place_in_line_and_the_expected_start(
     person: People, pool: ThreadPoolExecutor
 ):
@@ -435,6 +457,7 @@ def test_who_waits_for_a_busy_node_reads_the_place_in_line_and_the_expected_star
     wait_until(lambda: told.search(alice.own.stage()), timeout=45, what="place and time on the page")
 
 
+@pytest.mark.needs("hpc/alice")
 def test_a_session_that_waits_ends_when_its_person_says_so(waiting: Waiting):
     alice, _ = waiting()
     job = alice.waiting_job()
@@ -446,6 +469,7 @@ def test_a_session_that_waits_ends_when_its_person_says_so(waiting: Waiting):
 # ---- when parts are restarted --------------------------------------------------------------------------
 
 
+@pytest.mark.alone
 def test_a_session_lives_on_while_its_hub_is_away_and_afterwards(person: People, settings: Settings):
     alice = person("alice")
     job, _ = alice.session()
@@ -464,6 +488,7 @@ def test_a_session_lives_on_while_its_hub_is_away_and_afterwards(person: People,
     wait_until(lambda: not alice.jobs(), timeout=QUICK, what="the end of alice's job")
 
 
+@pytest.mark.alone
 def test_a_start_that_goes_on_after_a_restart_ends_when_its_person_says_so(
     waiting: Waiting, settings: Settings
 ):
@@ -476,6 +501,7 @@ def test_a_start_that_goes_on_after_a_restart_ends_when_its_person_says_so(
     wait_until(lambda: alice.server() is None, timeout=QUICK, what="the hub to forget it")
 
 
+@pytest.mark.alone
 def test_the_way_to_a_session_is_back_after_a_restart_of_the_proxy(person: People, settings: Settings):
     alice = person("alice")
     job, _ = alice.session()

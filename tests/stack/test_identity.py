@@ -13,7 +13,7 @@ from testinfra.host import Host
 from benchtop.people import enrol
 from benchtop.settings import Settings
 from benchtop.stack import compose
-from support.wait import wait_until
+from support.facility import logged
 
 BASE = "dc=benchtop,dc=example"
 SIGN_IN, LOOK_UP = "ldap://127.0.0.1:390/", "ldap://127.0.0.1:389/"
@@ -159,10 +159,12 @@ def apply_people(settings: Settings, listed: Document) -> Iterator[Callable[[obj
     assert apply(before)[0] == 0
 
 
+@pytest.mark.needs("people")
 def test_what_is_there_already_is_not_touched(apply_people: Callable[..., Any], listed: Document):
     assert apply_people(listed) == (0, "nothing to change\n")
 
 
+@pytest.mark.needs("people")
 def test_a_new_person_and_group_are_known_to_nodes_at_once(
     apply_people: Callable[..., Any], listed: Document, service: Services
 ):
@@ -173,6 +175,7 @@ def test_a_new_person_and_group_are_known_to_nodes_at_once(
     assert "newteam" in service("nslcd").check_output("id -Gn newcomer").split()
 
 
+@pytest.mark.needs("people")
 def test_who_is_taken_off_the_list_is_gone(
     apply_people: Callable[..., Any], listed: Document, service: Services
 ):
@@ -193,6 +196,7 @@ def test_who_is_taken_off_the_list_is_gone(
         ("password_hash", "letmein", "must be an {ARGON2} hash"),
     ],
 )
+@pytest.mark.needs("people")
 def test_a_wrong_entry_is_refused_with_a_sentence_and_nothing_is_changed(
     field: str, value: object, reason: str, apply_people: Callable[..., Any], listed: Document
 ):
@@ -206,6 +210,7 @@ def test_a_wrong_entry_is_refused_with_a_sentence_and_nothing_is_changed(
     assert apply_people(before) == (0, "nothing to change\n")
 
 
+@pytest.mark.needs("people")
 def test_two_people_never_share_a_uid(apply_people: Callable[..., Any], listed: Document):
     listed["people"][1]["uid"] = listed["people"][0]["uid"]
     code, said = apply_people(listed)
@@ -351,19 +356,9 @@ def test_a_refused_login_is_in_the_log(service: Services, settings: Settings):
     )
     assert "Login refused" in refused.text
     service("keycloak")
-    log = wait_until(
-        lambda: [
-            line
-            for line in compose.run(settings, "logs", "--no-log-prefix", "--tail", "50", "keycloak")
-            .stdout.decode()
-            .splitlines()
-            if who in line
-        ],
-        timeout=5,
-        what="the refusal in Keycloak's log",
-    )
-    assert 'type="LOGIN_ERROR"' in log[-1]
-    assert 'error="user_not_found"' in log[-1]
+    line = logged(settings, "keycloak", who, within=5)
+    assert 'type="LOGIN_ERROR"' in line
+    assert 'error="user_not_found"' in line
 
 
 # ---- how they run -------------------------------------------------------------------------

@@ -20,7 +20,13 @@ LIMITS = {"Max processes": "512", "Max open files": "4096", "Max cpu time": str(
 # Takes memory piece by piece, as a notebook does that reads file after file
 GREEDY = "held = []\nwhile True:\n    held.append(b'x' * (50 << 20))"
 
-pytestmark = pytest.mark.parametrize("cluster", CLUSTERS)
+# Alice, on each; carol and bob have a shell there.
+EACH = [
+    pytest.param(cluster, marks=pytest.mark.needs(f"{cluster}/alice", f"{cluster}/{other}"))
+    for cluster, other in (("hpc", "carol"), ("htc", "bob"))
+]
+
+pytestmark = pytest.mark.parametrize("cluster", EACH)
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ from support import sessions
 from support.hub import Hub
 from support.wait import wait_until
 
+pytestmark = [pytest.mark.needs("hpc/alice", "htc/alice"), pytest.mark.shares("slurm", "condor")]
+
 SignedIn = Callable[[str], requests.Session]
 STARTS, ENDS = 120, 60  # seconds, on a busy machine
 

@@ -18,6 +18,8 @@ from support.batch import Batch
 from support.hub import Hub
 from support.wait import stays, wait_until
 
+pytestmark = pytest.mark.shares("slurm", "condor")
+
 CLUSTERS = ["hpc", "htc"]
 TOLD = 10  # seconds: five from the end of a job until its owner knows, and the scheduler's own
 LOOK = 5  # seconds between two looks of a hub at its sessions
@@ -36,6 +38,7 @@ def own(settings: Settings, signed_in: SignedIn) -> Iterator[sessions.Own]:
 # ---- starts ----------------------------------------------------------------------------------
 
 
+@pytest.mark.needs("hpc/alice", "htc/alice", "hpc/dave")
 def test_starts_at_once_from_two_windows_give_each_server_one_job_and_all_are_asked_about_at_once(
     own: sessions.Own, settings: Settings
 ):
@@ -72,6 +75,7 @@ def asked(batch: Batch, person: str) -> int:
 # ---- what a job says ---------------------------------------------------------------------------
 
 
+@pytest.mark.needs("hpc/carol")
 def test_a_job_reports_twice_but_not_something_else_and_not_too_late(own: sessions.Own, settings: Settings):
     reader, batch = own("carol", "hpc"), Batch(settings, "hpc")
     with sessions.slow(reader, batch) as go_on:
@@ -118,6 +122,7 @@ def report(own: Hub, node: str, session: dict[str, object], port: int) -> int:
 
 
 @pytest.mark.parametrize(("cluster", "how"), [("hpc", "killed"), ("htc", "killed"), ("htc", "cancelled")])
+@pytest.mark.needs("hpc/erin", "htc/erin")
 def test_a_job_that_dies_before_jupyterlab_answers_is_told_within_seconds(
     own: sessions.Own, settings: Settings, cluster: str, how: str
 ):
@@ -136,6 +141,7 @@ def test_a_job_that_dies_before_jupyterlab_answers_is_told_within_seconds(
     assert re.search(words, sentence), sentence
 
 
+@pytest.mark.needs("slurm", "hpc/carol", "hpc/dave")
 def test_a_session_that_is_put_on_hold_waits_says_so_and_is_never_started_anew(
     own: sessions.Own, settings: Settings
 ):
@@ -157,6 +163,7 @@ def test_a_session_that_is_put_on_hold_waits_says_so_and_is_never_started_anew(
     assert [one.number for one in batch.jobs(reader.person)] == [job.number]
 
 
+@pytest.mark.needs("htc/erin")
 def test_a_session_whose_job_is_put_on_hold_ends_and_its_owner_is_told_why_once(
     own: sessions.Own, settings: Settings
 ):
@@ -170,6 +177,7 @@ def test_a_session_whose_job_is_put_on_hold_ends_and_its_owner_is_told_why_once(
     wait_until(lambda: not batch.jobs(reader.person), timeout=sessions.END, what="the job to be gone")
 
 
+@pytest.mark.needs("slurm", "hpc/erin", "hpc/dave")
 def test_a_session_that_makes_room_ends_and_its_owner_is_told_why_once(own: sessions.Own, settings: Settings):
     reader, batch = own("erin", "hpc"), Batch(settings, "hpc")
     sessions.begin(reader, partition="scavenger", qos="scavenger", cpus=8, gpu="pascal:1")
@@ -185,88 +193,3 @@ def test_a_session_that_makes_room_ends_and_its_owner_is_told_why_once(own: sess
         )
     finally:
         batch.clear("dave")
-
-
-@pytest.mark.usefixtures("orphans")
-def test_a_session_ends_with_its_time_keeps_its_files_and_says_why_once(
-    own: sessions.Own, settings: Settings
-):
-    both = [(own("erin", cluster), Batch(settings, cluster)) for cluster in CLUSTERS]
-    file = {"type": "file", "format": "text", "content": "kept"}
-    for reader, _ in both:
-        sessions.start(reader, runtime=1)
-    for reader, _ in both:
-        wait_until(reader.ready, timeout=sessions.START, what=f"the session on {reader.cluster}")
-        assert reader.open().ok
-        assert reader.jupyter("PUT", f"contents/life-{reader.cluster}", file).ok
-    for reader, batch in both:
-        wait_until(lambda own=reader: own.server() is None, timeout=MINUTE, what="the end", every=1)  # type: ignore[misc]
-        assert sessions.told_once(reader) == "its time limit was reached."
-        node = {"hpc": "cpu-1", "htc": "condor-ep-1"}[reader.cluster]
-        path = f"/home/{reader.person}/life-{reader.cluster}"
-        assert batch.said(reader.person, "cat", path, on=node) == "kept"
-        batch.run(reader.person, "rm", path, on=node)
-
-
-# ---- what nobody owns --------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def orphans(settings: Settings, signed_in: SignedIn) -> Iterator[dict[str, int]]:
-    """Jobs with the mark of a session of alice, on both clusters: one of theirs, one of dave.
-
-    By cluster, how many jobs the hub had ended before. Together with the sessions that end with their time,
-    because both take a minute.
-    """
-    batches = [Batch(settings, cluster) for cluster in CLUSTERS]
-    with sessions.owners(settings, signed_in) as own:
-        before = {}
-        try:
-            for batch in batches:
-                session = own("alice", batch.cluster)
-                sessions.start(session)
-                found = wait_until(lambda b=batch: mark(b, "alice"), timeout=sessions.START, what="the mark")  # type: ignore[misc]
-                sessions.over(session, batch)
-                before[batch.cluster] = sessions.reaped(session)
-                for person in ("alice", "dave"):
-                    plain(batch, person, found)
-            yield before
-        finally:
-            for batch in batches:
-                batch.clear("dave")
-
-
-def test_a_session_that_no_server_knows_ends_and_a_copied_mark_ends_nobody_elses_job(
-    orphans: dict[str, int], settings: Settings, signed_in: SignedIn
-):
-    batches = [Batch(settings, cluster) for cluster in CLUSTERS]
-    for batch in batches:
-        wait_until(
-            lambda b=batch: not b.jobs("alice"), timeout=sessions.REAPED, what="the orphan to end", every=1
-        )  # type: ignore[misc]
-    for batch in batches:
-        assert [job.state for job in batch.jobs("dave")] == ["RUNNING"], batch.cluster
-        hub = Hub(settings, signed_in("alice"), "alice", batch.cluster)
-        assert sessions.reaped(hub) == orphans[batch.cluster] + 1
-
-
-def mark(batch: Batch, person: str) -> str:
-    """What the job of a session of theirs carries, for everybody to read; "" while there is none."""
-    if batch.cluster == "hpc":
-        return batch.said(batch.operator, "squeue", "--noheader", f"--user={person}", "--format=%k").strip()
-    queue = ["condor_q", "-allusers", "-constraint", f'Owner == "{person}" && JobStatus < 3']
-    return batch.said(batch.operator, *queue, "-autoformat", "BenchtopMark").strip()
-
-
-def plain(batch: Batch, person: str, found: str) -> None:
-    """A job that is no session, with a mark on it."""
-    if batch.cluster == "hpc":
-        options = ["--partition=harvester", "--mem=64M", "--time=10", f"--comment={found}"]
-        batch.run(person, "sbatch", *options, "--chdir=/tmp", "--output=/dev/null", "--wrap=sleep 500")
-        return
-    cell = found.partition(":")[0]
-    wants = ["executable=/bin/sleep", "arguments=500", "transfer_executable=false", "initialdir=/tmp"]
-    wants += ["request_memory=16M", "request_disk=1M", "should_transfer_files=NO", "My.IsJupyter=true"]
-    wants += [f'My.BenchtopMark="{found}"', f'My.BenchtopCell="{cell}"', "queue"]
-    command = 'printf %s "$1" | condor_submit -terse /dev/stdin'
-    batch.run(person, "sh", "-c", command, "sh", "\n".join(wants) + "\n")

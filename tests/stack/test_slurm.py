@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from testinfra.backend.base import CommandResult
@@ -17,6 +18,8 @@ from benchtop.settings import Settings
 from benchtop.stack import compose
 from support.wait import wait_until
 
+pytestmark = [pytest.mark.shares("slurm"), pytest.mark.long]
+
 TOKEN = """
 import http.client, json, ssl, sys
 tls = ssl.create_default_context(cafile="/keys/minter-ca.pem")
@@ -27,6 +30,7 @@ print(json.loads(minter.getresponse().read())["token"])
 """
 SLEEP = "#!/bin/sh\nexec sleep 600\n"
 STARTS = 5  # seconds within which a job must run on a node that is free
+BUSY = 30  # … and be over on a machine that is busy with other tests
 
 Services = Callable[[str], Host]
 
@@ -107,7 +111,7 @@ def output(service: Services) -> Callable[[Someone, str], str]:
     """What an ended job wrote."""
 
     def read(who: Someone, job: str) -> str:
-        who.becomes(job, "COMPLETED")
+        who.becomes(job, "COMPLETED", timeout=BUSY)
         return service("cpu-1").check_output("cat %s", f"/home/{who.name}/slurm-test.{job}")
 
     return read
@@ -122,18 +126,21 @@ def up_since(host: Host) -> float:
 # ---- the job itself ---------------------------------------------------------------------------
 
 
+@pytest.mark.needs("hpc/dave")
 def test_a_job_runs_as_its_owner_on_a_node_with_the_gpu_that_it_asked_for(person: Person, output: Output):
     script = "#!/bin/sh\nid -un; hostname; pwd; echo $CUDA_VISIBLE_DEVICES; echo $SLURM_JOB_GPUS\n"
-    job = person("alice").submit("--partition=debug --gres=gpu:pascal:1", script)
-    assert output(person("alice"), job).split() == ["alice", "gpu-1", "/home/alice", "0", "0"]
+    job = person("dave").submit("--partition=debug --gres=gpu:pascal:1", script)
+    assert output(person("dave"), job).split() == ["dave", "gpu-1", "/home/dave", "0", "0"]
 
 
+@pytest.mark.needs("hpc/alice")
 def test_two_gpus_at_once_are_two_different_ones(person: Person, output: Output):
     script = "#!/bin/sh\necho $CUDA_VISIBLE_DEVICES; nvidia-smi -L | grep -c ^GPU\n"
     options = "--partition=usatlas --account=tier3 --qos=usatlas --gres=gpu:tesla:2"
     assert output(person("alice"), person("alice").submit(options, script)).split() == ["0,1", "2"]
 
 
+@pytest.mark.needs("slurm")
 def test_a_job_starts_within_two_seconds(person: Person):
     """A person waits for their session. Measured: 0.15 to 1.0 s, as slurmctld looks once a second."""
     alice = person("alice")
@@ -144,86 +151,94 @@ def test_a_job_starts_within_two_seconds(person: Person):
     )  # three calls into a container cost up to half a second each
 
 
+@pytest.mark.needs("hpc/dave")
 def test_twenty_jobs_in_a_row_all_run(person: Person):
-    alice = person("alice")
-    jobs = [alice.submit("--partition=harvester --mem=10", "#!/bin/sh\ntrue\n") for _ in range(20)]
+    dave = person("dave")
+    jobs = [dave.submit("--partition=harvester --mem=10", "#!/bin/sh\ntrue\n") for _ in range(20)]
     for job in jobs:
-        alice.becomes(job, "COMPLETED", timeout=30)
+        dave.becomes(job, "COMPLETED", timeout=30)
 
 
 @pytest.mark.parametrize("export", ["--export=NONE", "--export=GREETING=hello", "--get-user-env"])
+@pytest.mark.needs("hpc/dave")
 def test_a_job_that_brings_no_environment_does_not_end_the_node(
     person: Person, output: Output, service: Services, export: str
 ):
     """Without GetEnvTimeout=0 slurmd 24.11 exits on each of these."""
     script = "#!/bin/sh\nunset SLURM_JWT\necho $GREETING; id -un\n"
     before = up_since(service("gpu-1"))
-    job = person("alice").submit(f"--partition=debug --nodelist=gpu-1 {export}", script)
-    assert output(person("alice"), job).split()[-1] == "alice"
+    job = person("dave").submit(f"--partition=debug --nodelist=gpu-1 {export}", script)
+    assert output(person("dave"), job).split()[-1] == "dave"
     assert up_since(service("gpu-1")) == before
 
 
+@pytest.mark.needs("hpc/dave")
 def test_a_job_that_brings_no_environment_gets_its_owners(person: Person, output: Output):
     script = '#!/bin/sh\necho "$HOME $USER $SHELL"\n'
-    job = person("alice").submit("--partition=debug --export=NONE", script)
-    assert output(person("alice"), job).split() == ["/home/alice", "alice", "/bin/bash"]
+    job = person("dave").submit("--partition=debug --export=NONE", script)
+    assert output(person("dave"), job).split() == ["/home/dave", "dave", "/bin/bash"]
 
 
+@pytest.mark.needs("hpc/dave")
 def test_commands_inside_a_job_need_no_token(person: Person, output: Output):
     script = "#!/bin/sh\nunset SLURM_JWT\nsqueue --noheader --jobs=$SLURM_JOB_ID --format=%u\n"
-    assert output(person("alice"), person("alice").submit("--partition=debug", script)).split() == ["alice"]
+    assert output(person("dave"), person("dave").submit("--partition=debug", script)).split() == ["dave"]
 
 
+@pytest.mark.needs("hpc/dave")
 def test_a_job_cannot_read_the_key_of_the_cluster(person: Person, output: Output, service: Services):
     script = "#!/bin/sh\ncat /keys/slurm.key >/dev/null 2>&1 && echo read || echo refused\n"
-    job = person("alice").submit("--partition=debug --nodelist=gpu-1", script)
-    assert output(person("alice"), job).split() == ["refused"]
+    job = person("dave").submit("--partition=debug --nodelist=gpu-1", script)
+    assert output(person("dave"), job).split() == ["refused"]
     assert service("gpu-1").run("test -s /keys/slurm.key").rc == 0  # it is there, for slurmd
 
 
+@pytest.mark.needs("hpc/dave")
 def test_a_job_that_takes_more_memory_than_it_asked_for_is_ended(person: Person, service: Services):
-    alice = person("alice")
+    dave = person("dave")
     hog = (
         "import time; hog = bytes(1) * (400 << 20); hog = hog.replace(bytes(1), bytes([1])); time.sleep(600)"
     )
-    job = alice.submit("--partition=debug --mem=100M", f"#!/bin/sh\nexec /usr/bin/python3 -c '{hog}'\n")
+    job = dave.submit("--partition=debug --mem=100M", f"#!/bin/sh\nexec /usr/bin/python3 -c '{hog}'\n")
     ended = ("OUT_OF_MEMORY", "CANCELLED", "FAILED")
-    wait_until(lambda: alice.state(job) in ended, timeout=20, what=f"job {job} to be ended")
-    assert "exceeded memory limit" in service("cpu-1").check_output("cat %s", f"/home/alice/slurm-test.{job}")
+    wait_until(lambda: dave.state(job) in ended, timeout=20, what=f"job {job} to be ended")
+    assert "exceeded memory limit" in service("cpu-1").check_output("cat %s", f"/home/dave/slurm-test.{job}")
 
 
 # ---- its end ----------------------------------------------------------------------------------
 
 
+@pytest.mark.needs("hpc/dave")
 def test_a_cancelled_job_and_all_that_it_started_are_gone(person: Person, service: Services):
-    alice, node = person("alice"), service("gpu-1")
+    dave, node = person("dave"), service("gpu-1")
     # the last two cut themselves loose: Slurm does not find them, the epilog does
     script = "#!/bin/sh\nsleep 771 &\nsetsid -f sleep 772\n(setsid sleep 773 &)\nexec sleep 774\n"
-    job = alice.submit("--partition=debug --nodelist=gpu-1", script)
-    sleeping = "pgrep --count --uid alice --full 'sleep 77[1-4]'"
+    job = dave.submit("--partition=debug --nodelist=gpu-1", script)
+    sleeping = "pgrep --count --uid dave --full 'sleep 77[1-4]'"
     wait_until(
         lambda: node.run(sleeping).stdout.strip() == "4", timeout=STARTS, what="four processes of the job"
     )
-    alice.run("scancel %s", job)
+    dave.run("scancel %s", job)
     wait_until(
         lambda: node.run(sleeping).stdout.strip() == "0", timeout=5, what="the job's processes to be gone"
     )
 
 
+@pytest.mark.needs("hpc/dave")
 def test_the_end_of_a_job_leaves_the_owners_other_job_alone(person: Person, service: Services):
-    alice, node = person("alice"), service("gpu-1")
-    stays = alice.submit("--partition=debug --nodelist=gpu-1", "#!/bin/sh\nexec sleep 781\n")
-    ends = alice.submit("--partition=debug --nodelist=gpu-1", "#!/bin/sh\nexec sleep 782\n")
-    alice.becomes(stays, "RUNNING")
-    alice.becomes(ends, "RUNNING")
-    alice.run("scancel %s", ends)
+    dave, node = person("dave"), service("gpu-1")
+    stays = dave.submit("--partition=debug --nodelist=gpu-1", "#!/bin/sh\nexec sleep 781\n")
+    ends = dave.submit("--partition=debug --nodelist=gpu-1", "#!/bin/sh\nexec sleep 782\n")
+    dave.becomes(stays, "RUNNING")
+    dave.becomes(ends, "RUNNING")
+    dave.run("scancel %s", ends)
     wait_until(
-        lambda: node.run("pgrep --uid alice --full 'sleep 782'").rc == 1,
+        lambda: node.run("pgrep --uid dave --full 'sleep 782'").rc == 1,
         timeout=5,
         what="the cancelled job to be gone",
     )
-    alice.becomes(ends, "CANCELLED")
-    assert (alice.state(stays), node.run("pgrep --uid alice --full 'sleep 781'").rc) == ("RUNNING", 0)
+    dave.becomes(ends, "CANCELLED")
+    assert (dave.state(stays), node.run("pgrep --uid dave --full 'sleep 781'").rc) == ("RUNNING", 0)
 
 
 # ---- who may do what --------------------------------------------------------------------------
@@ -238,12 +253,17 @@ class Offer:
     refusal: str = ""
 
 
+def offers(*all_of_them: Offer) -> list[Any]:
+    """As parameters, each with the person whose jobs it is about."""
+    return [pytest.param(one, marks=pytest.mark.needs(f"hpc/{one.who}")) for one in all_of_them]
+
+
 NO_ACCOUNT, NO_QOS, NO_TIME = "Invalid account", "Invalid qos", "time limit is invalid"
 
 
 @pytest.mark.parametrize(
     "offer",
-    [
+    offers(
         # carol has no GPU, however she asks; without one she is welcome
         Offer("carol", "--partition=debug --gres=gpu:pascal:1", "AssocMaxGRESPerJob"),
         Offer("carol", "--partition=debug --gres=gpu:1", "AssocMaxGRESPerJob"),
@@ -275,7 +295,7 @@ NO_ACCOUNT, NO_QOS, NO_TIME = "Invalid account", "Invalid qos", "time limit is i
         # interactive is small
         Offer("alice", "--partition=debug --qos=interactive --cpus-per-task=5", "QOSMaxCpuPerUser"),
         Offer("alice", "--partition=debug --qos=interactive --cpus-per-task=4"),
-    ],
+    ),
     ids=lambda offer: f"{offer.who} {offer.options}",
 )
 def test_what_slurm_grants_is_what_was_promised(person: Person, offer: Offer):
@@ -286,6 +306,7 @@ def test_what_slurm_grants_is_what_was_promised(person: Person, offer: Offer):
         assert done.rc == 0, done.stderr
 
 
+@pytest.mark.needs("slurm")
 def test_a_second_gpu_of_the_same_person_in_debug_waits(person: Person):
     alice, dave = person("alice"), person("dave")
     first = alice.submit("--partition=debug --gres=gpu:pascal:1")
@@ -296,6 +317,7 @@ def test_a_second_gpu_of_the_same_person_in_debug_waits(person: Person):
     assert alice.state(second) == "PENDING"
 
 
+@pytest.mark.needs("slurm")
 def test_a_scavenger_makes_room_and_waits_in_the_queue_again(person: Person):
     dave, alice = person("dave"), person("alice")
     scavenger = dave.submit(
@@ -307,6 +329,7 @@ def test_a_scavenger_makes_room_and_waits_in_the_queue_again(person: Person):
     dave.becomes(scavenger, "PENDING", timeout=20)
 
 
+@pytest.mark.needs("slurm")
 def test_a_cluster_full_of_scavengers_starts_an_interactive_session_at_once(person: Person):
     dave, alice = person("dave"), person("alice")
     options = "--partition=scavenger --qos=scavenger --requeue --cpus-per-task=8"
@@ -322,6 +345,7 @@ def test_a_cluster_full_of_scavengers_starts_an_interactive_session_at_once(pers
     )
 
 
+@pytest.mark.needs("slurm")
 def test_interactive_sessions_of_one_person_hold_four_cpus_together(person: Person):
     alice, dave = person("alice"), person("dave")
     interactive = "--partition=debug --qos=interactive"
@@ -338,6 +362,7 @@ def test_interactive_sessions_of_one_person_hold_four_cpus_together(person: Pers
     assert alice.state(second) == "PENDING"
 
 
+@pytest.mark.needs("slurm")
 def test_nobody_makes_room_for_a_scavenger(person: Person):
     alice, dave = person("alice"), person("dave")
     batch = alice.submit("--partition=usatlas --account=tier3 --qos=usatlas --gres=gpu:tesla:2")
@@ -351,6 +376,7 @@ def test_nobody_makes_room_for_a_scavenger(person: Person):
     assert (alice.state(batch), dave.state(scavenger)) == ("RUNNING", "PENDING")
 
 
+@pytest.mark.needs("hpc/alice", "hpc/dave")
 def test_nobody_cancels_the_job_of_another_person(person: Person):
     dave, alice = person("dave"), person("alice")
     job = dave.submit("--partition=debug")
@@ -359,6 +385,7 @@ def test_nobody_cancels_the_job_of_another_person(person: Person):
     assert dave.run("scancel %s", job).rc == 0
 
 
+@pytest.mark.needs("hpc/dave")
 def test_the_admin_does(person: Person):
     dave, erin = person("dave"), person("erin")
     job = dave.submit("--partition=debug")
@@ -377,12 +404,13 @@ def test_nobody_steers_slurm_by_a_persons_token(person: Person, name: str, comma
     assert person(name).run("scontrol ping").rc == 0
 
 
+@pytest.mark.needs("hpc/dave")
 def test_a_token_that_the_minter_did_not_sign_is_worth_nothing(person: Person):
-    alice = person("alice")
-    head, claims, signature = alice.token.split(".")
-    forged = Someone("alice", alice.hub, ".".join([head, claims, signature[::-1]]))
+    dave = person("dave")
+    head, claims, signature = dave.token.split(".")
+    forged = Someone("dave", dave.hub, ".".join([head, claims, signature[::-1]]))
     assert forged.sbatch("--partition=debug").rc != 0
-    assert alice.sbatch("--partition=debug").rc == 0
+    assert dave.sbatch("--partition=debug").rc == 0
 
 
 def test_without_a_token_a_hub_can_do_nothing(person: Person):
@@ -393,27 +421,30 @@ def test_without_a_token_a_hub_can_do_nothing(person: Person):
 # ---- emulated GPUs ----------------------------------------------------------------------------
 
 
+@pytest.mark.needs("hpc/dave")
 def test_nvidia_smi_says_first_that_it_is_emulated(person: Person, output: Output):
     script = "#!/bin/sh\nnvidia-smi\n"
     shown = output(
-        person("alice"), person("alice").submit("--partition=debug --gres=gpu:pascal:1", script)
+        person("dave"), person("dave").submit("--partition=debug --gres=gpu:pascal:1", script)
     ).splitlines()
     assert shown[0].startswith("Emulated")
     assert sum("P100" in line for line in shown) == 1
 
 
+@pytest.mark.needs("hpc/dave")
 def test_nvidia_smi_answers_programs(person: Person, output: Output):
     asked = "--query-gpu=index,name,memory.total --format=csv,noheader,nounits"
     script = f"#!/bin/sh\nnvidia-smi {asked} 2>/dev/null\n"
-    shown = output(person("alice"), person("alice").submit("--partition=debug --gres=gpu:pascal:1", script))
+    shown = output(person("dave"), person("dave").submit("--partition=debug --gres=gpu:pascal:1", script))
     assert shown.strip() == "0, Tesla P100-PCIE-16GB, 16384"
 
 
 @pytest.mark.parametrize("node", ["gpu-1", "cpu-1"])
+@pytest.mark.needs("hpc/dave")
 def test_nvidia_smi_finds_no_device_that_a_job_was_not_given(person: Person, output: Output, node: str):
     script = "#!/bin/sh\nnvidia-smi; echo $?\n"
     shown = output(
-        person("alice"), person("alice").submit(f"--partition=debug --nodelist={node}", script)
+        person("dave"), person("dave").submit(f"--partition=debug --nodelist={node}", script)
     ).splitlines()
     assert shown[1:] == ["No devices were found", "6"]
 
@@ -455,6 +486,7 @@ def test_every_node_takes_jobs(person: Person):
     assert not re.search(r" (down|drain|inval|unk)", "\n".join(shown))
 
 
+@pytest.mark.needs("slurm", "services")
 def test_a_running_job_outlives_the_controller(person: Person, service: Services):
     alice, controller = person("alice"), service("slurmctld")
     job = alice.submit("--partition=debug")
@@ -477,6 +509,7 @@ def test_a_running_job_outlives_the_controller(person: Person, service: Services
     alice.becomes(alice.submit("--partition=debug"), "RUNNING", timeout=30)
 
 
+@pytest.mark.needs("slurm", "services")
 def test_a_node_that_was_away_takes_jobs_again_by_itself(person: Person, service: Services):
     alice, node = person("alice"), service("gpu-2")
     started = up_since(node)
@@ -486,6 +519,7 @@ def test_a_node_that_was_away_takes_jobs_again_by_itself(person: Person, service
     alice.becomes(job, "RUNNING", timeout=60)
 
 
+@pytest.mark.needs("slurm", "services")
 def test_jobs_find_their_nodes_when_two_have_swapped_their_addresses(
     person: Person, output: Output, service: Services, settings: Settings
 ):
@@ -505,6 +539,7 @@ def test_jobs_find_their_nodes_when_two_have_swapped_their_addresses(
         assert output(alice, job).strip() == node
 
 
+@pytest.mark.needs("slurm", "services")
 def test_a_node_that_dies_takes_its_jobs_with_it(person: Person, service: Services):
     """Slurm waits 20 s before it believes that a job which started is not there."""
     alice, node = person("alice"), service("gpu-2")
@@ -534,6 +569,7 @@ def apply(settings: Settings) -> Callable[[bytes], tuple[int, str]]:
     return run
 
 
+@pytest.mark.needs("people")
 def test_people_who_are_right_stay_as_they_are(apply, everybody: People):
     start = time.monotonic()
     assert apply(lists.accounting(everybody)) == (0, "nothing to change\n")
@@ -554,6 +590,7 @@ def test_people_who_are_right_stay_as_they_are(apply, everybody: People):
         (("qos",), "all of them", "not the list that `make apply` sends"),
     ],
 )
+@pytest.mark.needs("people")
 def test_a_wrong_list_is_refused_with_a_sentence_and_changes_nothing(
     apply, everybody: People, path, value, sentence: str
 ):
@@ -568,6 +605,8 @@ def test_a_wrong_list_is_refused_with_a_sentence_and_changes_nothing(
     assert apply(right) == (0, "nothing to change\n")
 
 
+@pytest.mark.needs("people")
+@pytest.mark.needs("hpc/dave")
 def test_rights_follow_the_list_and_come_back(apply, everybody: People, person: Person):
     """Takes dave's account away while he has a job, and an account and a QOS come and go with him."""
     dave, right = person("dave"), lists.accounting(everybody)
@@ -592,6 +631,7 @@ def test_rights_follow_the_list_and_come_back(apply, everybody: People, person: 
     assert dave.sbatch("--partition=debug").rc == 0
 
 
+@pytest.mark.shares("checkout")
 def test_the_configuration_is_what_is_mounted(service: Services):
     """An editor that replaces a file must not leave the container with the old one: folders are mounted."""
     shown = Path(__file__).parents[2] / "slurm" / "slurm.conf"

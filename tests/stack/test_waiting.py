@@ -17,28 +17,38 @@ from benchtop.settings import Settings
 from support.hub import Hub
 from support.wait import wait_until
 
+pytestmark = pytest.mark.long
+
 Service = Callable[..., Host]
 TOLD = 5  # seconds after a job's death in which who waits for it reads why
 QUICK = 20  # seconds in which a start that is stopped must be gone, its job as well
 STARTS = 120  # seconds, on a busy machine
-CONFIG = "/home/alice/.jupyter/jupyter_server_config.py"
-OWN_LOG = "/home/alice/.benchtop-session.log"
+CONFIG = "/home/erin/.jupyter/jupyter_server_config.py"
+OWN_LOG = "/home/erin/.benchtop-session.log"
 NAMES = ("second", "filler-a", "filler-b")
-SLOW = "import time; print('alice is loading', flush=True); time.sleep(300)"
-BROKEN = "raise SystemExit('told to alice')"
-LOG = "told to alice"
+SLOW = "import time; print('erin is loading', flush=True); time.sleep(300)"
+BROKEN = "raise SystemExit('told to erin')"
+LOG = "told to erin"
 NODES = {"hpc": ("cpu-1", "gpu-1", "gpu-2"), "htc": ("condor-ep-1", "condor-ep-2"), "login": ("hpc-login",)}
 ASKED: dict[str, dict[str, object]] = {
     "hpc": {"partition": "debug", "runtime": 10},
     "htc": {"runtime": 10},
     "login": {"where": "login", "runtime": 10},
 }
-FIND = "pgrep --uid alice --full benchtop_lab.session"
+# Her sessions at a place; what else starts there goes on.
+PLACES = [
+    pytest.param(
+        place,
+        marks=[pytest.mark.needs(f"{place.replace('login', 'hpc')}/erin"), pytest.mark.shares(*shared)],
+    )
+    for place, shared in (("hpc", ["slurm"]), ("htc", ["condor"]), ("login", []))
+]
+FIND = "pgrep --uid erin --full benchtop_lab.session"
 
 
 @dataclass
 class Starts:
-    """Alice, who starts sessions at one place."""
+    """Erin, who starts sessions at one place."""
 
     hub: Hub
     place: str
@@ -61,27 +71,27 @@ class Starts:
     def configure(self, text: str) -> None:
         """Have each JupyterLab of hers run this first."""
         script = f"mkdir -p {CONFIG.rpartition('/')[0]} && printf %s {shlex.quote(text)} > {CONFIG}"
-        self.as_alice(script)
+        self.as_erin(script)
 
     def log(self) -> str:
         """What the latest session of hers without a name said."""
-        return self.as_alice(f"cat {OWN_LOG} 2>/dev/null || true")
+        return self.as_erin(f"cat {OWN_LOG} 2>/dev/null || true")
 
     def jobs(self) -> list[str]:
         """Those of hers that the scheduler still has; the login node has none."""
         if self.hub.cluster == "hpc":
-            return str(self.service("slurmctld").check_output("squeue -h -u alice -o %%A")).split()
+            return str(self.service("slurmctld").check_output("squeue -h -u erin -o %%A")).split()
         queue = "condor-as condor condor_q -allusers -constraint %s -autoformat ClusterId"
-        alices = 'Owner == "alice" && JobStatus != 4 && JobStatus != 3'
-        return str(self.service("condor-ap", user="root").check_output(queue, alices)).split()
+        erins = 'Owner == "erin" && JobStatus != 4 && JobStatus != 3'
+        return str(self.service("condor-ap", user="root").check_output(queue, erins)).split()
 
     def over(self) -> bool:
         """Is nothing left, neither in the hub nor at the scheduler nor on a node?"""
-        return not (self.hub.api("GET", "users/alice").json()["servers"] or self.jobs() or self.processes())
+        return not (self.hub.api("GET", "users/erin").json()["servers"] or self.jobs() or self.processes())
 
     def clear(self) -> None:
         """End whatever there is, and forget it."""
-        self.as_alice(f"rm -f {CONFIG} {OWN_LOG}")
+        self.as_erin(f"rm -f {CONFIG} {OWN_LOG}")
 
         def ended() -> bool:
             self.hub.stop()
@@ -89,11 +99,11 @@ class Starts:
                 replace(self.hub, name=name).forget()
             return self.over()
 
-        wait_until(ended, timeout=STARTS, what="alice's servers to end", every=1)
+        wait_until(ended, timeout=STARTS, what="erin's servers to end", every=1)
 
-    def as_alice(self, script: str, node: str = "") -> str:
+    def as_erin(self, script: str, node: str = "") -> str:
         """What a shell of hers prints, on the first node or on another one."""
-        become = "setpriv --reuid alice --regid people --init-groups sh -c %s"
+        become = "setpriv --reuid erin --regid people --init-groups sh -c %s"
         return str(self.service(node or NODES[self.place][0]).check_output(become, script))
 
 
@@ -101,13 +111,13 @@ class Starts:
 def at(
     settings: Settings, service: Service, signed_in: Callable[[str], requests.Session]
 ) -> Iterator[Callable[[str], Starts]]:
-    """`at("htc")`: alice there, who has nothing now and will have nothing when the test is over."""
+    """`at("htc")`: erin there, who has nothing now and will have nothing when the test is over."""
     known = []
     with ThreadPoolExecutor(4) as pool:
 
         def go(place: str) -> Starts:
             cluster = "htc" if place == "htc" else "hpc"
-            own = Hub(settings, signed_in("alice"), "alice", cluster)
+            own = Hub(settings, signed_in("erin"), "erin", cluster)
             service(own.cell)  # for its log, should the test fail
             known.append(Starts(own, place, service, pool))
             known[-1].clear()
@@ -120,7 +130,7 @@ def at(
 
 def page(own: Hub) -> BeautifulSoup:
     """What somebody who runs no script sees of a start."""
-    address = f"{own.base}/hub/spawn-pending/alice/{own.name}".rstrip("/")
+    address = f"{own.base}/hub/spawn-pending/erin/{own.name}".rstrip("/")
     return BeautifulSoup(own.browser.get(address, timeout=60).text, "html.parser")
 
 
@@ -144,33 +154,33 @@ def call_stop(own: Hub) -> str:
 # ---- a start that dies -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("place", NODES)
+@pytest.mark.parametrize("place", PLACES)
 def test_a_session_that_is_killed_while_it_loads_is_told_within_seconds(
     at: Callable[[str], Starts], place: str
 ):
     """As memory that ran out would do it: nothing of Python can say a word."""
-    alice = at(place)
-    alice.configure(SLOW)
-    own = alice.begin()
-    wait_until(lambda: "alice is loading" in alice.log(), timeout=STARTS, what="JupyterLab to load")
-    ((node, pid),) = alice.processes()
-    alice.as_alice(f"kill -KILL {pid}", node)
+    erin = at(place)
+    erin.configure(SLOW)
+    own = erin.begin()
+    wait_until(lambda: "erin is loading" in erin.log(), timeout=STARTS, what="JupyterLab to load")
+    ((node, pid),) = erin.processes()
+    erin.as_erin(f"kill -KILL {pid}", node)
     wait_until(lambda: own.server() is None, timeout=TOLD, what="the hub to know")
     assert "ended before JupyterLab could start" in own.failure()
-    assert "alice is loading" in own.last_words()
+    assert "erin is loading" in own.last_words()
 
 
-@pytest.mark.parametrize("place", NODES)
+@pytest.mark.parametrize("place", PLACES)
 def test_a_session_that_gives_up_is_told_with_what_it_said(at: Callable[[str], Starts], place: str):
-    alice = at(place)
-    alice.configure(BROKEN)
-    own = alice.begin()
+    erin = at(place)
+    erin.configure(BROKEN)
+    own = erin.begin()
     wait_until(lambda: own.server() is None, timeout=STARTS, what="the hub to know")
     assert "ended before JupyterLab could start" in own.failure()
     assert LOG in own.last_words()
     (alert,) = page(own).select("[role=alert]")
     assert LOG in alert.text, "without any script as well"
-    assert not alice.jobs()
+    assert not erin.jobs()
 
 
 # ---- a start that is stopped -------------------------------------------------------------------------
@@ -178,42 +188,43 @@ def test_a_session_that_gives_up_is_told_with_what_it_said(at: Callable[[str], S
 
 @pytest.mark.parametrize("stop", [press_stop, call_stop])
 @pytest.mark.parametrize("name", ["", "second"])
-@pytest.mark.parametrize("place", NODES)
+@pytest.mark.parametrize("place", PLACES)
 def test_a_start_that_has_just_begun_is_stopped(
     at: Callable[[str], Starts], place: str, name: str, stop: Callable[[Hub], str]
 ):
     """Its job is on its way to the scheduler, in the queue, or just begins."""
-    alice = at(place)
-    said = stop(alice.begin(name))
+    erin = at(place)
+    said = stop(erin.begin(name))
     assert not said or "stopped" in said
-    wait_until(alice.over, timeout=QUICK, what="the end of the start")
+    wait_until(erin.over, timeout=QUICK, what="the end of the start")
 
 
 @pytest.mark.parametrize("stop", [press_stop, call_stop])
-@pytest.mark.parametrize("place", NODES)
+@pytest.mark.parametrize("place", PLACES)
 def test_a_start_whose_jupyterlab_loads_is_stopped(
     at: Callable[[str], Starts], place: str, stop: Callable[[Hub], str]
 ):
-    alice = at(place)
-    alice.configure(SLOW)
-    own = alice.begin()
-    wait_until(lambda: "alice is loading" in alice.log(), timeout=STARTS, what="JupyterLab to load")
+    erin = at(place)
+    erin.configure(SLOW)
+    own = erin.begin()
+    wait_until(lambda: "erin is loading" in erin.log(), timeout=STARTS, what="JupyterLab to load")
     stop(own)
-    wait_until(alice.over, timeout=QUICK, what="the end of the start")
+    wait_until(erin.over, timeout=QUICK, what="the end of the start")
 
 
 @pytest.mark.parametrize("stop", [press_stop, call_stop])
+@pytest.mark.needs("condor", "htc/erin")
 def test_a_start_that_waits_for_a_place_in_the_pool_is_stopped(
     at: Callable[[str], Starts], stop: Callable[[Hub], str]
 ):
-    alice = at("htc")
+    erin = at("htc")
     for name in ("filler-a", "filler-b"):  # each takes what a node has for notebooks
-        filler = alice.begin(name, cpus=6)
+        filler = erin.begin(name, cpus=6)
         wait_until(filler.ready, timeout=STARTS, what=name)
-    own = alice.begin("second")
+    own = erin.begin("second")
     wait_until(lambda: "Waiting in the queue" in own.stage(), timeout=STARTS, what="the session to queue")
-    before = set(alice.jobs())
+    before = set(erin.jobs())
     assert len(before) == 3
     stop(own)
-    wait_until(lambda: len(set(alice.jobs()) & before) == 2, timeout=QUICK, what="the end of the job")
+    wait_until(lambda: len(set(erin.jobs()) & before) == 2, timeout=QUICK, what="the end of the job")
     wait_until(lambda: own.server() is None, timeout=QUICK, what="the hub to forget it")

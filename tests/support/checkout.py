@@ -17,6 +17,7 @@ class Checkout:
     settings: Settings
     touched: list[str] = field(default_factory=list)
     created: list[str] = field(default_factory=list)
+    live: bool = False  # whether something of it may run
 
     def edit(self, name: str, old: str, new: str) -> None:
         """Replace the one place in a file that says `old`. Refuses a file that somebody is at work on."""
@@ -57,16 +58,28 @@ class Checkout:
                 check=True,
                 capture_output=True,
             )
+            self.touched.clear()
 
     def applied(self) -> str:
         """`make apply`, which works; what it said."""
-        return made(self.settings, "apply")
+        self.live = True
+        said = made(self.settings, "apply")
+        self.live = bool(self.touched)
+        return said
 
     def refused(self) -> str:
         """`make apply`, which refuses; what it said."""
+        before, self.live = self.live, True
         code, said = make(self.settings, "apply")
         assert code != 0, said
+        self.live = before
         return said
+
+    def leave(self) -> None:
+        """Have the files, and what runs, as they were before; what was refused never ran."""
+        self.give_up()
+        if self.live:
+            self.applied()
 
 
 def made(settings: Settings, verb: str) -> str:

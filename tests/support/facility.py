@@ -1,5 +1,6 @@
-"""Ways to break a service, and to see that all is well again."""
+"""Ways to look at services, to break one, and to see that all is well again."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -8,6 +9,16 @@ from benchtop.stack import compose
 from support.wait import wait_until
 
 WELL = 120  # seconds until every service is well again: a health check that failed is repeated every 30
+
+
+def logged(settings: Settings, service: str, pattern: str, *, within: float = 10) -> str:
+    """Wait until the log of a service has a line with such a pattern, not older than a minute; that line."""
+
+    def lines() -> list[str]:
+        log = compose.log_text(settings, "--no-log-prefix", "--since", "1m", service)
+        return [line for line in log if re.search(pattern, line)]
+
+    return wait_until(lines, timeout=within, what=f"a line of {service} with {pattern}")[-1]
 
 
 def kill(settings: Settings, service: str, signal: str = "KILL") -> None:

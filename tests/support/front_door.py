@@ -101,3 +101,8 @@ def form_of(page: requests.Response, field_name: str) -> tuple[str, dict[str, st
     form = next(form for form in soup.find_all("form") if form.select_one(f"[name={field_name}]"))
     values = {str(i["name"]): str(i.get("value", "")) for i in form.select("input[name]")}
     return str(form["action"]), values
+
+
+def words(answer: requests.Response) -> str:
+    """What a person reads on a page."""
+    return BeautifulSoup(answer.text, "html.parser").get_text(" ", strip=True)

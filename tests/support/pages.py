@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 import time
 from base64 import b64decode
 from io import BytesIO
@@ -119,13 +117,6 @@ def run_in_new_notebook(page: Page, code: str) -> str:
     prompt = notebook.locator(".jp-CodeCell .jp-InputPrompt").first
     expect(prompt).to_have_text("[1]:", timeout=60_000)
     return "\n".join(notebook.locator(".jp-OutputArea-output").all_inner_texts()).strip()
-
-
-def benchtop(settings: Settings, *words: str) -> str:
-    """What the host tool prints for a verb that must succeed."""
-    command = [sys.executable, "-m", "benchtop", *words]
-    done = subprocess.run(command, cwd=settings.root, capture_output=True, text=True, check=True)
-    return done.stdout
 
 
 def log_of(settings: Settings, service: str) -> str:

@@ -7,7 +7,6 @@ from html import unescape
 from typing import Any
 
 import requests
-from bs4 import BeautifulSoup
 
 from benchtop_hub.access.identity import sign
 
@@ -54,8 +53,3 @@ class Visitor:
         assert action, form.text
         path = unescape(action[1]).partition("/hub")[2]
         return self.ask(path, "POST", follow=False, data={"runtime": runtime})
-
-
-def words(answer: requests.Response) -> str:
-    """What a person reads on a page."""
-    return BeautifulSoup(answer.text, "html.parser").get_text(" ", strip=True)

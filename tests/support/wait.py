@@ -1,23 +1,28 @@
 """Wait for a condition, never for a time."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 
 def wait_until(condition: Callable[[], T], *, timeout: float, what: str, every: float = 0.2) -> T:
     """Ask until the answer is true, and return it; the time-out is the promise that is tested.
 
-    condition: called at least once; timeout, every: seconds; what: ends "waited for …".
+    condition: called at least once; timeout, every: seconds; what: ends "waited for …". A question that takes
+    longer than `every` is asked half of the time at most, since other tests run beside this one.
     Raises AssertionError with the last answer.
     """
     end = time.monotonic() + timeout
-    while not (answer := condition()):
+    while True:
+        asked = time.monotonic()
+        if answer := condition():
+            return answer
         assert time.monotonic() < end, f"waited {timeout:.0f} s for {what}; last answer: {answer!r}"
-        time.sleep(every)
-    return answer
+        time.sleep(min(max(every, time.monotonic() - asked), max(end - time.monotonic(), 0)))
 
 
 def stays(condition: Callable[[], object], *, lasting: float, what: str, every: float = 1.0) -> None:
@@ -30,3 +35,9 @@ def stays(condition: Callable[[], object], *, lasting: float, what: str, every: 
         answer = condition()
         assert answer, f"{what} ended after {past:.0f} of {lasting:.0f} s; last answer: {answer!r}"
         time.sleep(every)
+
+
+def at_once(do: Callable[[T], U], each: Iterable[T]) -> list[U]:
+    """Do it with each of them at the same time, and return what came of it in their order."""
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(do, each))

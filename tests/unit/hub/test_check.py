@@ -50,7 +50,7 @@ def test_what_a_site_may_set_is_fine(judged):
     ("line", "told"),
     [
         ("c.SlurmSession.usual_cpu = 2", "SlurmSession has no option usual_cpu"),
-        ("c.SlurmSesion.usual_cpus = 2", "nothing here is called SlurmSesion: its options would do nothing"),
+        ("c.SlurmSesion.usual_cpus = 2", "there is no SlurmSesion here: its options would have no effect"),
         ("c.SlurmSpawner.exec_prefix = 'sudo'", "SlurmSpawner.exec_prefix: Leave it out: commands run as"),
         ("c.SlurmSession.req_memory = 'much'", 'req_memory: "much" is no amount of memory like 2G.'),
         ("c.SlurmSpawner.req_gres = 'shard:1'", 'req_gres: "shard:1" is no number of GPUs like gpu:tesla:1.'),
@@ -70,7 +70,8 @@ def test_what_a_site_may_set_is_fine(judged):
 def test_a_mistake_is_told_by_its_line(judged, line, told):
     (mistake,) = judged(f"# of the site\n{line}\n")
     assert told in mistake
-    assert mistake.startswith(f"hub/{check.CONFIG}:{1 if 'jobs' in line else 8}: "), mistake
+    where = "hub/jobs/slurm.sh:1" if "jobs" in line else f"hub/{check.CONFIG}:8"
+    assert mistake.startswith(f"{where}: "), mistake
 
 
 def test_another_spawner_is_judged_as_well(judged):

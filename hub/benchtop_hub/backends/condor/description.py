@@ -41,6 +41,8 @@ transfer_executable = false
 transfer_input_files = {inputs}
 transfer_output_files = ""
 should_transfer_files = YES
+# as batchspawner's own script spells it: condor_submit heeds this one first
+ShouldTransferFiles = YES
 output = /dev/null
 error = /dev/null
 request_cpus = {granted.cpus}
@@ -94,8 +96,8 @@ def describe(granted: Granted, launch: Launch, *, cell: str, folder: str) -> str
     queue = list(_QUEUE.finditer(text))
     if len(queue) != 1 or text[queue[0].end() :].strip() or queue[0].group().split()[1:] not in ([], ["1"]):
         raise ValueError("batch_script: it must end with one line `queue`, for one job.")
-    inputs = [value for value in (_value("transfer_input_files", text), f"{folder}/{FILE}") if value]
-    required, removed = _value("requirements", text), _value("periodic_remove", text)
+    inputs = [value for value in (_value("transfer_?input(?:_?files)?", text), f"{folder}/{FILE}") if value]
+    required, removed = _value("requirements", text), _value("periodic_?remove", text)
     ours = _arguments(text) + _SESSION.format(
         granted=granted, launch=launch, cell=cell, folder=folder, inputs=", ".join(inputs),
         jupyter=str(granted.pool == JUPYTER).lower(), seconds=granted.runtime * 60, over=TIME_LIMIT,
@@ -119,7 +121,10 @@ def _arguments(text: str) -> str:
 
 
 def _value(name: str, text: str) -> str:
-    """What the description says last of this; "" for nothing. A line may go on behind a backslash."""
+    """What the description says last of this; "" for nothing. A line may go on behind a backslash.
+
+    name: a regular expression, as condor_submit knows most names with underscores and without
+    """
     whole = re.sub(r"\\\n", " ", text)
     found = re.findall(rf"^\s*{name}\s*=(.*)$", whole, re.IGNORECASE | re.MULTILINE)
     return found[-1].strip() if found else ""

@@ -9,7 +9,8 @@ import requests
 from bs4 import BeautifulSoup
 
 from benchtop_hub.pages.administration import ORDERS, Session, resources
-from support.visitors import MEMBER, words
+from support.front_door import words
+from support.visitors import MEMBER
 
 ONE = Session(
     "carol", "", "hpc-1", "17", "17", "gpu-1", "debug", "running", timedelta(hours=1), timedelta(minutes=2)

@@ -1,6 +1,6 @@
 """Why a session ended is told to its owner on the next page that they look at, and once."""
 
-from support.visitors import words
+from support.front_door import words
 
 SAID = "Your session ended: its <b>time</b> was over."
 

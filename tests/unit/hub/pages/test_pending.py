@@ -8,7 +8,8 @@ import pytest
 import requests
 from bs4 import BeautifulSoup
 
-from support.visitors import Visitor, words
+from support.front_door import words
+from support.visitors import Visitor
 from support.wait import wait_until
 
 NAMES = pytest.mark.parametrize("name", ["", "second"])

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from benchtop_hub.pages.servers import LONGEST, wrong_with
-from support.visitors import words
+from support.front_door import words
 
 
 @pytest.mark.parametrize("name", ["a", "gpu-test", "x1", "a" * LONGEST])

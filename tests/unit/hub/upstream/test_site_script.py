@@ -197,7 +197,7 @@ WRONG = {
 def test_who_meets_a_script_that_is_wrong_is_told_whom_to_tell(session, slurm, caplog, script):
     """`make apply` refuses it; it may have been changed without, or be a site's own class that reads it."""
     session.batch_script = script
-    sentence = f"A setting of the facility is wrong, and no session can start by it. Tell {session.support}."
+    sentence = f"A setting of the facility is wrong, so no session can start. Contact {session.support}."
     with pytest.raises(SpawnException) as told:
         start(session)
     assert told.value.message == sentence

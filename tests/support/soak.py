@@ -358,7 +358,7 @@ class Soak:
         try:
             wait_until(none, timeout=GONE, what=f"every job of {cluster} to be known", every=2)
         except AssertionError as late:
-            for job in unknown or [late]:
+            for job in (*unknown, *([] if unknown else [late])):
                 self.unknown(f"{cluster}, at the end: {job}")
         for whose in self._known(cluster)[1] & set(PEOPLE):
             with self._counting:
@@ -370,7 +370,7 @@ class Soak:
         page = browser.get(f"{self.settings.url}/sessions/{cluster}", timeout=60)
         rows = BeautifulSoup(page.text, "html.parser").select('tr:has(> th[scope="row"])')
         jobs = {row.select("td")[2].get_text(strip=True) for row in rows}
-        return jobs, {row.select_one("th").get_text(strip=True) for row in rows}
+        return jobs, {row.select("th")[0].get_text(strip=True) for row in rows}
 
     def _clear(self) -> None:
         """Nobody keeps a server, whatever went wrong."""
@@ -486,7 +486,7 @@ class Play:
         try:
             self._wait(none, GONE, "the end of its jobs")
         except AssertionError as late:
-            for job in left or [late]:
+            for job in (*left, *([] if left else [late])):
                 self.soak.unknown(f"{self.one}: {job}")
 
     def _state(self) -> str:

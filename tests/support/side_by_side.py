@@ -1,0 +1,293 @@
+"""Tests run beside each other, and each has for itself what it says that it needs.
+
+`@pytest.mark.needs("hpc/alice")`: while this test runs, none does that needs the same, or all of `hpc`.
+`@pytest.mark.shares("slurm")`: only who needs all of Slurm is kept away. Things are plain names; what follows
+a slash is a part of what is before it. `throughout=True`: from the first test of the file to its last, for
+what a fixture of the module holds. `@pytest.mark.alone`: nothing else runs; such tests come last.
+
+Workers of pytest-xdist take one file after the other. Locks on files keep their tests apart, and also those
+of another run beside this one.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import random
+import shutil
+import tempfile
+import time
+from collections.abc import Generator, Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from xdist.scheduler import LoadScopeScheduling
+from xdist.workermanage import WorkerController
+
+EVERYTHING = "everything"
+ALONE = "what runs alone"
+WITHOUT_FACILITY = ("tests/lint/", "tests/unit/")
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Those of this plugin."""
+    parser.addoption("--shuffle", metavar="SEED", help="run files, and the tests in each, in another order")
+    parser.addoption("--results", metavar="FILE", type=Path, help="write down what became of each suite")
+
+
+def register(config: pytest.Config, locks: Path) -> None:
+    """Keep tests apart that disturb each other; locks: the folder in which all runs of a facility do."""
+    if config.getoption("numprocesses"):
+        config.pluginmanager.register(Controller(config))
+    else:
+        config.pluginmanager.register(SideBySide(config, locks))
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Results(config, config.getoption("results")))
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What tests have for themselves, and what they share with others, each with all that it is a part of."""
+
+    own: frozenset[str]
+    shared: frozenset[str]
+
+    @classmethod
+    def of(cls, items: Iterable[pytest.Item]) -> Needs:
+        """What all of these need together."""
+        own: set[str] = set()
+        shared: set[str] = set()
+        for item in items:
+            if not item.nodeid.startswith(WITHOUT_FACILITY):
+                shared.add(EVERYTHING)
+            own.update(thing for marker in item.iter_markers("needs") for thing in marker.args)
+            shared.update(thing for marker in item.iter_markers("shares") for thing in marker.args)
+            if item.get_closest_marker("alone"):
+                own.add(EVERYTHING)
+        for thing in own | shared:
+            parts = thing.split("/")
+            shared.update("/".join(parts[:count]) for count in range(1, len(parts)))
+        return cls(frozenset(own), frozenset(shared - own))
+
+    def disturb(self, other: Needs) -> bool:
+        """Whether the two cannot be had at the same time."""
+        return bool(self.own & (other.own | other.shared) or other.own & self.shared)
+
+
+class Locks:
+    """What this process holds: a file for each thing, so that other processes are kept out as well."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._held = ExitStack()
+
+    def take(self, needs: Needs) -> None:
+        """Wait until nobody is disturbed. Nothing may be held before.
+
+        Everybody takes things in the same order, so that no two wait for each other. Who wants for themselves
+        what many share may wait long: until these tests are over.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for thing in sorted(needs.own | needs.shared):
+            how = fcntl.LOCK_EX if thing in needs.own else fcntl.LOCK_SH
+            file = self._folder / thing.replace("/", "+")
+            fcntl.flock(self._held.enter_context(file.open("w")), how)
+
+    def release(self) -> None:
+        """Leave all of it to others."""
+        self._held.close()
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Tests that one worker runs one after the other: those of a file, or all that run alone."""
+
+    name: str
+    items: list[pytest.Item]
+
+    @property
+    def throughout(self) -> bool:
+        """Whether what any of its tests needs is kept from the first to the last."""
+        marks = (mark for item in self.items for mark in item.iter_markers())
+        return self.name == ALONE or any(mark.kwargs.get("throughout") for mark in marks)
+
+    @property
+    def rank(self) -> int:
+        """What takes long begins first, and what runs alone last."""
+        if self.name == ALONE:
+            return 2
+        return 0 if any(item.get_closest_marker("long") for item in self.items) else 1
+
+
+def units_of(items: Iterable[pytest.Item]) -> list[Unit]:
+    """The tests in their units, in the order in which they come."""
+    found: dict[str, Unit] = {}
+    for item in items:
+        together = item.get_closest_marker("together")
+        name = str(together.args[0]) if together else item.nodeid.partition("::")[0]
+        name = ALONE if item.get_closest_marker("alone") else name
+        found.setdefault(name, Unit(name, [])).items.append(item)
+    return list(found.values())
+
+
+class SideBySide:
+    """The plugin where tests run: in a worker, or in a run without any. It keeps tests apart."""
+
+    def __init__(self, config: pytest.Config, locks: Path) -> None:
+        self._config = config
+        self._locks = Locks(locks)
+        self._held = ""
+        self._scopes: dict[str, tuple[str, Needs]] = {}
+        self._waited = 0.0
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Put the tests in their order, and note what each needs."""
+        units = units_of(items)
+        if seed := self._config.getoption("shuffle"):
+            dice = random.Random(seed)  # noqa: S311 - no secret
+            dice.shuffle(units)
+            for unit in units:
+                dice.shuffle(unit.items)
+            units.sort(key=lambda unit: unit.name == ALONE)
+        else:
+            units.sort(key=lambda unit: unit.rank)
+        items[:] = [item for unit in units for item in unit.items]
+        for unit in units:
+            whole = Needs.of(unit.items)
+            for item in unit.items:
+                alone = (unit.name, whole) if unit.throughout else (item.nodeid, Needs.of([item]))
+                self._scopes[item.nodeid] = alone
+        told = getattr(self._config, "workerinput", {})
+        if told.get("workerid") == "gw0":
+            plan = {
+                unit.name: {
+                    "tests": [item.nodeid for item in unit.items],
+                    "own": sorted(Needs.of(unit.items).own),
+                    "shared": sorted(Needs.of(unit.items).shared),
+                }
+                for unit in units
+            }
+            Path(told["plan"]).write_text(json.dumps(plan))
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(
+        self, item: pytest.Item, nextitem: pytest.Item | None
+    ) -> Generator[None, Any, Any]:
+        """Hold what a test needs from before its fixtures until after them."""
+        scope, needs = self._scopes[item.nodeid]
+        if scope != self._held:
+            began = time.monotonic()
+            self._locks.take(needs)
+            self._held = scope
+            self._waited += time.monotonic() - began
+        try:
+            return (yield)
+        finally:
+            if not nextitem or self._scopes[nextitem.nodeid][0] != scope:
+                self._locks.release()
+                self._held = ""
+
+    def pytest_sessionfinish(self) -> None:
+        """Tell the controller for how long this worker waited for others."""
+        if hasattr(self._config, "workeroutput"):
+            self._config.workeroutput["waited"] = self._waited
+
+
+class Files(LoadScopeScheduling):
+    """Gives a worker the first unit that does not disturb what the others are at."""
+
+    def __init__(self, config: pytest.Config, log: Any, plan: Path) -> None:
+        super().__init__(config, log)
+        self._plan = plan
+        self._needs: dict[str, Needs] = {}
+        self._unit_of: dict[str, str] = {}
+
+    def schedule(self) -> None:
+        """Begin, as soon as the workers have told which tests there are."""
+        if not self._needs:
+            for name, told in json.loads(self._plan.read_text() or "{}").items():
+                self._needs[name] = Needs(frozenset(told["own"]), frozenset(told["shared"]))
+                self._unit_of |= dict.fromkeys(told["tests"], name)
+        super().schedule()
+
+    def _split_scope(self, nodeid: str) -> str:
+        return self._unit_of[nodeid]
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        others = [
+            self._needs[name]
+            for other, units in self.assigned_work.items()
+            for name, tests in units.items()
+            if other is not node and not all(tests.values())
+        ]
+        quiet = (
+            name for name in self.workqueue if not any(self._needs[name].disturb(other) for other in others)
+        )
+        if chosen := next(quiet, None):
+            self.workqueue.move_to_end(chosen, last=False)
+        super()._assign_work_unit(node)
+
+
+class Controller:
+    """The plugin where no test runs: it spreads them over the workers."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        config.option.loadscopereorder = False
+        self._folder = Path(tempfile.mkdtemp(prefix="benchtop-tests-"))
+        self._plan = self._folder / "plan.json"
+        self._plan.touch()
+        self._waited = 0.0
+
+    def pytest_configure_node(self, node: WorkerController) -> None:
+        """Tell each worker where the plan is to be written."""
+        node.workerinput["plan"] = str(self._plan)
+
+    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Files | None:
+        """Ours for --dist=loadfile."""
+        return Files(config, log, self._plan) if config.getoption("dist") == "loadfile" else None
+
+    def pytest_testnodedown(self, node: WorkerController) -> None:
+        """Add up for how long workers waited for each other."""
+        self._waited += (getattr(node, "workeroutput", None) or {}).get("waited", 0.0)
+
+    def pytest_sessionfinish(self) -> None:
+        """Leave nothing behind."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Say what to look at when a run takes long."""
+        terminalreporter.write_line(f"workers waited {self._waited:.0f} s for what others needed")
+
+
+class Results:
+    """Tells of a failure at once, and what became of each suite: by the folder of tests that it is."""
+
+    def __init__(self, config: pytest.Config, file: Path | None) -> None:
+        self._config = config
+        self._file = file
+        self._suites: dict[str, dict[str, float]] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Count it; a failure is a line right away, and all of it is told at the end."""
+        parts = report.nodeid.split("/")
+        suite = self._suites.setdefault(
+            parts[1] if len(parts) > 2 else "", {"passed": 0, "failed": 0, "seconds": 0.0}
+        )
+        suite["seconds"] += report.duration
+        suite["passed"] += report.when == "call" and report.passed
+        suite["failed"] += report.failed
+        if report.failed:
+            said = str(getattr(getattr(report.longrepr, "reprcrash", None), "message", report.longrepr))
+            terminal = self._config.pluginmanager.get_plugin("terminalreporter")
+            if terminal:
+                first = (said.splitlines() or [""])[0][:200]
+                terminal.write(f"\nFAILED {report.nodeid} ({report.when}): {first}\n", red=True)
+
+    def pytest_sessionfinish(self) -> None:
+        """Write it down for `make test`."""
+        if self._file:
+            self._file.write_text(json.dumps(self._suites))
