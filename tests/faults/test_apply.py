@@ -80,7 +80,7 @@ def test_what_only_fails_when_it_runs_is_taken_back(checkout: Checkout, settings
     checkout.append("apache/facility.conf", "PidFile /nowhere/apache2.pid")
     said = checkout.refused()
     assert "git checkout -- apache/facility.conf" in said
-    assert "what was live before runs again" in said
+    assert "the previous configuration is live again" in said
     assert "/nowhere" not in (settings.live / "apache/facility.conf").read_text()
     assert enrol.login(settings, "carol").get(settings.url).status_code == 200
 

@@ -116,7 +116,7 @@ def test_an_address_that_is_no_utf8_is_refused_before_anybody_reads_it(
         for headers in ({}, token, UPGRADE):
             page = ask(settings, f"{place}/{path}", headers=headers)
             assert (page.status, page.heading) == (400, UNREADABLE)
-    told(settings, ask(settings, f"{HPC}/{path}", session=signed_in("carol")), 400, "not in a form")
+    told(settings, ask(settings, f"{HPC}/{path}", session=signed_in("carol")), 400, "cannot be read")
     assert ask(settings, f"/_cell/hpc-1{HPC}/hub/api/{path}", headers=token).status == 400
     assert ask(settings, f"/resources/{path}", host=settings.login_name).status == 400
 

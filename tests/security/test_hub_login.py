@@ -146,7 +146,7 @@ def test_nobody_else_is(ask: Ask, secret: str, refusal: Callable[[str], str]):
 
 
 def test_the_page_says_why(ask: Ask, secret: str):
-    assert "not confirmed by our own front door" in ask(Claim(secret="f" * 48).headers(secret)).text
+    assert "not confirmed by this facility" in ask(Claim(secret="f" * 48).headers(secret)).text
     assert "confirmed too long ago" in ask(Claim(age=timedelta(days=1)).headers(secret)).text
     assert "without logging in" in ask({}).text
 

@@ -87,7 +87,7 @@ def test_a_reservation_is_offered_to_whom_it_is_for_and_to_nobody_else(carol: Hu
     assert OTHERS not in offered(carol, "reservation")
     answer = carol.start(partition="debug", runtime=10, reservation=OTHERS)
     assert answer.status_code == 400
-    assert f"“{OTHERS}” is not yours to use" in answer.json()["message"]
+    assert f"“{OTHERS}” is not available to you" in answer.json()["message"]
 
 
 def test_the_expected_start_is_told_for_what_is_chosen_and_starts_nothing(carol: Hub):

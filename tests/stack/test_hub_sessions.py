@@ -213,17 +213,17 @@ def test_a_session_answers_nobody_else(person: People):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"partition": "usatlas"}, "“usatlas” is not yours to use"),  # alice's
+        ({"partition": "usatlas"}, "“usatlas” is not available to you"),  # alice's
         ({"partition": "debug\n--uid=root"}, "is not one of the choices"),
-        ({"account": "tier3"}, "“tier3” is not yours to use"),
-        ({"qos": "usatlas"}, "“usatlas” is not yours to use"),
+        ({"account": "tier3"}, "“tier3” is not available to you"),
+        ({"qos": "usatlas"}, "“usatlas” is not available to you"),
         ({"partition": "debug", "gpu": "pascal:1"}, "your account does not include GPUs"),
         ({"gpu": "any:1"}, "your account does not include GPUs"),
         ({"runtime": -5}, "is not a number of minutes"),
         ({"runtime": True}, "is not a number of minutes"),
         ({"runtime": 1e9}, "is not a number of minutes"),
         ({"partition": "debug", "runtime": 31}, "is more than debug allows you (30)"),
-        ({"nodelist": "gpu-1"}, "nothing that a session can be asked for"),
+        ({"nodelist": "gpu-1"}, "not a field of this form"),
     ],
 )
 @pytest.mark.needs("hpc/carol")
