@@ -176,6 +176,7 @@ def test_a_forged_request_of_carol_for_a_gpu_is_refused_with_a_sentence(
     no_session("carol")
     arrive(page, "carol")
     page.goto(f"{settings.url}/jupyterhub/hpc/hub/spawn")
+    page.get_by_label("Partition").select_option("debug")  # whatever she asked for last
     page.evaluate(
         "document.querySelector('#gpu').replaceChildren(new Option('forged', 'pascal:1', true, true))"
     )

@@ -1,5 +1,6 @@
 """How many logins an address may try: a class gets in, passwords by the hundred do not."""
 
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -57,7 +58,12 @@ def test_passwords_by_the_hundred_are_refused_for_some_seconds(
     path: str, signed_in: SignedIn, settings: Settings
 ):
     carol = signed_in("carol")
-    refused = [answer for answer in burst(settings, BURST, path, LOGIN) if answer.status == 429]
+    for _ in range(3):  # a machine may be too busy to send them within the window
+        began = time.monotonic()
+        refused = [answer for answer in burst(settings, BURST, path, LOGIN) if answer.status == 429]
+        if time.monotonic() - began < WINDOW:
+            break
+        wait_until(lambda: passes(settings), timeout=2 * WINDOW, what="the end of the window", every=1)
     assert len(refused) >= BURST - 190
     assert {page.heading for page in refused} == {"Too many logins at once"}
     assert all("Wait ten seconds" in page.text for page in refused)

@@ -147,7 +147,7 @@ def signed(settings: Settings) -> Callable[..., str]:
         now = int(time.time())
         full = {"iss": idtokens.ISSUER, "iat": now, "exp": now + 60, "jti": "00", **claims}
         said = {name: value for name, value in full.items() if value is not None}
-        signer = idtokens.signing_key(secret * 2 if key == "POOL" else secret)
+        signer = idtokens.signer(secret * 2 if key == "POOL" else secret)
         return jwt.encode(said, signer, algorithm="HS256", headers={"kid": key})
 
     return sign

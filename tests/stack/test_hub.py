@@ -15,6 +15,7 @@ from testinfra.host import Host
 
 from benchtop.settings import Settings
 from benchtop.stack import compose
+from support import sessions
 from support.wait import wait_until
 
 HUB = "/jupyterhub/hpc/hub"
@@ -327,7 +328,7 @@ def test_a_session_shows_nothing_of_it_to_another_person(service, session):
     assert alice.start(partition="debug", gpu="pascal:1", runtime=20).status in {201, 202}
     wait_until(lambda: alice.state().get("ready"), timeout=STARTS, what="alice's session")
     node = service("gpu-1", user="root")
-    (pid,) = node.check_output("pgrep -u 2001 -f benchtop_lab.session").split()
+    (pid,) = node.check_output("pgrep -u 2001 -f %s", sessions.PROCESS).split()
     token = re.search(
         r"JUPYTERHUB_API_TOKEN=(\w+)", node.check_output("cat /proc/%s/environ | tr '\\0' '\\n'", pid)
     )

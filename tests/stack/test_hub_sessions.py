@@ -368,7 +368,7 @@ def test_nobody_else_reads_the_script_the_environment_or_the_log_of_a_session(pe
 def test_stopping_a_session_ends_its_job_and_its_processes(person: People):
     alice = person("alice")
     _, node = alice.session()
-    find = f"pgrep --uid alice --full {PROGRAM}"
+    find = f"pgrep --uid alice --full '{sessions.PROCESS}'"
     assert alice.service(node).run(find).rc == 0
     assert alice.stop().status_code in {202, 204}
     wait_until(lambda: not alice.jobs(), timeout=QUICK, what="the end of alice's job")

@@ -14,6 +14,7 @@ from bs4 import BeautifulSoup
 from testinfra.host import Host
 
 from benchtop.settings import Settings
+from support import sessions
 from support.hub import Hub
 from support.wait import wait_until
 
@@ -43,7 +44,7 @@ PLACES = [
     )
     for place, shared in (("hpc", ["slurm"]), ("htc", ["condor"]), ("login", []))
 ]
-FIND = "pgrep --uid erin --full benchtop_lab.session"
+FIND = f"pgrep --uid erin --full '{sessions.PROCESS}'"
 
 
 @dataclass

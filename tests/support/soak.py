@@ -144,7 +144,7 @@ class Schedulers:
     def kill(self, cluster: str, person: str, *, login: bool) -> bool:
         """Kill the process of a person's session with -9; False when there is none yet."""
         nodes = (f"{cluster}-login",) if login else NODES[cluster]
-        words = ("pkill", "--signal", "KILL", "--uid", person, "--full", "benchtop_lab.session")
+        words = ("pkill", "--signal", "KILL", "--uid", person, "--full", sessions.PROCESS)
         # as the person: on the login node, root may not
         return any(self._try(node, *_become(person), *words) for node in nodes)
 
