@@ -38,7 +38,7 @@ def own(settings: Settings, signed_in: SignedIn) -> Iterator[sessions.Own]:
 # ---- starts ----------------------------------------------------------------------------------
 
 
-@pytest.mark.needs("hpc/alice", "htc/alice", "hpc/dave")
+@pytest.mark.alone  # it counts what Slurm is asked in her name, by whatever test
 def test_starts_at_once_from_two_windows_give_each_server_one_job_and_all_are_asked_about_at_once(
     own: sessions.Own, settings: Settings
 ):

@@ -46,6 +46,11 @@ class Described(Asked):
         path = Path(self.log_name)
         return f"{path.stem}-{self.name}{path.suffix}" if self.name else self.log_name
 
+    @property
+    def job_number(self) -> str:
+        """The job's number, as people know it; "" where there is none."""
+        return str(self.job_id) if self.backend.numbered else ""
+
     def job_name(self) -> str:
         """Tells in the queue whose session of which cell a job is."""
         return "-".join(filter(None, ("jh", self.cell, self.user.name, self.name)))

@@ -56,11 +56,6 @@ class Session(Described):
         return self.backend.describe_node(self.node_name) if self.node_name else ""
 
     @property
-    def job_number(self) -> str:
-        """The job's number, as people know it; "" where there is none."""
-        return str(self.job_id) if self.backend.numbered else ""
-
-    @property
     def path(self) -> str:
         """Of the server; a hub that was restarted knows it some moments later."""
         return str(self.server.base_url)
