@@ -90,7 +90,7 @@ def describe(granted: Granted, launch: Launch, *, cell: str, folder: str) -> str
     text = launch.script({**values(granted), "cmd": COMMAND})
     if _GETENV.search(text):
         raise ValueError(
-            "batch_script: getenv would show the environment of the hub in the job's ad, to all. Leave it out; "
+            "batch_script: getenv would show the hub's environment to all, in the job's ad. Leave it out; "
             "variables that sessions need beside their own go into c.Spawner.environment."
         )
     queue = list(_QUEUE.finditer(text))

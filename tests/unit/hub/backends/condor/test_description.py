@@ -91,7 +91,7 @@ def own(session, text):
     "line", ["getenv = True", "GetEnv=true", "  getenv = HOME,PATH", "getenv = TRUE", "getenv = A, JUPYTER*"]
 )
 def test_an_environment_in_the_jobs_ad_is_refused(session, line):
-    with pytest.raises(ValueError, match=r"^batch_script: getenv would show the environment"):
+    with pytest.raises(ValueError, match=r"^batch_script: getenv would show the hub's environment"):
         own(session, f"{OWN}{line}\nqueue\n")
 
 
