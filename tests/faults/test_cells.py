@@ -67,9 +67,11 @@ def test_a_cell_that_is_down_says_so_to_its_people_and_nobody_else_notices(
     cell = topology.cell_of("alice", "hpc", settings.cells)
     assert topology.cell_of("carol", "hpc", settings.cells) != cell
     with visiting(other.hub) as wrong, stopped(settings, *topology.services_of(cell)):
-        wait_until(lambda: page_of(work.hub)[0] == 503, timeout=TOLD, what="the page about the cell")
-        said = page_of(work.hub)[1]
-        assert "that serves your account does not answer" in said
+        wait_until(
+            lambda: (page := page_of(work.hub))[0] == 503 and "that serves your account does not" in page[1],
+            timeout=TOLD,
+            what="the page about the cell",
+        )
         assert work.hub.browser.get(f"{settings.url}/", timeout=30).ok, "the landing page is not the cell's"
         if "htc" in settings.clusters:
             elsewhere = hub("alice", "htc")
