@@ -95,6 +95,27 @@ def signed_in(settings: Settings) -> Callable[[str], requests.Session]:
 
 
 @pytest.fixture
+def own(
+    settings: Settings, signed_in: Callable[[str], requests.Session]
+) -> Iterator[Callable[[str, str], Any]]:
+    """`own("alice", "hpc")`: their session, which does not run now and will not when the test is over."""
+    from support import sessions  # noqa: PLC0415 what only tests of the facility need
+
+    with sessions.owners(settings, signed_in) as meet:
+        yield meet
+
+
+@pytest.fixture
+def checkout(settings: Settings) -> Iterator[Any]:
+    """The checkout as an admin edits it; afterwards it is as before, and so is what runs."""
+    from support.checkout import Checkout  # noqa: PLC0415 what only tests of the facility need
+
+    made = Checkout(settings)
+    yield made
+    made.leave()
+
+
+@pytest.fixture
 def nothing_announced(settings: Settings) -> Iterator[None]:
     """What an admin had announced comes back afterwards."""
     before = notices.announced(settings).message

@@ -23,9 +23,9 @@ from jupyterhub.httpclient import JupyterHubHTTPClient
 from traitlets import HasTraits, TraitError
 from traitlets.config import Config, Configurable
 
-from benchtop_hub.access.minter import Refused, Unavailable
 from benchtop_hub.app import BenchtopHub, backends_of, hand_on
 from benchtop_hub.backends import commands, request
+from benchtop_hub.backends.backend import TROUBLES
 from benchtop_hub.sessions.spawner import Session
 from benchtop_hub.upstream import settings
 
@@ -84,8 +84,7 @@ def site(hub: BenchtopHub, session: type[Session]) -> Iterator[str]:
         heeded = [backend.check_defaults(spawner.site_defaults) for backend in spawner.backends]
         script = spawner.batch_script
     except (ValueError, OSError) as wrong:
-        option = str(wrong).partition(":")[0]
-        yield f"{place('', option if option.isidentifier() else 'batch_script')}: {wrong}"
+        yield f"{place_of(wrong)}: {wrong}"
         return
     unread = settings.unread(script, spawner.site_defaults, frozenset().union(*heeded))
     for option, sentence in unread:
@@ -100,15 +99,13 @@ async def rehearsal(hub: BenchtopHub, person: str) -> list[str]:
         try:
             granted = await backend.check_request(backend.parse_request({}), spawner.person)
             await backend.rehearse(granted, spawner.launch({}))
-        except (Refused, Unavailable, request.Refused) as trouble:
-            print(f"{backend.name} could not be asked about it: {trouble}")
-        except (ValueError, commands.Failed) as wrong:
-            if isinstance(wrong, commands.Failed) and backend.is_silent(wrong):
-                print(f"{backend.name} could not be asked about it: {wrong}")
-                continue
-            option = str(wrong).partition(":")[0] if isinstance(wrong, ValueError) else "batch_script"
-            where = place("", option if option.isidentifier() else "batch_script")
-            mistakes.append(f"{where}: {backend.name}: {wrong}")
+        except ValueError as wrong:
+            mistakes.append(f"{place_of(wrong)}: {backend.name}: {wrong}")
+        except (*TROUBLES, request.Refused) as trouble:
+            if isinstance(trouble, commands.Failed) and not backend.is_silent(trouble):
+                mistakes.append(f"{place('', 'batch_script')}: {backend.name}: {trouble}")
+            else:
+                print(f"{backend.name} could not be asked about it: {trouble}")
     return mistakes
 
 
@@ -173,6 +170,12 @@ def place(section: str, option: str = "", said: str = "") -> str:
                 if pattern.search(line.split("#")[0]):
                     found = f"{shown(str(file))}:{number}"
     return found
+
+
+def place_of(wrong: Exception) -> str:
+    """Where the option is set with whose name a complaint begins; else it is about the batch script."""
+    option = str(wrong).partition(":")[0]
+    return place("", option if option.isidentifier() else "batch_script")
 
 
 def script() -> str:

@@ -3,9 +3,8 @@
 Apart from tests/stack/test_apply.py because a restart of Apache ends the sessions that other tests share.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-import pytest
 import requests
 from testinfra.host import Host
 
@@ -15,13 +14,6 @@ from benchtop.stack import compose
 from support.checkout import Checkout, made
 
 Services = Callable[..., Host]
-
-
-@pytest.fixture
-def checkout(settings: Settings) -> Iterator[Checkout]:
-    made = Checkout(settings)
-    yield made
-    made.leave()
 
 
 def started(settings: Settings, name: str) -> str:

@@ -3,7 +3,7 @@
 What needs nothing to be broken is in tests/stack/test_session_life.py.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -49,13 +49,6 @@ until line=$(tail -n +$((lines + 1)) $log | grep -m 1 'spoolJobFiles.*NAP TIME')
 child=${line#*(pid:}
 kill -s STOP "${child%%)*}"
 """
-
-
-@pytest.fixture
-def own(settings: Settings, signed_in: Callable[[str], requests.Session]) -> Iterator[sessions.Own]:
-    """`own("alice", "hpc")`: their session, which does not run now and will not when the test is over."""
-    with sessions.owners(settings, signed_in) as meet:
-        yield meet
 
 
 def killed(one: Hub) -> None:

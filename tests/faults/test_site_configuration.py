@@ -5,10 +5,8 @@ The scripts are of the kinds that sites publish; batchspawner's documentation ha
 
 import json
 import re
-from collections.abc import Callable, Iterator
 
 import pytest
-import requests
 
 from benchtop.settings import Settings
 from support import sessions
@@ -58,20 +56,6 @@ Requirements = (IsJupyterSlot =?= True)
 {options}
 Queue
 """
-
-
-@pytest.fixture
-def checkout(settings: Settings) -> Iterator[Checkout]:
-    made = Checkout(settings)
-    yield made
-    made.give_up()
-    made.applied()
-
-
-@pytest.fixture
-def own(settings: Settings, signed_in: Callable[[str], requests.Session]) -> Iterator[Own]:
-    with sessions.owners(settings, signed_in) as owners:
-        yield owners
 
 
 def environment(own: Hub, batch: Batch) -> dict[str, str]:

@@ -4,7 +4,7 @@ Here is what nobody else notices. What restarts Apache or a hub is in tests/faul
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import requests
@@ -20,13 +20,6 @@ from support.hub import Hub
 pytestmark = [pytest.mark.needs("checkout"), pytest.mark.shares("services"), pytest.mark.long]
 
 Services = Callable[..., Host]
-
-
-@pytest.fixture
-def checkout(settings: Settings) -> Iterator[Checkout]:
-    made = Checkout(settings)
-    yield made
-    made.leave()
 
 
 def live_text(settings: Settings, name: str) -> str:

@@ -26,13 +26,6 @@ MINUTE = 60 + 60  # seconds within which a job of a minute must be over: Slurm l
 SignedIn = Callable[[str], requests.Session]
 
 
-@pytest.fixture
-def own(settings: Settings, signed_in: SignedIn) -> Iterator[sessions.Own]:
-    """`own("alice", "hpc")`: their session, which does not run now and will not when the test is over."""
-    with sessions.owners(settings, signed_in) as meet:
-        yield meet
-
-
 @pytest.mark.usefixtures("orphans")
 def test_a_session_ends_with_its_time_keeps_its_files_and_says_why_once(
     own: sessions.Own, settings: Settings

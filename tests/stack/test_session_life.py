@@ -3,7 +3,7 @@
 import json
 import re
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from dataclasses import replace
@@ -26,13 +26,6 @@ LOOK = 5  # seconds between two looks of a hub at its sessions
 MINUTE = 60 + 60  # seconds within which a job of a minute must be over: Slurm looks twice a minute
 
 SignedIn = Callable[[str], requests.Session]
-
-
-@pytest.fixture
-def own(settings: Settings, signed_in: SignedIn) -> Iterator[sessions.Own]:
-    """`own("alice", "hpc")`: their session, which does not run now and will not when the test is over."""
-    with sessions.owners(settings, signed_in) as meet:
-        yield meet
 
 
 # ---- starts ----------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from traitlets.config import LoggingConfigurable
 
 from benchtop_hub import wording
 from benchtop_hub.access.minter import Minter, Refused, Unavailable
-from benchtop_hub.backends import commands
+from benchtop_hub.backends import commands, request
 from benchtop_hub.backends.page import Places
 from benchtop_hub.backends.queue import Job, Queue
 from benchtop_hub.backends.request import Before, GrantedT, RequestT
@@ -115,6 +115,7 @@ class Backend(LoggingConfigurable, Generic[RequestT, GrantedT]):
     name: ClassVar[str]  # in a sentence
     label: ClassVar[str]  # in the form
     prefix: ClassVar[str] = ""  # of its jobs' numbers
+    request: type[RequestT]  # what its form asks
     fields: ClassVar[Mapping[str, str]]  # of its form: name → label
     silences: ClassVar[tuple[str, ...]]  # by which words its commands tell that it did not answer
     who: ClassVar[str] = "The scheduler"  # did not answer, as the beginning of a sentence
@@ -139,7 +140,7 @@ class Backend(LoggingConfigurable, Generic[RequestT, GrantedT]):
 
     def parse_request(self, sent: Mapping[str, Any]) -> RequestT:
         """The request of a form's fields, or of the API's JSON. Raises request.Refused."""
-        raise NotImplementedError
+        return request.parse(sent, self.request, self.fields)
 
     async def check_request(self, request: RequestT, person: Person) -> GrantedT:
         """The request with its open parts filled, if this person may have it.

@@ -58,6 +58,7 @@ class LoginNode(Backend[Request, Granted]):
     label = "Login node (starts at once)"
     numbered = False
     prefix = "local-"
+    request = Request
     fields: ClassVar[Mapping[str, str]] = {"where": "Run on", "runtime": "Runtime"}
     silences = ("ssh: ", "Connection closed", "Connection reset", "Host key verification failed")
     who = "The login node"
@@ -85,10 +86,6 @@ class LoginNode(Backend[Request, Granted]):
     def offered(self) -> bool:
         """Where the site has one."""
         return bool(self.login_node)
-
-    def parse_request(self, sent: Mapping[str, Any]) -> Request:
-        """By its own fields; what the form of a batch system sends beside them is hidden there."""
-        return request.parse(sent, Request, self.fields)
 
     async def check_request(self, request: Request, person: Person) -> Granted:
         """Against the settings."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 NUMBER_LIKE = "Enter a whole number, for example 2."
 
+T = TypeVar("T")
 RequestT = TypeVar("RequestT", bound="Request")
 GrantedT = TypeVar("GrantedT", bound="DataclassInstance")
 
@@ -134,8 +135,8 @@ def label(name: str, labels: Mapping[str, str]) -> str:
 
 
 def still_granted(
-    asked: Mapping[str, Any], grant: Callable[[Mapping[str, Any]], GrantedT]
-) -> tuple[dict[str, Any], GrantedT]:
+    asked: Mapping[str, Any], grant: Callable[[Mapping[str, Any]], T]
+) -> tuple[dict[str, Any], T]:
     """What of an earlier request would be granted today, and what that gives. Raises Refused if nothing is.
 
     grant: parses and checks a request. A partition or an account may be gone since, a limit may be lower.

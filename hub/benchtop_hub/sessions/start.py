@@ -93,7 +93,6 @@ class Start:
             clock,
         )
         self.number = self.node = self.last_words = ""
-        self.job_status = ""
         self.stage: tuple[int, str] = (5, "Requesting the session.")
         self._submitted_at = float("-inf")
         self._node_by = 0.0  # until when its node must be known, once it was not
@@ -260,7 +259,6 @@ class Start:
             gone = f"is no longer known to {self.backend.name}: somebody ended it."
             raise Failed(f"{self.backend.describe_job(number)} {gone}", "gone")
         if job.alive:
-            self.job_status = f"{job.state} {job.node}".strip()
             return job
         why = self.backend.explain_end(job, self.wanted.granted)
         if job.lingers:

@@ -22,6 +22,7 @@ class CondorBackend(Backend[form.Request, form.Granted]):
     where = "batch"
     name = "HTCondor"
     label = "HTCondor job"
+    request = form.Request
     fields = form.FIELDS
     silences = ("Failed to connect", "Can't find address")
     reasons: ClassVar[Mapping[str, str]] = {"memory": wording.OUT_OF_MEMORY}
@@ -42,10 +43,6 @@ class CondorBackend(Backend[form.Request, form.Granted]):
         self._tokens: tempfile.TemporaryDirectory[str] | None = None
 
     # ---- what may be asked for --------------------------------------------------------------
-
-    def parse_request(self, sent: Mapping[str, Any]) -> form.Request:
-        """By the form's fields."""
-        return form.parse(sent)
 
     async def check_request(self, request: form.Request, person: Person) -> form.Granted:
         """Against what the pool has."""

@@ -8,6 +8,7 @@ import re
 import shlex
 from collections.abc import Mapping
 
+from benchtop_hub.backends import run
 from benchtop_hub.backends.backend import Launch
 from benchtop_hub.backends.condor.form import JUPYTER, Granted
 from benchtop_hub.wording import TIME_LIMIT
@@ -26,12 +27,8 @@ cd ~
 _END = """\
 trap 'kill -TERM "$!" 2>/dev/null' TERM
 {command} &
-while kill -0 "$!" 2>/dev/null; do wait "$!"; done  # a signal ends a wait, too
-wait "$!"; status=$?
-{epilogue}
-[ "$status" -le 128 ] || kill -s "$((status - 128))" $$ 2>/dev/null
-exit "$status"
-"""
+{stand_by}{epilogue}
+{leave}"""
 # Added before `queue`, where it wins over what the site has written.
 # A comma in a value, a quote or a line break in a name would be HTCondor's own syntax: nothing of a person's
 # is in here but names and numbers that were checked.
@@ -76,7 +73,8 @@ def script(granted: Granted, launch: Launch, log: str) -> str:
     lines = "\n".join(f"export {name}={shlex.quote(value)}" for name, value in exports.items())
     begin = _BEGIN.format(exports=lines, seconds=granted.runtime * 60, log=shlex.quote(log))
     if launch.epilogue:
-        end = _END.format(command=launch.command, epilogue=launch.epilogue)
+        around = {"stand_by": run.STAND_BY, "leave": run.LEAVE}
+        end = _END.format(command=launch.command, epilogue=launch.epilogue, **around)
     else:
         end = f"exec {launch.command}\n"
     return f"{begin}{launch.prologue}\n{end}"

@@ -40,6 +40,7 @@ class SlurmBackend(Backend[form.Request, form.Granted]):
     where = "batch"
     name = "Slurm"
     label = "Slurm job"
+    request = form.Request
     fields = form.FIELDS
     silences = (
         "Unable to contact slurm controller",
@@ -62,10 +63,6 @@ class SlurmBackend(Backend[form.Request, form.Granted]):
         self._choices: dict[str, tuple[object, list[rights.Choice]]] = {}
 
     # ---- what may be asked for --------------------------------------------------------------
-
-    def parse_request(self, sent: Mapping[str, Any]) -> form.Request:
-        """By the form's fields."""
-        return form.parse(sent)
 
     async def check_request(self, request: form.Request, person: Person) -> form.Granted:
         """Against what Slurm grants this person now."""

@@ -20,8 +20,7 @@ def render(templates: Path, offer: Offer, rules: Rules, before: Before, places: 
         def grant(asked: Mapping[str, Any]) -> tuple[dict[str, Any], Granted]:
             return fill(parse(asked).asked(), offer, rules)
 
-        kept, _ = still_granted(before.asked, lambda asked: grant(asked)[1])
-        given, usual = grant(kept)
+        kept, (given, usual) = still_granted(before.asked, grant)
         kept = {**given, **kept}
         values |= {name: str(getattr(usual, name)) for name in ("partition", "cpus", "memory", "runtime")}
         values |= {name: str(kept.get(name) or "") for name in ("account", "qos", "reservation")}
