@@ -96,23 +96,24 @@ def test_somebody_who_is_not_of_the_cluster_gets_a_page_that_says_so(signed_in: 
     assert "has no cluster yet" in words(page)
 
 
+@pytest.mark.needs("hpc/erin")  # her server would answer the websocket
 def test_a_websocket_that_is_refused_costs_nobody_a_request(signed_in: SignedIn, settings: Settings):
     """The page of a session that is gone tries again and again; Apache shares its connections to a cell."""
     base = f"{settings.url}/jupyterhub/hpc"
     pages = {
-        f"{base}/user/carol/api/kernels/gone/channels": UPGRADE | {"Origin": settings.url},
+        f"{base}/user/erin/api/kernels/gone/channels": UPGRADE | {"Origin": settings.url},
         f"{base}/hub/api/": {},
     }
 
     def visit(page: str) -> set[int]:
         browser = enrol.session(settings)
-        browser.cookies.update(signed_in("carol").cookies)
+        browser.cookies.update(signed_in("erin").cookies)
         return {
             browser.get(page, headers=pages[page], timeout=30, allow_redirects=False).status_code
             for _ in range(VISITS)
         }
 
-    signed_in("carol").get(f"{base}/hub/home")
+    signed_in("erin").get(f"{base}/hub/home")
     with ThreadPoolExecutor() as pool:
         refused, met, refused_too, met_too = pool.map(visit, [*pages, *pages])
     assert met | met_too == {200}
