@@ -40,7 +40,7 @@ def explain(
     if last_words:
         html += f"<p>The last lines of {escape(log or 'its log')}:</p><pre>{escape(last_words)}</pre>"
     if of_session and own_settings:
-        html += f"<p {WITHOUT}>Your own settings may be the cause: a start without them tells.</p>"
+        html += f"<p {WITHOUT}>Your own settings may be the cause. To find out, start without them.</p>"
     advice = f"If this keeps happening, contact {support}."
     if of_session and log:
         advice = f"See its log, {log}. If that does not help, contact {support}."

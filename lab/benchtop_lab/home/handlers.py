@@ -54,10 +54,11 @@ def fullness() -> dict[str, Any]:
 def what_is_large() -> dict[str, Any]:
     """The largest folders and files, by their paths below the home."""
     found = largest(home())
+    small = found.total / 1000  # helps nobody
     return {
         "complete": found.complete, "total": found.total,
-        "folders": [{"path": path, "size": size} for path, size in found.folders],
-        "files": [{"path": path, "size": size} for path, size in found.files],
+        "folders": [{"path": path, "size": size} for path, size in found.folders if size > small],
+        "files": [{"path": path, "size": size} for path, size in found.files if size > small],
     }  # fmt: skip
 
 

@@ -24,7 +24,7 @@ const warning = ({ refuses, nearly, share, files, used, size: all }) => {
   }
   if (!nearly) return "";
   const what = files ? `has ${percent(share)} of the files that it may have` : `is ${percent(share)} full (${size(used)} of ${size(all)})`;
-  return `Your home folder ${what}. Delete or move what you no longer need before nothing can be saved any more.`;
+  return `Your home folder ${what}. Delete or move what you no longer need before it is full.`;
 };
 
 const element = (tag, text = "", ...children) => {
@@ -37,8 +37,9 @@ const element = (tag, text = "", ...children) => {
 const table = (title, rows, open) => {
   const body = element("tbody", "", ...rows.map(({ path, size: bytes }) => {
     const name = element("button", path);
-    name.className = "jp-mod-styled jp-mod-minimal";
-    name.style.cssText = "text-align: left; height: auto; white-space: normal; overflow-wrap: anywhere; line-height: 1.5";
+    name.style.cssText =
+      "background: none; border: 0; padding: 1px 0; font: inherit; text-align: left; overflow-wrap: anywhere; " +
+      "color: var(--jp-content-link-color); text-decoration: underline; cursor: pointer";
     name.title = "Show it in the file browser";
     name.onclick = () => open(path);
     const amount = element("td", size(bytes));
@@ -48,7 +49,7 @@ const table = (title, rows, open) => {
   }));
   const made = element("table", "", element("caption", title), body);
   made.style.cssText = "border-collapse: collapse; margin: 8px 0 20px; font-size: var(--jp-ui-font-size1)";
-  made.caption.style.cssText = "text-align: left; font-weight: 600; padding-bottom: 4px";
+  made.caption.style.cssText = "text-align: left; font-weight: 600; padding-bottom: 4px; white-space: nowrap";
   return made;
 };
 
@@ -68,6 +69,7 @@ export default async ({ load }) => {
     // ---- the status bar ----
     const item = new Widget();
     item.id = "benchtop-home";
+    item.node.style.cssText = "display: flex; align-items: center";
     const button = element("button", "Home");
     button.className = "jp-StatusBar-TextItem jp-mod-highlighted";
     button.style.cssText = "background: none; border: 0; padding: 0 6px; color: inherit; font: inherit; cursor: pointer";

@@ -4,7 +4,7 @@
  */
 import { ask, own } from "./server.js";
 
-const MOST = 5; // files that a notice names; all are in the list that its button opens
+const LONGEST = 138; // characters of a notice: JupyterLab cuts off what is longer, and all is in the dialogue
 const SHOW = "benchtop:own-settings";
 
 const listed = (broken) => broken.map(({ path, why }) => `${path} ${why}`);
@@ -45,33 +45,38 @@ export default async ({ load }) => {
     const line = new Widget();
     line.id = "benchtop-without-settings";
     line.node.setAttribute("role", "status");
-    line.node.style.cssText =
-      "display: flex; flex-wrap: wrap; align-items: center; gap: 4px 12px; padding: 4px 12px; min-height: 28px; " +
-      "background: var(--jp-warn-color3); color: var(--jp-ui-font-color0); border-bottom: 1px solid var(--jp-warn-color1)";
+    line.node.style.cssText = "background: var(--jp-warn-color3); border-bottom: 1px solid var(--jp-warn-color1)";
+    const text = element("div");
+    text.style.cssText =
+      "display: flex; flex-wrap: wrap; align-items: baseline; gap: 0 12px; padding: 4px 12px; color: #1f1300; overflow-wrap: anywhere";
     const left = told.left_out.join(", ") || "nothing was there";
     const broken = told.broken.map(({ path }) => path).join(", ");
-    line.node.append(
+    text.append(
       element("span", `Started without your own settings (left out: ${left}).`),
       element("strong", broken ? `Broken: ${broken}.` : "None of them looks broken."),
     );
     const buttons = [["Details", SHOW], ["Open a terminal", "terminal:create-new"]];
-    for (const [text, command] of buttons) {
-      const button = element("button", text);
-      button.className = "jp-mod-styled jp-mod-minimal";
-      button.style.color = "inherit";
-      button.style.textDecoration = "underline";
+    for (const [label, command] of buttons) {
+      const button = element("button", label);
+      button.style.cssText = "background: none; border: 0; padding: 2px 0; font: inherit; color: inherit; text-decoration: underline; cursor: pointer";
       button.onclick = () => void app.commands.execute(command);
-      line.node.append(button);
+      text.append(button);
     }
-    app.shell.add(line, "top", { rank: 0 });
-    line.node.style.position = "relative";
+    line.node.append(text);
+    app.shell.add(line, "header", { rank: 0 });
+    // JupyterLab's layout gives a line the height that it says it needs at least: as many rows as there are now
+    new ResizeObserver(() => {
+      line.node.style.minHeight = `${text.offsetHeight + 1}px`;
+      line.parent?.fit();
+    }).observe(text);
   };
 
   const notice = (app, { broken }) => {
-    const some = listed(broken.slice(0, MOST)).join("; ");
-    const rest = broken.length > MOST ? `; and ${broken.length - MOST} more` : "";
+    const what = broken.length === 1 ? "A settings file of yours cannot" : `${broken.length} settings files of yours cannot`;
+    const names = broken.map(({ path }) => path.slice(path.lastIndexOf("/") + 1));
+    const all = `${what} be read, and ${broken.length === 1 ? "is" : "are"} not used: ${names.join(", ")}`;
     return app.commands.execute("apputils:notify", {
-      message: `Not used, because ${broken.length === 1 ? "it cannot" : "they cannot"} be read as settings: ${some}${rest}.`,
+      message: all.length < LONGEST ? `${all}.` : `${all.slice(0, LONGEST - 2)} …`,
       type: "warning",
       options: { autoClose: false, actions: [{ label: "Details", commandId: SHOW, displayType: "accent" }] },
     });
