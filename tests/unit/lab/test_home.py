@@ -15,7 +15,7 @@ SOUND = {
     "page_config.json": '{"disabledExtensions": {"a": true}}',
     "default.jupyterlab-workspace": '{"data": {}, "metadata": {"id": "/default"}}',
     "kernels/mine/kernel.json": '{"argv": ["python", "-m", "x"], "display_name": "Mine"}',
-    "labextensions/mine/package.json": '{"name": "a", "version": "1", "jupyterlab": {"_build": {"load": "x"}}}',
+    "labextensions/a/package.json": '{"name": "a", "version": "1", "jupyterlab": {"_build": {"load": "x"}}}',
     "jupyter_server_config.json": '{"ServerApp": {"jpserver_extensions": {"a": true}}}',
     "jupyter_server_config.py": "c.ServerApp.open_browser = False\n",
 }
