@@ -26,6 +26,7 @@ T = TypeVar("T")
 FREE_AGE = 5.0  # seconds: as old may be what is known of free CPUs and GPUs
 TROUBLES = (commands.Failed, Unavailable, Refused)  # what a command may raise
 REMEMBER = 60.0  # seconds: as long may a change of rights take to reach the form; the scheduler knows at once
+NO_HOME = "/nonexistent"  # of a job's shell until our own first lines: it reads nothing of a person's
 AROUND = frozenset({"prologue", "epilogue", "keepvars_extra"})  # of the `req_` settings: heeded in any job
 ENDS: Mapping[str, str] = {  # how a job ended, by its state
     "CANCELLED": "it was cancelled",

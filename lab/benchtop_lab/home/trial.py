@@ -21,11 +21,8 @@ PyFileConfigLoader(sys.argv[1]).load_config()
 print({_DONE!r})
 """
 SHELL = (".bash_profile", ".bash_login", ".profile", ".bashrc")
-JUPYTER = (
-    ".jupyter/jupyter_server_config.py",
-    ".jupyter/jupyter_config.py",
-    ".jupyter/jupyter_lab_config.py",
-)
+JUPYTER = tuple(f".jupyter/jupyter_{name}.py" for name in ("config", "server_config", "lab_config"))
+IPYTHON = tuple(f".ipython/profile_default/{name}_config.py" for name in ("ipython", "ipython_kernel"))
 
 
 def failing(home: Path) -> dict[Path, str]:
@@ -33,7 +30,7 @@ def failing(home: Path) -> dict[Path, str]:
     found = {}
     for name in SHELL:
         found[home / name] = _tried(home / name, ["/bin/bash", "--norc", "--noprofile", "-c", _BASH, "bash"])
-    for name in JUPYTER:
+    for name in (*JUPYTER, *IPYTHON):
         found[home / name] = _tried(home / name, [sys.executable, "-I", "-c", _PYTHON])
     return {path: why for path, why in found.items() if why}
 

@@ -200,3 +200,12 @@ def test_a_look_at_a_huge_home_is_bounded(tmp_path: Path):
     found = largest(tmp_path, patience=10, clock=lambda: float(next(ticks)), rest=lambda _: None)
     assert not found.complete
     assert len(found.files) < 50
+
+
+def test_folders_of_sessions_that_were_killed_are_removed_and_no_others(tmp_path: Path):
+    kept = [tmp_path / f"benchtop.{os.getpid()}.a", tmp_path / "benchtop.x.a", tmp_path / "other"]
+    dead = tmp_path / "benchtop.999999999.a"
+    for folder in (*kept, dead):
+        put(folder / "log", "")
+    log.remove_left((str(tmp_path),))
+    assert [folder.exists() for folder in (*kept, dead)] == [True, True, True, False]
