@@ -174,9 +174,11 @@ def test_shell_files_that_end_or_hold_up_a_shell_are_found(tmp_path: Path, monke
     put(tmp_path / ".bashrc", "exit 3\n")
     put(tmp_path / ".profile", "sleep 60\n")
     put(tmp_path / ".bash_profile", "export A=1; read x; echo hi; false\n")
+    ends = put(tmp_path / ".local/lib/python3.13/site-packages/usercustomize.py", "raise SystemExit(4)\n")
     assert trial.failing(tmp_path) == {
         tmp_path / ".bashrc": "ends whatever reads it (exit code 3)",
         tmp_path / ".profile": "does not come to an end within 1 seconds",
+        ends: "ends whatever reads it (exit code 4)",
     }
 
 
