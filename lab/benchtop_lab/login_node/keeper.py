@@ -16,6 +16,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from benchtop_lab import runtime
 from benchtop_lab.login_node.processes import kill, memory, offspring
 from benchtop_lab.login_node.records import Record, age, clear_folder, new_record, own_records
 from benchtop_lab.login_node.request import Asked, set_limits
@@ -151,6 +152,7 @@ def look_after(asked: Asked, answer: int) -> None:
     session = Session(asked, record)
     state, reason = session.watch()
     session.clear()
+    runtime.remove_left()
     if state == "FAILED":
         _tell(asked)
     if state == "CANCELLED":  # whoever did that knows

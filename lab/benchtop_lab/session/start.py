@@ -5,15 +5,19 @@ take the port between choosing and binding it (batchspawner chooses one and lets
 and so that the hub's first request waits in the socket for the server instead of being tried again.
 """
 
+import contextlib
 import os
+import shutil
 import signal
 import socket
 import ssl
 import sys
 import threading
+from collections.abc import Iterator
 from urllib.parse import urlsplit, urlunsplit
 
-from benchtop_lab import report
+from benchtop_lab import report, runtime
+from benchtop_lab.session import environment, limits
 from benchtop_lab.session.proof import take_proof
 
 BACKLOG = 128
@@ -94,6 +98,33 @@ def serve(listening: socket.socket, context: ssl.SSLContext) -> None:
 def main() -> int:
     """The job's program."""
     context = take_proof()
+    limits.no_core_files()
+    environment.keep_to_itself(os.environ)
+    with own_runtime_folder():
+        return run(context)
+
+
+@contextlib.contextmanager
+def own_runtime_folder() -> Iterator[None]:
+    """Jupyter's run-time files are in a folder of this session's meanwhile, unless a site says where."""
+    if runtime.VARIABLE in os.environ:
+        yield
+        return
+    try:
+        folder = runtime.make_folder(os.environ)
+    except OSError as error:  # the node's memory is full; then in the home, as ever
+        print(f"run-time files stay in the home: {error}", file=sys.stderr, flush=True)
+        yield
+        return
+    os.environ[runtime.VARIABLE] = str(folder)
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def run(context: ssl.SSLContext) -> int:
+    """The session, from its port to its end; the job's exit code."""
     listening = listen()
     port = listening.getsockname()[1]
     os.environ["JUPYTERHUB_SERVICE_URL"] = with_port(os.environ["JUPYTERHUB_SERVICE_URL"], port)
