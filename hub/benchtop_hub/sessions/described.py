@@ -6,8 +6,10 @@ from typing import ClassVar
 
 from traitlets import Unicode, default
 
+from benchtop_hub import wording
 from benchtop_hub.backends import marks, run
 from benchtop_hub.backends.backend import Launch
+from benchtop_hub.backends.queue import Job
 from benchtop_hub.sessions.asking import Asked
 
 
@@ -23,6 +25,12 @@ class Described(Asked):
     jobs = Unicode("/etc/jupyterhub/jobs", help="Folder of the batch scripts that come with the hub.").tag(
         config=True
     )
+
+    granted: Mapping[str, object] = {}  # what the running job was asked for
+    last_end = ""  # why the last session ended, until the next one starts
+    lacked_memory = 0  # MB that it had asked for, when the last session ended for want of it
+
+    _ended = ""
 
     script: ClassVar[str]  # the one that is the site's own until it sets another
 
@@ -58,6 +66,23 @@ class Described(Asked):
     def mark(self) -> str:
         """Tells this cell, and nobody else can make it believe, that a job is a session of its own."""
         return marks.mark(self.user.settings["cookie_secret"], self.cell, self.user.name)
+
+    @property
+    def ended(self) -> str:
+        """Why the last session ended, until its owner has read it on a page of the hub."""
+        return self._ended
+
+    @ended.setter
+    def ended(self, sentence: str) -> None:
+        self._ended = sentence
+        self.last_end = sentence or self.last_end
+
+    def note_end(self, job: Job | None) -> None:
+        """Keep why the session ended, for whoever asks; None: its job is not in the queue any more."""
+        self.ended = wording.ended(self.backend.explain_end(job, self.granted))
+        if self.backend.lacked_memory(job):
+            self.lacked_memory = int(str(self.granted.get("memory", 0)))
+        self.save_state()
 
     def launch(self, env: Mapping[str, str]) -> Launch:
         """What a backend needs to start it with this environment."""

@@ -36,8 +36,6 @@ class Session(Described):
     - Why a session ended is told to its owner, once (pages/farewell.py); upstream says "not running".
     """
 
-    granted: Mapping[str, object] = {}  # what the running job was asked for
-    ended = ""  # why the last session did, until its owner has read it
     tls_name = ""  # by which its job proves that it is this one: certificates.py
     _address = ""
     _start: Start | None = None
@@ -71,7 +69,8 @@ class Session(Described):
             self.forget_options(self._asked)
             raise self._refusal(refused.problem) from None
         self.port = 0  # the session finds one and reports it
-        self.ended = ""
+        self.ended = self.last_end = ""
+        self.lacked_memory = 0
         self.tls_name = certificates.new_name()
         start = self._begin(backend, backend.describe_queue(granted), time.time(), asdict(granted))
         asked = {**self.others_asked(backend), **wanted.asked()}
@@ -110,6 +109,8 @@ class Session(Described):
         backend = start.backend
         env = {**self.get_env(), "LANG": "C.UTF-8", "PATH": f"{Path(self.lab_python).parent}:{commands.PATH}"}
         runtime = timedelta(minutes=granted.runtime)
+        # for JupyterLab's status bar, and for who watches over the memory (benchtop_lab/session)
+        env |= {"BENCHTOP_MEMORY": str(granted.memory), "BENCHTOP_PLACE": backend.describe_place(granted)}
         env[certificates.VARIABLE] = certificates.authority(self.keys).issue(self.tls_name, runtime)
         try:
             number = await backend.submit(granted, self.launch(env))
@@ -192,8 +193,7 @@ class Session(Described):
         self.log.info("session ended user=%s cell=%s job=%s: %s", self.user.name, self.cell, self.job_id, how)
         # whoever shut it down knows, and a start that failed says why itself
         if self._address and not self.ended and (job is None or job.state != "COMPLETED"):
-            self.ended = wording.ended(self.backend.explain_end(job, self.granted))
-            self.save_state()
+            self.note_end(job)
         return 1
 
     @property
@@ -229,6 +229,8 @@ class Session(Described):
             "asked": dict(self._asked),
             "granted": dict(self.granted),
             "ended": self.ended,
+            "last_end": self.last_end,
+            "lacked_memory": self.lacked_memory,
             "address": self._address,
         }
         state = {**super().get_state(), **{name: value for name, value in known.items() if value}}
@@ -244,6 +246,8 @@ class Session(Described):
         self._address = state.get("address", "")
         self.granted = state.get("granted", {})
         self.ended = state.get("ended", "")
+        self.last_end = state.get("last_end", self.ended)
+        self.lacked_memory = state.get("lacked_memory", 0)
         if self.job_id:
             self._cut_off = {name: state[name] for name in ("since", "place", "port") if name in state}
             self.adopt(starting=not self._address)
