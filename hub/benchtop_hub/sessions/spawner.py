@@ -4,8 +4,6 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import asdict
-from datetime import timedelta
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,8 +16,10 @@ from benchtop_hub.sessions import certificates, endings
 from benchtop_hub.sessions.described import Described
 from benchtop_hub.sessions.failure import Failed, SessionFailed, explain
 from benchtop_hub.sessions.start import Start, Wanted
+from benchtop_hub.wording import quote
 
 RUNNING_AGE = 5.0  # seconds: how old an answer of the queue may be while a session runs
+WHY = 400  # characters of what a session says ended it
 STOP_PATIENCE = 30.0  # seconds until stopping goes on in the background; a job has 10 to save its work
 
 
@@ -36,7 +36,6 @@ class Session(Described):
     - Why a session ended is told to its owner, once (pages/farewell.py); upstream says "not running".
     """
 
-    tls_name = ""  # by which its job proves that it is this one: certificates.py
     _address = ""
     _start: Start | None = None
     _submission: "asyncio.Task[None] | None" = None
@@ -52,11 +51,6 @@ class Session(Described):
     def place_name(self) -> str:
         """The same, as the end of a sentence: "gpu-1", "the login node hpc-login"."""
         return self.backend.describe_node(self.node_name) if self.node_name else ""
-
-    @property
-    def path(self) -> str:
-        """Of the server; a hub that was restarted knows it some moments later."""
-        return str(self.server.base_url)
 
     # ---- start ------------------------------------------------------------------------------
 
@@ -74,6 +68,9 @@ class Session(Described):
         self.tls_name = certificates.new_name()
         start = self._begin(backend, backend.describe_queue(granted), time.time(), asdict(granted))
         asked = {**self.others_asked(backend), **wanted.asked()}
+        self.without_settings = wanted.without_settings
+        if wanted.without_settings:  # this once: the next start asks for it anew, or has them back
+            self.forget_options(asked)
         # A task of its own, which a cancelled start does not cancel: nobody would know of the job.
         self._submission = asyncio.create_task(self._submit(start, granted, asked))
         await asyncio.shield(self._submission)
@@ -107,13 +104,8 @@ class Session(Described):
 
     async def _submit(self, start: Start, granted: Any, asked: Mapping[str, Any]) -> None:  # noqa: ANN401 each backend's own
         backend = start.backend
-        env = {**self.get_env(), "LANG": "C.UTF-8", "PATH": f"{Path(self.lab_python).parent}:{commands.PATH}"}
-        runtime = timedelta(minutes=granted.runtime)
-        # for JupyterLab's status bar, and for who watches over the memory (benchtop_lab/session)
-        env |= {"BENCHTOP_MEMORY": str(granted.memory), "BENCHTOP_PLACE": backend.describe_place(granted)}
-        env[certificates.VARIABLE] = certificates.authority(self.keys).issue(self.tls_name, runtime)
         try:
-            number = await backend.submit(granted, self.launch(env))
+            number = await backend.submit(granted, self.launch(self.environment_of(backend, granted)))
         except commands.Failed as failed:
             if backend.is_silent(failed):
                 message = self._explain_trouble("submit", failed, backend)
@@ -149,7 +141,11 @@ class Session(Described):
             "session failed user=%s cell=%s job=%s reason=%s: %s%s",
             self.user.name, self.cell, self.job_id or "-", failed.reason, failed, quoted,
         )  # fmt: skip
-        return explain(failed, log=f"~/{self.log_file}", last_words=last_words, support=self.support)
+        kept = self._start is None or self._start.log_kept
+        return explain(
+            failed, log=f"~/{self.log_file}" if kept else "", last_words=last_words, support=self.support,
+            own_settings=kept and not self.without_settings,
+        )  # fmt: skip
 
     # ---- what the job reports (api/reports.py) -----------------------------------------------
 
@@ -157,11 +153,11 @@ class Session(Described):
         """The job says where it listens. False: nothing is waiting for it, or it said another port before."""
         return self._start is not None and self.pending == "spawn" and self._start.take_port(port)
 
-    def report_end(self, lines: str) -> bool:
+    def report_end(self, lines: str, *, why: str = "", kept: bool = True) -> bool:
         """The job gives up before it listened, and says what its log says."""
         if self._start is None or self.pending != "spawn":
             return False
-        self._start.last_words = lines
+        self._start.last_words, self._start.why, self._start.log_kept = lines, quote(why, WHY), kept
         return True
 
     # ---- while it runs ------------------------------------------------------------------------

@@ -12,6 +12,8 @@ import sys
 from collections.abc import MutableMapping
 from pathlib import Path
 
+from benchtop_lab.home.log import FOLDER
+
 # By these a session knows its own job. No command of Slurm takes one of them for a wish but the number, by
 # which srun would start a step of the session.
 ABOUT_THE_JOB = frozenset({
@@ -30,7 +32,7 @@ THREADS = frozenset({
     "TF_LOOP_PARALLEL_ITERATIONS", "TF_NUM_THREADS",
 })  # fmt: skip
 # … and what is the session's own
-SESSION = ("BENCHTOP_", "JPY_", "JUPYTERHUB_", "JUPYTER_RUNTIME_DIR", "SLURM", "_CONDOR_")
+SESSION = ("BENCHTOP_", "JPY_", "JUPYTERHUB_", "SLURM", "_CONDOR_")
 OWN, JOB, BIN = "BENCHTOP_OWN", "BENCHTOP_JOB", "BENCHTOP_BIN"
 
 
@@ -41,4 +43,10 @@ def keep_to_itself(env: MutableMapping[str, str]) -> None:
     env[JOB] = env.get("SLURM_JOB_ID", "")
     env[BIN] = str(Path(sys.executable).parent)  # for terminals: lab/config/terminal.bash
     env[OWN] = ""
-    env[OWN] = " ".join(sorted(name for name in env if name in DEVICES | THREADS or name.startswith(SESSION)))
+    folder = env.get(FOLDER) or None  # on this node; what points into it is of no use to another job
+    own = (
+        name
+        for name, value in env.items()
+        if name in DEVICES | THREADS or name.startswith(SESSION) or (folder and value.startswith(folder))
+    )
+    env[OWN] = " ".join(sorted(own))

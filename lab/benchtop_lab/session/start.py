@@ -5,18 +5,19 @@ take the port between choosing and binding it (batchspawner chooses one and lets
 and so that the hub's first request waits in the socket for the server instead of being tried again.
 """
 
-import contextlib
 import os
-import shutil
 import signal
 import socket
 import ssl
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import MutableMapping
+from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from benchtop_lab import report, runtime
+from benchtop_lab import report
+from benchtop_lab.home import own, room
+from benchtop_lab.home.log import FOLDER, new_folder
 from benchtop_lab.session import environment, limits
 from benchtop_lab.session.proof import take_proof
 
@@ -80,6 +81,10 @@ def serve(listening: socket.socket, context: ssl.SSLContext) -> None:
     from jupyter_server.serverapp import ServerApp  # noqa: PLC0415 after the port is on its way
     from jupyterhub.singleuser.extension import JupyterHubSingleUser  # noqa: PLC0415
 
+    from benchtop_lab.home import reading  # noqa: PLC0415
+
+    reading.install()
+
     class Server(ServerApp):  # type: ignore[misc]
         """Listens on the socket that is there already."""
 
@@ -95,36 +100,38 @@ def serve(listening: socket.socket, context: ssl.SSLContext) -> None:
     JupyterHubSingleUser.launch_instance(argv=sys.argv[1:])  # c.Spawner.args, --debug
 
 
+def settle(env: MutableMapping[str, str]) -> str:
+    """Make a home fit for a session, with what is missing there on the node.
+
+    Why none can live in it, as the end of a sentence; "" where one can.
+    """
+    home = Path(env["HOME"])
+    if why := room.unusable(home):
+        return why
+    if not env.get(FOLDER):
+        try:
+            env[FOLDER] = new_folder()
+        except OSError as error:
+            return f"the node {socket.gethostname()} has no room for run-time files: {error.strerror}"
+    own.prepare(env, home, Path(env[FOLDER]))
+    return ""
+
+
+def explain() -> None:
+    """Leave word of why JupyterLab did not come up, as far as it was something of its owner's."""
+    if reading := sys.modules.get("benchtop_lab.home.reading"):
+        reading.note_failure()
+
+
 def main() -> int:
     """The job's program."""
     context = take_proof()
     limits.no_core_files()
+    if why := settle(os.environ):
+        report.note_why(why, os.environ)
+        print(f"The session cannot start: {why}.", file=sys.stderr)
+        return 1
     environment.keep_to_itself(os.environ)
-    with own_runtime_folder():
-        return run(context)
-
-
-@contextlib.contextmanager
-def own_runtime_folder() -> Iterator[None]:
-    """Jupyter's run-time files are in a folder of this session's meanwhile, unless a site says where."""
-    if runtime.VARIABLE in os.environ:
-        yield
-        return
-    try:
-        folder = runtime.make_folder(os.environ)
-    except OSError as error:  # the node's memory is full; then in the home, as ever
-        print(f"run-time files stay in the home: {error}", file=sys.stderr, flush=True)
-        yield
-        return
-    os.environ[runtime.VARIABLE] = str(folder)
-    try:
-        yield
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def run(context: ssl.SSLContext) -> int:
-    """The session, from its port to its end; the job's exit code."""
     listening = listen()
     port = listening.getsockname()[1]
     os.environ["JUPYTERHUB_SERVICE_URL"] = with_port(os.environ["JUPYTERHUB_SERVICE_URL"], port)
@@ -133,11 +140,14 @@ def run(context: ssl.SSLContext) -> int:
     try:
         serve(listening, context)
     except SystemExit as ending:
+        if ending.code:
+            explain()
         if isinstance(ending.code, str):
             print(ending.code, file=sys.stderr)
             return 1
         return int(ending.code or 0)
     except Exception:
         sys.excepthook(*sys.exc_info())
+        explain()
         return 1
     return 0

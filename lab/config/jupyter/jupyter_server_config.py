@@ -1,10 +1,12 @@
 """How every session's server behaves; a person's own ~/.jupyter may change the rest."""
 
 import os
+from pathlib import Path
 
-from jupyter_core.paths import jupyter_config_dir
+from jupyter_core.paths import jupyter_config_dir, jupyter_data_dir
 from traitlets.config import get_config
 
+from benchtop_lab.home import own
 from benchtop_lab.session import exports, workspaces
 
 c = get_config()
@@ -14,6 +16,13 @@ c = get_config()
 
 # As a login shell, and with the environment of the notebooks whatever a person's own files do to the path.
 c.ServerApp.terminado_settings = {"shell_command": ["/bin/bash", "--rcfile", "/opt/lab/etc/terminal.bash"]}
+if os.environ.get(own.WITHOUT):  # where a person's shell files may be what keeps them from working
+    c.ServerApp.terminado_settings = {"shell_command": ["/bin/bash", "--noprofile", "--norc"]}
+# Whose home takes nothing has their notebooks signed all the same, for as long as the session lasts.
+if os.environ.get(own.REFUSES):
+    c.NotebookNotary.db_file = ":memory:"
+    if not Path(jupyter_data_dir(), "notebook_secret").exists():
+        c.NotebookNotary.secret_file = f"{os.environ['BENCHTOP_RUN']}/notebook_secret"
 # What is open is remembered for each server by itself.
 c.LabApp.workspaces_dir = workspaces.folder(jupyter_config_dir(), os.environ)
 exports.offer_what_works(c)

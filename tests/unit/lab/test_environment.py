@@ -1,5 +1,9 @@
 """What a session's job was given is no default of jobs that start from it."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 from benchtop_lab.session import environment
 
 SLURM = {
@@ -30,3 +34,23 @@ def test_on_htcondor_the_slot_and_the_threads_stay_and_are_named():
     environment.keep_to_itself(env)
     assert "_CONDOR_ANCESTOR_17" not in env
     assert {"_CONDOR_SLOT", "OMP_NUM_THREADS"} <= set(env[environment.OWN].split())
+
+
+def test_what_points_into_the_sessions_folder_on_the_node_is_its_own():
+    env = {"BENCHTOP_RUN": "/tmp/benchtop.x", "JUPYTER_RUNTIME_DIR": "/tmp/benchtop.x/jupyter", "A": "/tmp/b"}  # noqa: S108
+    environment.keep_to_itself(env)
+    own = set(env[environment.OWN].split())
+    assert "JUPYTER_RUNTIME_DIR" in own
+    assert "A" not in own
+
+
+def test_nothing_leaves_a_core_file():
+    program = (
+        "import resource; from benchtop_lab.session import limits; limits.no_core_files();"
+        "print(resource.getrlimit(resource.RLIMIT_CORE))"
+    )
+    lab = str(Path(environment.__file__).parents[2])
+    done = subprocess.run(
+        [sys.executable, "-c", program], env={"PYTHONPATH": lab}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "(0, 0)"
