@@ -108,7 +108,10 @@ def test_a_kernel_that_crashes_leaves_no_core_file_and_says_that_it_crashed(own:
 
 
 def test_nothing_that_is_started_there_may_leave_a_core_file(own: Hub):
-    assert "'0\\n0\\n'" in shell(own, "ulimit -Sc; ulimit -Hc")
+    ask = "ulimit -Sc; ulimit -Hc"
+    assert "'0\\n0\\n'" in shell(own, ask)
+    if own.cluster == "hpc":  # and no job that is submitted from there
+        assert "'0\\n0\\n'" in shell(own, f"srun --partition=debug --time=1 --mem=64M sh -c '{ask}'")
 
 
 def test_a_cell_that_takes_too_much_memory_costs_its_kernel_and_not_the_session(own: Hub):
@@ -220,7 +223,9 @@ def test_its_own_job_can_be_looked_at(own: Hub, is_job: bool):
         assert "stdout=''" in shell(own, "echo -n $SLURM_JOB_ID")
 
 
-@pytest.mark.parametrize("command", ["condor_q", "condor_status", "condor_submit job.sub", "condor_rm 1"])
+@pytest.mark.parametrize(
+    "command", ["condor_q", "condor_status", "condor_submit job.sub", "condor_rm 1", "htcondor job status 1"]
+)
 def test_htcondors_commands_say_that_they_do_not_work_there_yet(own: Hub, command: str):
     if own.cluster == "htc":
         printed = shell(own, command)
