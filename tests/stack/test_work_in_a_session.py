@@ -43,6 +43,7 @@ def own(
     assert reader.start(**asked).status_code in {201, 202}
     wait_until(reader.ready, timeout=sessions.START, what=f"the session on {cluster}")
     assert reader.open().ok
+    reader.kernel()  # the one that is kept
     yield reader
     sessions.end(reader)
     Batch(settings, cluster).clear("erin")
@@ -61,15 +62,17 @@ def status(own: Hub) -> dict[str, Any]:
 
 
 def shell(own: Hub, command: str) -> str:
-    """What a command prints, run by a cell of a new kernel."""
-    kernel = own.kernel()
+    """What a command prints, run by a cell of a kernel that is kept for this."""
     code = (
         f"import subprocess; print(subprocess.run({command!r}, shell=True, text=True, capture_output=True))"
     )
-    try:
-        return traffic.run(own, kernel, code)
-    finally:
-        own.jupyter("DELETE", f"kernels/{kernel}")
+    return traffic.run(own, kept_kernel(own), code)
+
+
+def kept_kernel(own: Hub) -> str:
+    """The oldest kernel of the session, which no test ends."""
+    running = own.jupyter("GET", "kernels").json()
+    return str(running[0]["id"]) if running else own.kernel()
 
 
 def dies(own: Hub, code: str) -> dict[str, Any]:
@@ -93,11 +96,9 @@ def dies(own: Hub, code: str) -> dict[str, Any]:
 
 def test_a_kernels_sockets_are_out_of_the_home_and_have_a_short_path(own: Hub):
     code = "from ipykernel.connect import get_connection_file; print(get_connection_file())"
-    kernel = own.kernel()
-    file = traffic.run(own, kernel, code)
+    file = traffic.run(own, kept_kernel(own), code)
     assert not file.startswith("/home/")
     assert len(file) + len("-ipc-5") <= 107, "the bytes of a socket's path"
-    own.jupyter("DELETE", f"kernels/{kernel}")
 
 
 def test_a_kernel_that_crashes_leaves_no_core_file_and_says_that_it_crashed(own: Hub):
@@ -163,7 +164,7 @@ def test_people_can_install_for_themselves_and_make_environments(own: Hub):
         own, "cd ~/install-test && pip install --user --no-index --quiet ./hallo-1-py3-none-any.whl"
     )
     assert "returncode=0" in installed, installed
-    kernel = own.kernel()
+    kernel = own.kernel()  # one that begins afterwards knows of it
     assert traffic.run(own, kernel, "import hallo_test; print(hallo_test.WORD)") == "hallo"
     own.jupyter("DELETE", f"kernels/{kernel}")
     assert "returncode=0" in shell(own, "pip uninstall --yes --quiet hallo; rm -r ~/install-test")
