@@ -97,6 +97,8 @@ REPORT_EVERY = 60  # seconds between two reports of a session; well within those
 LOOK_EVERY = 60  # seconds
 c.JupyterHub.proxy_class = Proxy
 c.Spawner.environment = {
+    "BENCHTOP_CLUSTER": CLUSTER,
+    "BENCHTOP_SUPPORT": SUPPORT,
     "BENCHTOP_IDLE_AFTER": str(IDLE_AFTER),
     "JUPYTERHUB_ACTIVITY_INTERVAL": str(REPORT_EVERY),
 }

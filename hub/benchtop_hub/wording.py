@@ -70,4 +70,5 @@ def ended(why: str) -> str:
 STARTS_AT_ONCE = "Expected start: immediately"
 STOPPED = "Your session was stopped by an administrator."
 OUT_OF_MEMORY = "it used more memory than requested"
+KILLED = "it was killed, most likely because it used more memory than requested"
 TIME_LIMIT = "its time limit was reached"

@@ -1,6 +1,5 @@
 """Sessions that wait for no scheduler: on the login node of each cluster, with limits of their own."""
 
-import contextlib
 import subprocess
 from collections.abc import Callable, Iterator
 
@@ -10,6 +9,7 @@ from testinfra.host import Host
 
 from benchtop.settings import Settings
 from support import sessions, traffic
+from support.batch import Batch
 from support.hub import Hub
 from support.wait import wait_until
 
@@ -17,8 +17,6 @@ CLUSTERS = ("hpc", "htc")
 START = 60  # seconds; a start takes about one
 NOTICED = 30  # seconds after which the hub must know that a session is over
 LIMITS = {"Max processes": "512", "Max open files": "4096", "Max cpu time": str(240 * 60)}
-# Takes memory piece by piece, as a notebook does that reads file after file
-GREEDY = "held = []\nwhile True:\n    held.append(b'x' * (50 << 20))"
 
 # Alice, on each; carol and bob have a shell there.
 EACH = [
@@ -96,11 +94,12 @@ def test_its_batch_commands_work_without_a_password_or_a_token(alice: Hub, clust
     assert "SLURM_JWT" not in traffic.run(alice, kernel, "print(list(os.environ))")
 
 
-def test_too_much_memory_ends_it_and_its_owner_is_told_once(alice: Hub, cluster: str):
-    begin(alice)
-    with contextlib.suppress(*traffic.CUT):
-        traffic.run(alice, alice.kernel(), GREEDY)
-    wait_until(lambda: alice.server() is None, timeout=NOTICED, what="the hub to notice the end")
+def test_too_much_memory_of_its_own_ends_it_and_its_owner_is_told_once(alice: Hub, cluster: str):
+    """Of a kernel, it ends the kernel alone: test_work_in_a_session.py."""
+    with sessions.greedy(Batch(alice.settings, cluster), "alice") as take:
+        begin(alice)
+        take()
+        wait_until(lambda: alice.server() is None, timeout=NOTICED, what="the hub to notice the end")
     assert "MB of memory; the limit on the login node is 1024 MB" in sessions.told_once(alice)
 
 

@@ -122,6 +122,10 @@ class Hub:
         """One call of the session's API, as JupyterLab makes it."""
         return self._call(f"{self.lab}lab", f"api/{path}", method, body)
 
+    def facility(self, method: str, path: str, body: object = None) -> requests.Response:
+        """One call of what the facility adds to the session's server."""
+        return self._call(f"{self.lab}lab", f"benchtop/{path}", method, body)
+
     def kernel(self) -> str:
         """Start a kernel; its id."""
         answer = self.jupyter("POST", "kernels", {"name": "python3"})

@@ -141,6 +141,34 @@ def slow(own: Hub, batch: Batch) -> Iterator[Callable[[], None]]:
         go_on()
 
 
+# … takes more memory than a session has, as soon as it is told to: no kernel can be ended instead of it
+GREEDY = """
+import pathlib, threading, time
+def take():
+    while not pathlib.Path("~/take-memory").expanduser().exists():
+        time.sleep(0.1)
+    globals()["held"] = b"x" * (1300 << 20)
+threading.Thread(target=take, daemon=True).start()
+"""
+
+
+@contextmanager
+def greedy(batch: Batch, person: str) -> Iterator[Callable[[], None]]:
+    """A session that this person starts now takes too much memory itself, when what is given is called."""
+    node = {"hpc": "cpu-1", "htc": "condor-ep-1"}[batch.cluster]
+    file = SLOW.format(person=person)
+    put = f'rm -f ~/take-memory; mkdir -p ~/.jupyter; printf %s "$1" > {file}'
+    batch.run(person, "sh", "-c", put, "sh", GREEDY, on=node)
+
+    def take() -> None:
+        batch.run(person, "sh", "-c", "touch ~/take-memory", on=node)
+
+    try:
+        yield take
+    finally:
+        batch.run(person, "sh", "-c", f"rm -f ~/take-memory {file}", on=node)
+
+
 def loading(own: Hub, batch: Batch) -> tuple[Job, dict[str, object]]:
     """Wait until a session has said its port and its JupyterLab loads; its job and its process."""
     wait_until(

@@ -24,6 +24,7 @@ from support.wait import wait_until
 PATIENCE = 15  # seconds for the answer of one cell; what takes longer counts as failed
 RECONNECT = 0.2  # seconds between attempts to get the websocket back, as it is cut
 PAUSE = 0.05  # seconds between cells: as busy as a notebook gets, and the machine stays usable
+LARGEST = 1 << 30  # bytes of a message that comes back: a browser has no limit
 CUT = (OSError, WebSocketError, EOFError)
 
 
@@ -81,17 +82,7 @@ class Traffic:
                 line.close()
 
     async def _open(self) -> WebSocketClientConnection:
-        settings = self.hub.settings
-        url = f"{self.hub.lab}api/kernels/{self.kernel}/channels?session_id={uuid.uuid4()}"
-        cookies = self.hub.browser.prepare_request(requests.Request("GET", url)).headers["Cookie"]
-        request = HTTPRequest(
-            url.replace("https:", "wss:", 1),
-            headers={"Cookie": cookies, "Origin": settings.url},
-            ca_certs=str(settings.state / "ca" / "ca.pem"),
-            connect_timeout=5,
-        )
-        resolver = OverrideResolver(DefaultExecutorResolver(), {settings.name: settings.bind})
-        line = await websocket_connect(request, resolver=resolver)
+        line = await _connect(self.hub, f"api/kernels/{self.kernel}/channels?session_id={uuid.uuid4()}")
         # what ran while the line was cut is known to the kernel alone
         self._number = int(await self._execute(line, "n = globals().get('n', 0); print(n)"))
         return line
@@ -133,6 +124,21 @@ class Traffic:
         return printed.strip()
 
 
+async def _connect(hub: Hub, path: str) -> WebSocketClientConnection:
+    """A websocket of the session, through the front door."""
+    settings = hub.settings
+    url = f"{hub.lab}{path}"
+    cookies = hub.browser.prepare_request(requests.Request("GET", url)).headers["Cookie"]
+    request = HTTPRequest(
+        url.replace("https:", "wss:", 1),
+        headers={"Cookie": cookies, "Origin": settings.url},
+        ca_certs=str(settings.state / "ca" / "ca.pem"),
+        connect_timeout=5,
+    )
+    resolver = OverrideResolver(DefaultExecutorResolver(), {settings.name: settings.bind})
+    return await websocket_connect(request, resolver=resolver, max_message_size=LARGEST)
+
+
 def run(hub: Hub, kernel: str, code: str) -> str:
     """What one cell prints. Raises one of CUT when the session ends meanwhile."""
 
@@ -145,6 +151,43 @@ def run(hub: Hub, kernel: str, code: str) -> str:
             line.close()
 
     return asyncio.run(once())
+
+
+def type_into_terminal(hub: Hub, *lines: str) -> str:
+    """What a new terminal of JupyterLab shows until the last line, which ends it, has been run.
+
+    Raises one of CUT when it ends before.
+    """
+    name = hub.jupyter("POST", "terminals").json()["name"]
+
+    async def once() -> str:
+        line = await _connect(hub, f"terminals/websocket/{name}")
+        try:
+            return await _shown(line, [*lines, f"echo {END}''"])
+        finally:
+            line.close()
+
+    try:
+        return asyncio.run(once())
+    finally:
+        hub.jupyter("DELETE", f"terminals/{name}")
+
+
+END = "that is-all"  # as it is typed, there are two quotes behind it
+
+
+async def _shown(line: WebSocketClientConnection, lines: list[str]) -> str:
+    shown = ""
+    for typed in lines:
+        await line.write_message(json.dumps(["stdin", f"{typed}\r"]))
+    end = time.monotonic() + 4 * PATIENCE
+    while f"{END}\r" not in shown:
+        raw = await asyncio.wait_for(line.read_message(), end - time.monotonic())
+        if raw is None:
+            raise EOFError
+        kind, *said = json.loads(raw)
+        shown += said[0] if kind == "stdout" else ""
+    return shown
 
 
 @dataclass(frozen=True)

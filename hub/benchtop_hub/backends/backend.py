@@ -37,6 +37,9 @@ ENDS: Mapping[str, str] = {  # how a job ended, by its state
 }
 
 
+OF_MEMORY = frozenset({wording.OUT_OF_MEMORY, wording.KILLED})
+
+
 class Denied(Exception):  # noqa: N818  # what it is, not that it is an error
     """The scheduler lets this person not end this job: it is somebody else's."""
 
@@ -174,6 +177,10 @@ class Backend(LoggingConfigurable, Generic[RequestT, GrantedT]):
         """Where the job waits, as a person reads it: "partition debug"."""
         raise NotImplementedError
 
+    def describe_place(self, granted: GrantedT) -> str:
+        """Where the session runs, beside the name of its node: "partition debug"."""
+        return self.describe_queue(granted).removeprefix("the ")
+
     async def submit(self, granted: GrantedT, launch: Launch) -> str:
         """Submit the job and return its number. Raises one of TROUBLES."""
         raise NotImplementedError
@@ -223,16 +230,23 @@ class Backend(LoggingConfigurable, Generic[RequestT, GrantedT]):
         """
         if job is None:
             return f"it is no longer known to {self.name}"
+        why = self._why(job)
+        if why in OF_MEMORY and (memory := granted.get("memory")):
+            return f"{why} ({memory} MB). Request more next time"
+        return why
+
+    def _why(self, job: Job) -> str:
         # the state first: a job that was cancelled in the queue keeps the reason why it waited there
-        why = (
+        return (
             job.message
             or ENDS.get(job.state)
             or (job.reason and self.explain_reason(job.reason))
             or f"{job.state.lower()}, {job.reason}".rstrip(", ")
         )
-        if why == wording.OUT_OF_MEMORY and (memory := granted.get("memory")):
-            return f"{why} ({memory} MB). Request more next time"
-        return why
+
+    def lacked_memory(self, job: Job | None) -> bool:
+        """Did it end because it asked for too little memory?"""
+        return job is not None and (job.state == "OUT_OF_MEMORY" or self._why(job) in OF_MEMORY)
 
     @property
     def hint(self) -> str:

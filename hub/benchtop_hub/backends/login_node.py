@@ -119,6 +119,10 @@ class LoginNode(Backend[Request, Granted]):
         """The host."""
         return self.login_node
 
+    def describe_place(self, granted: Granted) -> str:
+        """Not by the host, which is the node."""
+        return "login node"
+
     async def submit(self, granted: Granted, launch: Launch) -> str:
         """All that the node needs goes by standard input, secrets included."""
         idle = self.login_idle * 60  # of which JupyterLab warns, or of the hub's own limit where that is less

@@ -1,14 +1,20 @@
 """What a session's job is called, where its files are, and how it is started on a node."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from traitlets import Unicode, default
 
-from benchtop_hub.backends import marks, run
-from benchtop_hub.backends.backend import Launch
+from benchtop_hub import wording
+from benchtop_hub.backends import commands, marks, run
+from benchtop_hub.backends.backend import AnyBackend, Launch
+from benchtop_hub.backends.queue import Job
+from benchtop_hub.sessions import certificates
 from benchtop_hub.sessions.asking import Asked
+
+WITHOUT_SETTINGS = "BENCHTOP_WITHOUT_SETTINGS"  # of its environment: lab/benchtop_lab/home/own.py
 
 
 class Described(Asked):
@@ -23,6 +29,15 @@ class Described(Asked):
     jobs = Unicode("/etc/jupyterhub/jobs", help="Folder of the batch scripts that come with the hub.").tag(
         config=True
     )
+
+    granted: Mapping[str, object] = {}  # what the running job was asked for
+    last_end = ""  # why the last session ended, until the next one starts
+    lacked_memory = 0  # MB that it had asked for, when the last session ended for want of it
+
+    tls_name = ""  # by which its job proves that it is this one: certificates.py
+    without_settings = False  # does the session that starts leave out what its owner has set themselves?
+
+    _ended = ""
 
     script: ClassVar[str]  # the one that is the site's own until it sets another
 
@@ -39,6 +54,23 @@ class Described(Asked):
         name = self.user.name
         env.update(USER=name, LOGNAME=name, HOME=self.home.format(username=name), SHELL="/bin/bash")
         return env
+
+    def environment_of(self, backend: AnyBackend, granted: Any) -> dict[str, str]:  # noqa: ANN401 each backend's own
+        """The whole environment of a session that is to be started, secrets included."""
+        path = f"{Path(self.lab_python).parent}:{commands.PATH}"
+        env: dict[str, str] = {**self.get_env(), "LANG": "C.UTF-8", "PATH": path}
+        # for JupyterLab's status bar, and for who watches over the memory (benchtop_lab/session)
+        env |= {"BENCHTOP_MEMORY": str(granted.memory), "BENCHTOP_PLACE": backend.describe_place(granted)}
+        if self.without_settings:
+            env[WITHOUT_SETTINGS] = "yes"
+        runtime = timedelta(minutes=granted.runtime)
+        env[certificates.VARIABLE] = certificates.authority(self.keys).issue(self.tls_name, runtime)
+        return env
+
+    @property
+    def path(self) -> str:
+        """Of the server; a hub that was restarted knows it some moments later."""
+        return str(self.server.base_url)
 
     @property
     def log_file(self) -> str:
@@ -58,6 +90,23 @@ class Described(Asked):
     def mark(self) -> str:
         """Tells this cell, and nobody else can make it believe, that a job is a session of its own."""
         return marks.mark(self.user.settings["cookie_secret"], self.cell, self.user.name)
+
+    @property
+    def ended(self) -> str:
+        """Why the last session ended, until its owner has read it on a page of the hub."""
+        return self._ended
+
+    @ended.setter
+    def ended(self, sentence: str) -> None:
+        self._ended = sentence
+        self.last_end = sentence or self.last_end
+
+    def note_end(self, job: Job | None) -> None:
+        """Keep why the session ended, for whoever asks; None: its job is not in the queue any more."""
+        self.ended = wording.ended(self.backend.explain_end(job, self.granted))
+        if self.backend.lacked_memory(job):
+            self.lacked_memory = int(str(self.granted.get("memory", 0)))
+        self.save_state()
 
     def launch(self, env: Mapping[str, str]) -> Launch:
         """What a backend needs to start it with this environment."""

@@ -4,8 +4,6 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import asdict
-from datetime import timedelta
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,7 +19,6 @@ from benchtop_hub.sessions.start import Start, Wanted
 from benchtop_hub.wording import quote
 
 RUNNING_AGE = 5.0  # seconds: how old an answer of the queue may be while a session runs
-WITHOUT_SETTINGS = "BENCHTOP_WITHOUT_SETTINGS"  # of its environment: lab/benchtop_lab/home/own.py
 WHY = 400  # characters of what a session says ended it
 STOP_PATIENCE = 30.0  # seconds until stopping goes on in the background; a job has 10 to save its work
 
@@ -39,10 +36,6 @@ class Session(Described):
     - Why a session ended is told to its owner, once (pages/farewell.py); upstream says "not running".
     """
 
-    granted: Mapping[str, object] = {}  # what the running job was asked for
-    ended = ""  # why the last session did, until its owner has read it
-    tls_name = ""  # by which its job proves that it is this one: certificates.py
-    without_settings = False  # does the session that starts leave out what its owner has set themselves?
     _address = ""
     _start: Start | None = None
     _submission: "asyncio.Task[None] | None" = None
@@ -59,11 +52,6 @@ class Session(Described):
         """The same, as the end of a sentence: "gpu-1", "the login node hpc-login"."""
         return self.backend.describe_node(self.node_name) if self.node_name else ""
 
-    @property
-    def path(self) -> str:
-        """Of the server; a hub that was restarted knows it some moments later."""
-        return str(self.server.base_url)
-
     # ---- start ------------------------------------------------------------------------------
 
     async def start(self) -> str:
@@ -75,7 +63,8 @@ class Session(Described):
             self.forget_options(self._asked)
             raise self._refusal(refused.problem) from None
         self.port = 0  # the session finds one and reports it
-        self.ended = ""
+        self.ended = self.last_end = ""
+        self.lacked_memory = 0
         self.tls_name = certificates.new_name()
         start = self._begin(backend, backend.describe_queue(granted), time.time(), asdict(granted))
         asked = {**self.others_asked(backend), **wanted.asked()}
@@ -115,13 +104,8 @@ class Session(Described):
 
     async def _submit(self, start: Start, granted: Any, asked: Mapping[str, Any]) -> None:  # noqa: ANN401 each backend's own
         backend = start.backend
-        env = {**self.get_env(), "LANG": "C.UTF-8", "PATH": f"{Path(self.lab_python).parent}:{commands.PATH}"}
-        runtime = timedelta(minutes=granted.runtime)
-        if self.without_settings:
-            env[WITHOUT_SETTINGS] = "yes"
-        env[certificates.VARIABLE] = certificates.authority(self.keys).issue(self.tls_name, runtime)
         try:
-            number = await backend.submit(granted, self.launch(env))
+            number = await backend.submit(granted, self.launch(self.environment_of(backend, granted)))
         except commands.Failed as failed:
             if backend.is_silent(failed):
                 message = self._explain_trouble("submit", failed, backend)
@@ -205,8 +189,7 @@ class Session(Described):
         self.log.info("session ended user=%s cell=%s job=%s: %s", self.user.name, self.cell, self.job_id, how)
         # whoever shut it down knows, and a start that failed says why itself
         if self._address and not self.ended and (job is None or job.state != "COMPLETED"):
-            self.ended = wording.ended(self.backend.explain_end(job, self.granted))
-            self.save_state()
+            self.note_end(job)
         return 1
 
     @property
@@ -242,6 +225,8 @@ class Session(Described):
             "asked": dict(self._asked),
             "granted": dict(self.granted),
             "ended": self.ended,
+            "last_end": self.last_end,
+            "lacked_memory": self.lacked_memory,
             "address": self._address,
         }
         state = {**super().get_state(), **{name: value for name, value in known.items() if value}}
@@ -257,6 +242,8 @@ class Session(Described):
         self._address = state.get("address", "")
         self.granted = state.get("granted", {})
         self.ended = state.get("ended", "")
+        self.last_end = state.get("last_end", self.ended)
+        self.lacked_memory = state.get("lacked_memory", 0)
         if self.job_id:
             self._cut_off = {name: state[name] for name in ("since", "place", "port") if name in state}
             self.adopt(starting=not self._address)

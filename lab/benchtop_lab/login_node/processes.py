@@ -9,6 +9,7 @@ import contextlib
 import os
 import resource
 import signal
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,10 +40,10 @@ def processes() -> dict[int, Process]:
     return {number: found for number in numbers if (found := process(number))}
 
 
-def offspring(of: int) -> list[int]:
-    """All that descends from a process."""
+def offspring(of: int, everybody: Mapping[int, Process] | None = None) -> list[int]:
+    """All that descends from a process, now or among these."""
     children: dict[int, list[int]] = {}
-    for found in processes().values():
+    for found in (processes() if everybody is None else everybody).values():
         children.setdefault(found.parent, []).append(found.pid)
     below, ahead = [], [of]
     while ahead:

@@ -18,6 +18,7 @@ from jupyter_server.utils import url_path_join
 from tornado.web import authenticated
 
 from benchtop_lab.home import handlers
+from benchtop_lab.session import exports, status, workspaces
 from benchtop_lab.session.notices import notices
 
 ASKING = ("GET", "HEAD", "OPTIONS")  # what pages do by themselves
@@ -69,3 +70,6 @@ def _load_jupyter_server_extension(server: ServerApp) -> None:
     path = url_path_join(server.web_app.settings["base_url"], "benchtop/notices")
     server.web_app.add_handlers(".*$", [(path, NoticesHandler)])
     handlers.load(server)
+    status.load(server)
+    exports.explain_what_is_not_offered()
+    workspaces.open_own(os.environ)

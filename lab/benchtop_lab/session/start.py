@@ -18,6 +18,7 @@ from urllib.parse import urlsplit, urlunsplit
 from benchtop_lab import report
 from benchtop_lab.home import own, room
 from benchtop_lab.home.log import FOLDER, new_folder, remove_left
+from benchtop_lab.session import environment, limits
 from benchtop_lab.session.proof import take_proof
 
 BACKLOG = 128
@@ -125,10 +126,12 @@ def explain() -> None:
 def main() -> int:
     """The job's program."""
     context = take_proof()
+    limits.no_core_files()
     if why := settle(os.environ):
         report.note_why(why, os.environ)
         print(f"The session cannot start: {why}.", file=sys.stderr)
         return 1
+    environment.keep_to_itself(os.environ)
     listening = listen()
     port = listening.getsockname()[1]
     os.environ["JUPYTERHUB_SERVICE_URL"] = with_port(os.environ["JUPYTERHUB_SERVICE_URL"], port)

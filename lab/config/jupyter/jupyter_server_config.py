@@ -3,17 +3,19 @@
 import os
 from pathlib import Path
 
-from jupyter_core.paths import jupyter_data_dir
+from jupyter_core.paths import jupyter_config_dir, jupyter_data_dir
 from traitlets.config import get_config
 
 from benchtop_lab.home import own
+from benchtop_lab.session import exports, workspaces
 
 c = get_config()
 
 # Which extensions the server has: jupyter_server_config.json beside this. Off is what would be loaded at each
 # start for nothing: no language server is installed, and no settings of a notebook of before version 7.
 
-c.ServerApp.terminado_settings = {"shell_command": ["/bin/bash", "--login"]}
+# As a login shell, and with the environment of the notebooks whatever a person's own files do to the path.
+c.ServerApp.terminado_settings = {"shell_command": ["/bin/bash", "--rcfile", "/opt/lab/etc/terminal.bash"]}
 if os.environ.get(own.WITHOUT):  # where a person's shell files may be what keeps them from working
     c.ServerApp.terminado_settings = {"shell_command": ["/bin/bash", "--noprofile", "--norc"]}
 # Whose home takes nothing has their notebooks signed all the same, for as long as the session lasts.
@@ -21,10 +23,20 @@ if os.environ.get(own.REFUSES):
     c.NotebookNotary.db_file = ":memory:"
     if not Path(jupyter_data_dir(), "notebook_secret").exists():
         c.NotebookNotary.secret_file = f"{os.environ['BENCHTOP_RUN']}/notebook_secret"
+# What is open is remembered for each server by itself.
+c.LabApp.workspaces_dir = workspaces.folder(jupyter_config_dir(), os.environ)
+exports.offer_what_works(c)
 # Extensions come with the image: a button that installs some into a read-only folder only disappoints.
 c.LabApp.extension_manager = "readonly"
 # TLS ends before this server, which therefore does not know that there is any.
-c.ServerApp.tornado_settings = {"xsrf_cookie_kwargs": {"secure": True, "samesite": "Lax"}}
+c.ServerApp.tornado_settings = {
+    "xsrf_cookie_kwargs": {"secure": True, "samesite": "Lax"},
+    # A message to a kernel, a pasted table for example. By tornado's own 10 MiB, the connection closes
+    # without a word, and the cell runs for ever. (Of what is larger, labextension/static/kernels.js says so.)
+    "websocket_max_message_size": 100 << 20,
+}
+# Text that a cell may print, bytes a second over three seconds; what is shown otherwise is not counted.
+c.ZMQChannelsWebsocketConnection.iopub_data_rate_limit = 10_000_000
 # Kernels talk by sockets in the person's own folder: by TCP, anybody on the same node could listen in.
 c.KernelManager.transport = "ipc"
 # A session that is told to stop gives its kernels this long (seconds) before it ends them.

@@ -5,7 +5,9 @@
  * module of JupyterLab's own, such as "@jupyterlab/statusbar", where it needs more than commands.
  */
 (() => {
-  const FEATURES = ["notices", "settings", "home"];
+  const FEATURES = [
+    "notices", "status", "ended", "kernels", "elsewhere", "help", "settings", "home",
+  ];
 
   const here = document.currentScript.src.replace(/[^/]*$/, "");
   let shared = {}; // JupyterLab's own modules: name → version → how to get it

@@ -9,6 +9,7 @@ import os
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 from jupyterhub.proxy import Proxy
 from jupyterhub.spawner import Spawner
@@ -28,6 +29,8 @@ NEVER = ["never"]  # a runtime with which a session does not come up
 DEAF = ["deaf"]  # … and does not hear that it is to be given up, the first time
 FAILS = ["fails"]  # … and with which its job ends, as soon as the folder holds a file of that name
 CLINGS = {"runtime": ["clings"]}  # … with which its job ends as soon as the folder holds "let-go"
+GREEDY = {"runtime": ["2"]}  # … with which it ends for want of memory
+KEPT = ("ended", "last_end", "lacked_memory")
 TIMED = {"runtime": ["1"]}  # … and what a session is asked for that says why it ended
 
 
@@ -58,7 +61,9 @@ class Session(Spawner):
     """A session without a job, that says what one says."""
 
     options_form = '<input name="runtime">'
-    job_id = node_name = ended = ""
+    job_id = node_name = ended = last_end = ""
+    lacked_memory = 0
+    backends = (SimpleNamespace(where="batch"),)
     job_number = property(lambda self: self.job_id)
     place_name = property(lambda self: self.node_name)
     stage = (20, "Waiting in the queue of <b>debug</b>.")
@@ -109,12 +114,20 @@ class Session(Spawner):
             await asyncio.sleep(0.05)
         self.job_id = ""
         self.ended = "Your session ended: its <b>time</b> was over." if self.user_options == TIMED else ""
+        self.last_end = self.ended
+        self.lacked_memory = 900 if self.user_options == GREEDY else 0
 
     async def progress(self):
         yield {"progress": self.stage[0], "message": self.stage[1]}
 
     def get_state(self):
-        return {**super().get_state(), "ended": self.ended}
+        kept = {name: getattr(self, name) for name in KEPT}
+        return {**super().get_state(), **kept}
+
+    def load_state(self, state):
+        super().load_state(state)
+        for name in KEPT:
+            setattr(self, name, state.get(name, getattr(self, name)))
 
 
 c.BenchtopHub.keys = str(FOLDER)

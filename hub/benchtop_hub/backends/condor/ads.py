@@ -1,6 +1,7 @@
 """Jobs as HTCondor's ads have them."""
 
 import json
+import signal
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -9,14 +10,14 @@ from typing import Any
 from benchtop_hub.backends import marks
 from benchtop_hub.backends.condor.reasons import SHOWN_OF_HOLD, explain_hold
 from benchtop_hub.backends.queue import Job
-from benchtop_hub.wording import quote
+from benchtop_hub.wording import KILLED, quote
 
 SPOOLING = 16  # the hold of a job whose files are still on their way
 SPOOLED = 20  # seconds after which they never come: condor_submit was given up before
 CUT_OFF = "HTCondor was restarted while it was accepting the job. Start the session again"
 POLICY = 3  # … and of one that its own periodic_hold ended
 ATTRIBUTES = (
-    "ClusterId,JobStatus,RemoteHost,LastRemoteHost,HoldReasonCode,HoldReason,ExitCode,ExitBySignal,"
+    "ClusterId,JobStatus,RemoteHost,LastRemoteHost,HoldReasonCode,HoldReason,ExitCode,ExitBySignal,ExitSignal,"
     "LastRejMatchReason,Owner,BenchtopMark,EnteredCurrentStatus"
 )
 # Any of these may be whatever the job's owner wrote, and as long as they like: one such ad costs its owner,
@@ -75,7 +76,7 @@ def _as_told(ad: Mapping[str, Any]) -> Job:
         code = _number(ad, "ExitCode")
         message = f"JupyterLab stopped by itself (exit code {code})" if code else ""
         if ad.get("ExitBySignal") is True:
-            message = "JupyterLab was killed"
+            message = KILLED if _number(ad, "ExitSignal") == signal.SIGKILL else "JupyterLab was killed"
         return Job("FAILED" if message else state, node, "", message=message)
     return Job(state, node, "")
 

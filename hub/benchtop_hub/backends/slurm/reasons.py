@@ -46,6 +46,8 @@ _WHY: Mapping[str, str] = {
     "SchedDefer": "the scheduler has not considered it yet",
     "NonZeroExitCode": "JupyterLab stopped by itself",
     "RaisedSignal": "JupyterLab was killed",
+    # Slurm's own watch over memory ends a job like this, and so does the kernel of the node
+    "RaisedSignal:9": wording.KILLED,
     "RaisedSignal:53": "the node could not open its log: your home directory may be full or missing",
     "TimeLimit": wording.TIME_LIMIT,
     "OutOfMemory": wording.OUT_OF_MEMORY,

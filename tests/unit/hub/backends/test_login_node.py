@@ -192,7 +192,9 @@ def test_why_it_ended_is_kept_until_it_is_told(session, ssh):
     ssh.says = f"{NUMBER}|OUT_OF_MEMORY|hpc-login||it took 1300 MB of memory\n"
     assert asyncio.run(session.poll()) == 1
     session.clear_state()
-    assert session.get_state() == {"ended": "Your session ended: it took 1300 MB of memory."}
+    why = "Your session ended: it took 1300 MB of memory."
+    # what its JupyterLab may ask for until the next start, and what a page of the hub tells once
+    assert session.get_state() == {"ended": why, "last_end": why}
 
 
 def test_nothing_is_told_of_a_session_that_its_owner_shut_down(session, ssh):

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from benchtop_hub import wording
 from benchtop_hub.backends import marks
 from benchtop_hub.backends.condor import ads
 from benchtop_hub.backends.queue import Job
@@ -42,6 +43,10 @@ def parse(listing):
         (
             {"JobStatus": 4, "LastRemoteHost": "a@ep-2", "ExitBySignal": True},
             Job("FAILED", "ep-2", "", message="JupyterLab was killed"),
+        ),
+        (
+            {"JobStatus": 4, "LastRemoteHost": "a@ep-2", "ExitBySignal": True, "ExitSignal": 9},
+            Job("FAILED", "ep-2", "", message=wording.KILLED),
         ),
         ({"JobStatus": 4, "LastRemoteHost": "a@ep-2", "ExitCode": 0}, Job("COMPLETED", "ep-2", "")),
         (

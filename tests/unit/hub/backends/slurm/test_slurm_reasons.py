@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from benchtop_hub import wording
 from benchtop_hub.backends.queue import Job
 from benchtop_hub.backends.slurm import reasons
 
@@ -32,7 +33,8 @@ NOW = datetime(2026, 11, 25, 11, tzinfo=UTC)
         ),
         ("QOSMinGRES", "it requests fewer GPUs than this quality of service requires"),
         ("JobHeldUser", "you put it on hold"),
-        ("RaisedSignal:9(Killed)", "JupyterLab was killed"),
+        ("RaisedSignal:9(Killed)", wording.KILLED),
+        ("RaisedSignal:11(Segmentation_fault)", "JupyterLab was killed"),
         ("ReqNodeNotAvail, UnavailableNodes:gpu-1", "the nodes are not available (gpu-1)"),
         ("ReqNodeNotAvail, May be reserved for other job", "the nodes are not available"),
         ("NonZeroExitCode", "JupyterLab stopped by itself"),

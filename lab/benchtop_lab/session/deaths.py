@@ -1,0 +1,49 @@
+"""Why a kernel died, as a sentence: JupyterLab's own words are that it "appears to have died"."""
+
+import signal
+import time
+from collections.abc import Mapping
+
+MORE = "Start a session with more memory, or work on less data at a time."
+
+
+def why(returncode: int | None, *, used: int = 0, granted: int = 0) -> str:
+    """What became of a kernel, as sentences.
+
+    returncode: as subprocess has it; used: bytes that the session had in use when the kernel was ended for it
+    """
+    if used:
+        in_use = f"the session needed {used >> 20} MB, and had requested {granted >> 20} MB"
+        return f"it used more memory than requested: {in_use}. {MORE}"
+    if returncode is None or returncode == 0:
+        return "it ended by itself."
+    if returncode > 0:
+        return f"it ended with exit code {returncode}."
+    number = -returncode
+    if number == signal.SIGKILL:
+        return f"it was killed (signal 9), most likely because there was not enough memory. {MORE}"
+    try:
+        name = signal.strsignal(number) or signal.Signals(number).name
+    except ValueError:
+        name = "unknown"
+    return f"it crashed (signal {number}, {name.lower()})."
+
+
+class Deaths:
+    """What happened to kernels, by their id, for a while."""
+
+    kept = 100
+
+    def __init__(self) -> None:
+        self._known: dict[str, dict[str, object]] = {}
+
+    def note(self, kernel: str, reason: str, *, memory: bool) -> None:
+        """One that died just now."""
+        self._known.pop(kernel, None)
+        self._known[kernel] = {"reason": reason, "memory": memory, "at": time.time()}
+        while len(self._known) > self.kept:
+            self._known.pop(next(iter(self._known)))
+
+    def of(self, kernel: str) -> Mapping[str, object] | None:
+        """The last one of this kernel."""
+        return self._known.get(kernel)

@@ -1,0 +1,52 @@
+"""What of a job's environment a session keeps, and what jobs that start from it are not to inherit.
+
+A batch system tells a job what it was given by variables, and takes many of the same names as wishes for the
+next job: `sbatch` in a session asked for the session's memory, once more, in another unit, and was refused.
+So what is a wish goes. What programs of the session need all the same, like the GPU that is theirs, stays,
+and is named in BENCHTOP_OWN: the commands that start jobs forget it (images/node/slurm/submit).
+
+Nothing but the standard library.
+"""
+
+import sys
+from collections.abc import MutableMapping
+from pathlib import Path
+
+from benchtop_lab.home.log import FOLDER
+
+# By these a session knows its own job. No command of Slurm takes one of them for a wish but the number, by
+# which srun would start a step of the session.
+ABOUT_THE_JOB = frozenset({
+    "SLURMD_NODENAME", "SLURM_CLUSTER_NAME", "SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JOBID",
+    "SLURM_JOB_END_TIME", "SLURM_JOB_ID", "SLURM_JOB_PARTITION", "SLURM_JOB_START_TIME", "SLURM_JOB_UID",
+    "SLURM_JOB_USER",
+})  # fmt: skip
+WISHES = ("SLURM_", "SLURMD_", "SBATCH_", "SALLOC_", "SRUN_", "PMI_", "PMIX_", "_CONDOR_ANCESTOR_")
+# What the batch systems set for the programs of one job
+DEVICES = frozenset(
+    {"CUDA_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL", "ROCR_VISIBLE_DEVICES", "ZE_AFFINITY_MASK"}
+)
+THREADS = frozenset({
+    "CUBACORES", "GOMAXPROCS", "JULIA_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS",
+    "OMP_NUM_THREADS", "OMP_THREAD_LIMIT", "OPENBLAS_NUM_THREADS", "ROOT_MAX_THREADS",
+    "TF_LOOP_PARALLEL_ITERATIONS", "TF_NUM_THREADS",
+})  # fmt: skip
+# … and what is the session's own
+SESSION = ("BENCHTOP_", "JPY_", "JUPYTERHUB_", "SLURM", "_CONDOR_")
+OWN, JOB, BIN = "BENCHTOP_OWN", "BENCHTOP_JOB", "BENCHTOP_BIN"
+
+
+def keep_to_itself(env: MutableMapping[str, str]) -> None:
+    """Take out what would be a default of other jobs, and name the rest of what is this session's."""
+    for name in [name for name in env if name.startswith(WISHES) and name not in ABOUT_THE_JOB]:
+        del env[name]
+    env[JOB] = env.get("SLURM_JOB_ID", "")
+    env[BIN] = str(Path(sys.executable).parent)  # for terminals: lab/config/terminal.bash
+    env[OWN] = ""
+    folder = env.get(FOLDER) or None  # on this node; what points into it is of no use to another job
+    own = (
+        name
+        for name, value in env.items()
+        if name in DEVICES | THREADS or name.startswith(SESSION) or (folder and value.startswith(folder))
+    )
+    env[OWN] = " ".join(sorted(own))

@@ -1,0 +1,276 @@
+"""Work in a session, as a person does it there: on a node of each cluster, and on each login node."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import requests
+
+from benchtop.settings import Settings
+from support import sessions, traffic
+from support.batch import Batch
+from support.hub import Hub
+from support.wait import wait_until
+
+pytestmark = [pytest.mark.shares("slurm", "condor"), pytest.mark.long]
+
+MEMORY = 900  # MB that the sessions in jobs ask for; on a login node each has 1024
+NOTICED = 30  # seconds: JupyterLab looks every three whether a kernel lives, a batch system every five
+SUBMITTED = 60  # seconds until a small job has run on a busy machine
+PLACES = [
+    pytest.param(
+        (cluster, where),
+        id=f"{cluster}-{where}",
+        marks=pytest.mark.needs(f"{cluster}/erin", throughout=True),
+    )
+    for cluster in ("hpc", "htc")
+    for where in ("batch", "login")
+]
+
+
+@pytest.fixture(scope="module", params=PLACES)
+def own(
+    request: pytest.FixtureRequest, settings: Settings, signed_in: Callable[[str], requests.Session]
+) -> Iterator[Hub]:
+    """Erin's session, which all tests of one place share."""
+    cluster, where = request.param
+    reader = Hub(settings, signed_in("erin"), "erin", cluster)
+    sessions.end(reader)
+    asked: dict[str, Any] = {"where": where, "runtime": 20}
+    if where == "batch":
+        asked |= {"memory": MEMORY, **({"partition": "debug", "gpu": "pascal:1"} if cluster == "hpc" else {})}
+    assert reader.start(**asked).status_code in {201, 202}
+    wait_until(reader.ready, timeout=sessions.START, what=f"the session on {cluster}")
+    assert reader.open().ok
+    reader.kernel()  # the one that is kept
+    yield reader
+    sessions.end(reader)
+    Batch(settings, cluster).clear("erin")
+
+
+@pytest.fixture
+def is_job(own: Hub) -> bool:
+    """Is it a batch job, and no session of the login node?"""
+    return not str(status(own)["place"]).startswith("login")
+
+
+def status(own: Hub) -> dict[str, Any]:
+    """What JupyterLab's status bar shows."""
+    found: dict[str, Any] = own.facility("GET", "status").json()
+    return found
+
+
+def shell(own: Hub, command: str) -> str:
+    """What a command prints, run by a cell of a kernel that is kept for this."""
+    code = (
+        f"import subprocess; print(subprocess.run({command!r}, shell=True, text=True, capture_output=True))"
+    )
+    return traffic.run(own, kept_kernel(own), code)
+
+
+def kept_kernel(own: Hub) -> str:
+    """The oldest kernel of the session, which no test ends."""
+    running = own.jupyter("GET", "kernels").json()
+    return str(running[0]["id"]) if running else own.kernel()
+
+
+def dies(own: Hub, code: str) -> dict[str, Any]:
+    """Run a cell that ends its kernel; why it did, as JupyterLab is told."""
+    kernel = own.kernel()
+    with contextlib.suppress(*traffic.CUT):
+        traffic.run(own, kernel, code)
+    death = wait_until(
+        lambda: found.json() if (found := own.facility("GET", f"kernels/{kernel}")).ok else None,
+        timeout=NOTICED,
+        what="the kernel's death to be known",
+    )
+    assert own.ready(), "the session goes on"
+    assert traffic.run(own, kernel, "print('there')") == "there", "and so does the kernel, anew"
+    own.jupyter("DELETE", f"kernels/{kernel}")
+    return dict(death)
+
+
+# ---- its kernels --------------------------------------------------------------------------------
+
+
+def test_a_kernels_sockets_are_out_of_the_home_and_have_a_short_path(own: Hub):
+    code = "from ipykernel.connect import get_connection_file; print(get_connection_file())"
+    file = traffic.run(own, kept_kernel(own), code)
+    assert not file.startswith("/home/")
+    assert len(file) + len("-ipc-5") <= 107, "the bytes of a socket's path"
+
+
+def test_a_kernel_that_crashes_leaves_no_core_file_and_says_that_it_crashed(own: Hub):
+    death = dies(own, "held = bytearray(300 << 20); import ctypes; ctypes.string_at(0)")
+    assert death["reason"] == "it crashed (signal 11, segmentation fault)."
+    assert not death["memory"]
+    assert "returncode=1" in shell(own, "find ~ -maxdepth 2 -name 'core*' -type f -size +1M | grep .")
+
+
+def test_nothing_that_is_started_there_may_leave_a_core_file(own: Hub):
+    ask = "ulimit -Sc; ulimit -Hc"
+    assert "'0\\n0\\n'" in shell(own, ask)
+    if own.cluster == "hpc":  # and no job that is submitted from there
+        assert "'0\\n0\\n'" in shell(own, f"srun --partition=debug --time=1 --mem=64M sh -c '{ask}'")
+
+
+def test_a_cell_that_takes_too_much_memory_costs_its_kernel_and_not_the_session(own: Hub):
+    granted = status(own)["memory"]["granted"] >> 20
+    death = dies(own, f"held = bytes(1) * ({granted + 500} << 20); held = held.replace(bytes(1), bytes([1]))")
+    assert death["memory"]
+    assert f"had requested {granted} MB" in str(death["reason"])
+    assert "Start a session with more memory" in str(death["reason"])
+
+
+def test_so_does_what_takes_it_piece_by_piece(own: Hub):
+    death = dies(own, "held = []\nwhile True:\n    held.append(b'x' * (20 << 20))")
+    assert death["memory"]
+
+
+def test_a_pasted_table_of_11_mb_runs(own: Hub):
+    kernel = own.kernel()
+    assert traffic.run(own, kernel, f"print(len('{'x' * (11 << 20)}'))") == str(11 << 20)
+    assert traffic.run(own, kernel, f"print('{'y' * 1000}' * 11_000)") == "y" * 11_000_000, "and comes back"
+    own.jupyter("DELETE", f"kernels/{kernel}")
+
+
+# ---- its terminals --------------------------------------------------------------------------------
+
+
+def test_a_terminal_has_the_environment_of_the_notebooks(own: Hub):
+    shown = traffic.type_into_terminal(own, "which python jupyter pip", "bash -lc 'which jupyter'")
+    for name in ("python", "pip"):
+        assert f"/opt/lab/bin/{name}\r" in shown
+    assert shown.count("/opt/lab/bin/jupyter\r") == 2
+
+
+def test_so_it_has_when_a_persons_own_files_set_the_path(own: Hub, settings: Settings):
+    profile = "export PATH=/usr/bin:/bin:$HOME/bin"
+    kept = shell(own, f"cd; mv .bash_profile .bash_profile.kept; echo '{profile}' > .bash_profile")
+    assert "CompletedProcess" in kept
+    try:
+        shown = traffic.type_into_terminal(own, "which jupyter; echo $PATH")
+        assert "/opt/lab/bin/jupyter\r" in shown
+        assert ":/home/erin/bin\r" in shown
+    finally:
+        shell(own, "cd; rm .bash_profile; mv .bash_profile.kept .bash_profile")
+
+
+def test_people_can_install_for_themselves_and_make_environments(own: Hub):
+    made = shell(own, MAKE_WHEEL + "/usr/bin/python3 -m venv env && env/bin/pip --version")
+    assert "returncode=0" in made
+    installed = shell(
+        own, "cd ~/install-test && pip install --user --no-index --quiet ./hallo-1-py3-none-any.whl"
+    )
+    assert "returncode=0" in installed, installed
+    kernel = own.kernel()  # one that begins afterwards knows of it
+    assert traffic.run(own, kernel, "import hallo_test; print(hallo_test.WORD)") == "hallo"
+    own.jupyter("DELETE", f"kernels/{kernel}")
+    assert "returncode=0" in shell(own, "pip uninstall --yes --quiet hallo; rm -r ~/install-test")
+
+
+MAKE_WHEEL = """
+rm -rf ~/install-test; mkdir ~/install-test && cd ~/install-test && python - <<'END'
+import zipfile
+with zipfile.ZipFile("hallo-1-py3-none-any.whl", "w") as wheel:
+    wheel.writestr("hallo_test.py", "WORD = 'hallo'")
+    about = "hallo-1.dist-info/"
+    wheel.writestr(about + "METADATA", "Metadata-Version: 2.1\\nName: hallo\\nVersion: 1\\n")
+    wheel.writestr(about + "WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+    wheel.writestr(about + "RECORD", "hallo_test.py,,\\n")
+END
+"""
+
+# ---- batch jobs from it -----------------------------------------------------------------------------
+
+SCRIPT = """#!/bin/sh
+#SBATCH --partition=debug --time=2 --chdir=/home/erin --output=from-a-session.%j
+srun hostname && echo gpus=$CUDA_VISIBLE_DEVICES token=$JUPYTERHUB_API_TOKEN cpus=$SLURM_CPUS_PER_TASK
+"""
+
+
+@pytest.mark.parametrize("options", ["", "--export=ALL"])
+def test_a_batch_job_from_a_session_inherits_nothing_that_slurm_gave_it(own: Hub, options: str):
+    if own.cluster != "hpc":
+        assert "sbatch: not found" in shell(own, "sbatch --version"), "there is no Slurm on this cluster"
+        return
+    submit = f"printf %s {SCRIPT!r} | sed 's/\\\\n/\\n/g' | "
+    submitted = shell(
+        own, f"{submit} sbatch --wait --parsable {options} && cat ~/from-a-session.*; rm ~/from-a-session.*"
+    )
+    assert "gpus= token= cpus=\\n" in submitted, submitted
+    assert "mutually exclusive" not in submitted
+
+
+@pytest.mark.parametrize("command", ["srun", "salloc --quiet srun"])
+def test_srun_and_salloc_start_jobs_of_their_own(own: Hub, command: str):
+    if own.cluster != "hpc":
+        return
+    started = shell(
+        own,
+        f"{command} --partition=debug --time=1 --mem=64M sh -c 'echo job=$SLURM_JOB_ID'; echo $SLURM_JOB_ID",
+    )
+    assert "returncode=0" in started, started
+    found = started.partition("stdout='job=")[2].split("\\n")
+    assert found[0].isdecimal()
+    assert found[0] != found[1], "of its own"
+
+
+def test_its_own_job_can_be_looked_at(own: Hub, is_job: bool):
+    if own.cluster == "hpc" and is_job:
+        assert "JobState=RUNNING" in shell(own, "scontrol show job $SLURM_JOB_ID")
+    else:
+        assert "stdout=''" in shell(own, "echo -n $SLURM_JOB_ID")
+
+
+@pytest.mark.parametrize(
+    "command", ["condor_q", "condor_status", "condor_submit job.sub", "condor_rm 1", "htcondor job status 1"]
+)
+def test_htcondors_commands_say_that_they_do_not_work_there_yet(own: Hub, command: str):
+    if own.cluster == "htc":
+        printed = shell(own, command)
+        assert "returncode=1" in printed
+        assert "a session cannot use the HTCondor pool yet" in printed
+        assert "contact " in printed
+
+
+# ---- documents --------------------------------------------------------------------------------------
+
+NOTEBOOK = {
+    "type": "notebook", "format": "json",
+    "content": {
+        "nbformat": 4, "nbformat_minor": 5, "metadata": {},
+        "cells": [{"cell_type": "markdown", "id": "a", "metadata": {}, "source": "# Hallo"}],
+    },
+}  # fmt: skip
+
+
+def test_whatever_format_is_offered_for_a_notebook_works_and_others_are_refused_with_a_sentence(own: Hub):
+    assert own.jupyter("PUT", "contents/export-test.ipynb", NOTEBOOK).ok
+    offered = set(own.jupyter("GET", "nbconvert").json()) - {
+        "custom",
+        "notebook",
+        "python",
+    }  # not in its menu
+    assert {"html", "markdown", "script"} <= offered
+    for name in offered:
+        answer = own.browser.get(f"{own.lab}nbconvert/{name}/export-test.ipynb", timeout=120)
+        assert answer.ok, f"{name}: {answer.status_code}"
+    for name in {"pdf", "webpdf", "latex"} - offered:
+        answer = own.browser.get(f"{own.lab}nbconvert/{name}/export-test.ipynb", timeout=60)
+        assert answer.status_code == 404
+        assert "Save as PDF" in answer.text
+    own.jupyter("DELETE", "contents/export-test.ipynb")
+
+
+def test_the_status_says_where_it_runs_until_when_and_what_it_takes(own: Hub, is_job: bool):
+    told = status(own)
+    if is_job and own.cluster == "hpc":
+        assert "stdout='0\\n'" in shell(own, "echo $CUDA_VISIBLE_DEVICES"), "it has the GPU that it asked for"
+    assert 0 < told["ends"] - told["now"] <= 20 * 60
+    assert 50 << 20 < told["memory"]["used"] < told["memory"]["granted"]
+    places = {"hpc": "partition debug", "htc": "Jupyter slots"}
+    assert told["place"] == (places[own.cluster] if is_job else "login node")
+    assert told["node"] in {"gpu-1", "cpu-1", "condor-ep-1", "condor-ep-2", f"{own.cluster}-login"}
+    assert told["memory"]["granted"] == (MEMORY if is_job else 1024) << 20
