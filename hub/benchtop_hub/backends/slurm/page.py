@@ -22,7 +22,8 @@ def render(templates: Path, offer: Offer, rules: Rules, before: Before, places: 
 
         kept, (given, usual) = still_granted(before.asked, grant)
         kept = {**given, **kept}
-        values |= {name: str(getattr(usual, name)) for name in ("partition", "cpus", "memory", "runtime")}
+        granted = {name: getattr(usual, name) for name in ("partition", "cpus", "memory", "runtime")}
+        values |= page.as_written(granted)
         values |= {name: str(kept.get(name) or "") for name in ("account", "qos", "reservation")}
         if usual.gpu_count:
             values["gpu"] = f"{usual.gpu_kind}:{usual.gpu_count}"
@@ -47,8 +48,26 @@ def render(templates: Path, offer: Offer, rules: Rules, before: Before, places: 
         fields=FIELDS,
         support=rules.support,
         places=places,
+        lines=_lines(offer, rules.explanations),
         offers=page.script_data(_offers(offer) | {"free": free}),
     )
+
+
+def _lines(offer: Offer, explanations: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
+    """Of each field, the lines of what this person may choose there."""
+    theirs = {
+        "partition": dict.fromkeys(choice.partition for choice in offer.choices),
+        "qos": dict.fromkeys(choice.qos for choice in offer.choices),
+        "gpu": dict.fromkeys(kind for kind, _ in _gpus(offer.choices)),
+    }
+    lines = {
+        field: {name: explanations[field][name] for name in names if name in explanations.get(field, {})}
+        for field, names in theirs.items()
+    }
+    until = "%-d %B, %H:%M UTC"
+    return lines | {
+        "reservation": {one.name: f"until {one.end.strftime(until)}" for one in offer.reservations}
+    }
 
 
 def _longest(choices: Sequence[Choice]) -> dict[str, int | None]:
