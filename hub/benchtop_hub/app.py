@@ -12,7 +12,7 @@ from traitlets.config import Config
 
 from benchtop_hub.access import administrators, leavers
 from benchtop_hub.api import expected_start, ready, reports
-from benchtop_hub.pages import administration, announcement, farewell, servers
+from benchtop_hub.pages import administration, announcement, farewell, mine, servers
 from benchtop_hub.sessions import certificates, reaper
 from benchtop_hub.sessions.spawner import Session
 from benchtop_hub.upstream import bodies, database, http_client, names, settings, tokens
@@ -21,6 +21,7 @@ from benchtop_hub.upstream import bodies, database, http_client, names, settings
 HANDLERS = [
     *servers.default_handlers,
     *administration.default_handlers,
+    *mine.default_handlers,
     *reports.default_handlers,
     *expected_start.default_handlers,
     *ready.default_handlers,

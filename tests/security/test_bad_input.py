@@ -51,7 +51,7 @@ def test_a_cell_that_does_not_exist_is_said_not_to(settings: Settings):
     page = ask(
         settings, "/_cell/hpc-9/jupyterhub/hpc/hub/api/user", headers={"Authorization": "token whatever"}
     )
-    told(settings, page, 404, "/_cell/CELL/", "the Start page shows your cell")
+    told(settings, page, 404, "/_cell/CELL/", "the Tokens page of your hub shows your cell")
 
 
 @pytest.mark.parametrize(

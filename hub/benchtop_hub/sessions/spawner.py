@@ -38,6 +38,7 @@ class Session(Described):
 
     granted: Mapping[str, object] = {}  # what the running job was asked for
     ended = ""  # why the last session did, until its owner has read it
+    begun = False  # has there ever been a session? Until then, its name is nobody's (pages/servers.py)
     tls_name = ""  # by which its job proves that it is this one: certificates.py
     _address = ""
     _start: Start | None = None
@@ -133,7 +134,7 @@ class Session(Described):
             raise self._failure(Failed(f"{backend.name} returned no job number.", "submit"))
         self.job_id = number
         start.submitted(number)
-        self._asked, self.granted = asked, asdict(granted)
+        self._asked, self.granted, self.begun = asked, asdict(granted), True
         self.save_state()
         what = " ".join(f"{name}={value}" for name, value in self.granted.items())
         self.log.info(
@@ -230,6 +231,7 @@ class Session(Described):
             "granted": dict(self.granted),
             "ended": self.ended,
             "address": self._address,
+            "begun": self.begun,
         }
         state = {**super().get_state(), **{name: value for name, value in known.items() if value}}
         if self.job_id and not self._address:
@@ -244,6 +246,7 @@ class Session(Described):
         self._address = state.get("address", "")
         self.granted = state.get("granted", {})
         self.ended = state.get("ended", "")
+        self.begun = state.get("begun", False)
         if self.job_id:
             self._cut_off = {name: state[name] for name in ("since", "place", "port") if name in state}
             self.adopt(starting=not self._address)

@@ -28,6 +28,7 @@ NEVER = ["never"]  # a runtime with which a session does not come up
 DEAF = ["deaf"]  # … and does not hear that it is to be given up, the first time
 FAILS = ["fails"]  # … and with which its job ends, as soon as the folder holds a file of that name
 CLINGS = {"runtime": ["clings"]}  # … with which its job ends as soon as the folder holds "let-go"
+REFUSED = ["refused"]  # … and with which it is not even submitted
 TIMED = {"runtime": ["1"]}  # … and what a session is asked for that says why it ended
 
 
@@ -59,6 +60,7 @@ class Session(Spawner):
 
     options_form = '<input name="runtime">'
     job_id = node_name = ended = ""
+    begun = False
     job_number = property(lambda self: self.job_id)
     place_name = property(lambda self: self.node_name)
     stage = (20, "Waiting in the queue of <b>debug</b>.")
@@ -72,7 +74,10 @@ class Session(Spawner):
         return form_data
 
     async def start(self):
+        if self.user_options.get("runtime") == REFUSED:
+            raise ForPerson(400, "refused", "Runtime: choose less.")
         self.job_id = str(next(self.numbers))
+        self.begun = True
         runtime = self.user_options.get("runtime")
         if runtime == NEVER:
             await asyncio.Event().wait()
@@ -114,7 +119,10 @@ class Session(Spawner):
         yield {"progress": self.stage[0], "message": self.stage[1]}
 
     def get_state(self):
-        return {**super().get_state(), "ended": self.ended}
+        return {**super().get_state(), "ended": self.ended} | ({"begun": True} if self.begun else {})
+
+    async def describe_free(self):
+        return "Free now: 3 of 8 CPUs."
 
 
 c.BenchtopHub.keys = str(FOLDER)

@@ -55,6 +55,10 @@ class CondorBackend(Backend[form.Request, form.Granted]):
         offered = await self.places(person.name)
         return form.render(self.cell.templates, offered, self._rules(person), before, places)
 
+    async def describe_free(self, person: Person) -> str:
+        """CPUs and memory, of each pool."""
+        return form.describe_free(await self.places(person.name))
+
     async def expected_start(self, granted: form.Granted, launch: Launch) -> str:
         """By what is free now."""
         return form.expected_start(granted, await self.places(launch.person))

@@ -182,6 +182,17 @@ def expected_start(granted: Granted, offered: Sequence[Place]) -> str:
     return f"Expected start: as soon as that much is free in {POOLS[granted.pool]}"
 
 
+def describe_free(offered: Sequence[Place]) -> str:
+    """What is free of each pool, as a sentence; "" where no node is seen."""
+    words = []
+    for kind, called in CHOICES.items():
+        if here := of_kind(kind, offered):
+            cpus = f"{sum(place.free_cpus for place in here)} of {sum(place.cpus for place in here)} CPUs"
+            sizes = sum(place.free_memory for place in here), sum(place.memory for place in here)
+            words.append(f"{called}: {cpus}, {wording.of_memory(*sizes)} free.")
+    return " ".join(words)
+
+
 def _filled(
     asked: Mapping[str, Any], offered: Sequence[Place], rules: Rules, pools: Sequence[str]
 ) -> Granted:

@@ -78,6 +78,10 @@ class SlurmBackend(Backend[form.Request, form.Granted]):
         offer = await self._offer(person, _RELOADED if anew else self.rights_age)
         return page.render(self.cell.templates, offer, self._rules(person), before, places)
 
+    async def describe_free(self, person: Person) -> str:
+        """CPUs and memory, and GPUs for who may have some."""
+        return page.describe_free(await self._offer(person, self.rights_age))
+
     async def expected_start(self, granted: form.Granted, launch: Launch) -> str:
         """By sbatch, which works it out for this very job and submits nothing."""
         printed = await self._test(granted, launch)

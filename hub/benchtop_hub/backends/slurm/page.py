@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchtop_hub import wording
 from benchtop_hub.backends import page
 from benchtop_hub.backends.page import Places
 from benchtop_hub.backends.request import Before, still_granted
@@ -102,6 +103,22 @@ def _free(offer: Offer) -> dict[str, dict[str, list[int]]]:
                 so_far[0] += free
                 so_far[1] += total
     return found
+
+
+def describe_free(offer: Offer) -> str:
+    """What is free on all nodes that a person may use, as a sentence; of GPUs, of their types."""
+    theirs = {choice.partition for choice in offer.choices}
+    nodes = {node.name: node for node in offer.nodes if node.partition in theirs}.values()
+    if not nodes:
+        return ""
+    gpus = _everywhere(offer.nodes, theirs)
+    kinds = {kind for kind, _ in _gpus(offer.choices)} & gpus.keys() - {ANY}
+    parts = [
+        f"{sum(node.free_cpus for node in nodes)} of {sum(node.cpus for node in nodes)} CPUs",
+        wording.of_memory(sum(node.free_memory for node in nodes), sum(node.memory for node in nodes)),
+        *(f"{gpus[kind][0]} of {gpus[kind][1]} {kind} GPUs" for kind in sorted(kinds)),
+    ]
+    return f"Free now: {', '.join(parts)}."
 
 
 def _everywhere(nodes: Sequence[Node], partitions: Iterable[str]) -> dict[str, list[int]]:
