@@ -9,12 +9,17 @@
   const MINUTE = 60 * SECOND;
   const KEEP = "benchtop:keep-running";
 
-  /** JSON of this server or of the facility; nothing where there is none, or nobody answers. */
-  const ask = async (url, method = "GET") => {
+  /** JSON of this server or of the facility; nothing where there is none, or nobody answers.
+   *
+   * token: this page's own, by which JupyterLab itself asks its server. It is good for as long as the page: the
+   * login at the front door, by which a cookie counts, may have ended before.
+   */
+  const ask = async (url, method = "GET", token = "") => {
     const [, xsrf = ""] = document.cookie.match(/(?:^|; )_xsrf=([^;]*)/) ?? [];
+    const headers = { "X-XSRFToken": xsrf, ...(token && { Authorization: `token ${token}` }) };
     const signal = AbortSignal.timeout(20 * SECOND);
     try {
-      const answer = await fetch(url, { method, signal, cache: "no-store", headers: { "X-XSRFToken": xsrf } });
+      const answer = await fetch(url, { method, signal, cache: "no-store", headers });
       return answer.ok ? await answer.json() : undefined;
     } catch {
       return undefined;
@@ -42,7 +47,8 @@
   };
 
   const activate = async (app) => {
-    const own = `${app.serviceManager.serverSettings.baseUrl}benchtop/notices`;
+    const { baseUrl, token } = app.serviceManager.serverSettings;
+    const own = `${baseUrl}benchtop/notices`;
     const [end, idle, news] = [place(app.commands), place(app.commands), place(app.commands)];
     let used = false; // has somebody touched this page since the server was told?
     let idleShown = false;
@@ -75,7 +81,7 @@
       clearTimeout(timer);
       const method = used ? "POST" : "GET";
       used = false;
-      const [said, announced] = await Promise.all([ask(own, method), ask("/announcement.json")]);
+      const [said, announced] = await Promise.all([ask(own, method, token), ask("/announcement.json")]);
       const message = announced?.message;
       await news(message, message);
       timer = setTimeout(look, said ? await tell(said) : MINUTE);
