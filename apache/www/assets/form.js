@@ -123,7 +123,7 @@
     if (problem) field.setAttribute("aria-invalid", "true");
     else if (changed) field.removeAttribute("aria-invalid");
     help.classList.toggle("bt-problem", Boolean(problem));
-    const words = limit === null ? [] : [`Maximum ${show(limit)}`];
+    const words = limit === null ? [] : [`Maximum ${show(limit > 10240 ? limit - (limit % 512) : limit)}`];
     if (reduced.has(field)) words.push(`Reduced from ${show(wanted)}.`);
     else if (field.dataset.amount && wanted !== null && plain(field.value) !== plain(show(wanted)))
       words.push(`That is ${show(wanted)}.`);
