@@ -208,7 +208,7 @@ def test_too_many_cookies_are_told_of_and_a_button_clears_them(
     )
     page.goto(f"{settings.url}/jupyterhub/hpc/hub/home")
     expect(page.get_by_role("heading", name="Your browser sends too many cookies")).to_be_visible()
-    assert page.evaluate("getComputedStyle(document.querySelector('.button')).display") == "inline-block"
+    assert page.evaluate("getComputedStyle(document.querySelector('button.button')).cursor") == "pointer"
     page.get_by_role("button", name="Clear the cookies of this site").click()
     expect(page.get_by_role("heading", name="The cookies of this site are cleared")).to_be_visible()
     assert not page.context.cookies(f"{settings.url}{path}")
