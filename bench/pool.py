@@ -44,12 +44,12 @@ def measure(settings: Settings, rounds: int) -> list[Figure]:
     finally:
         as_person(settings, BATCH, f"condor_rm {BATCH}")
     return [
-        Figure(f"HTCondor: submit → start, {state}", told(0, times), told(1, times), bar="≤ 2 s")
+        Figure(f"HTCondor: submit → start, {state}", describe(0, times), describe(1, times), bar="≤ 2 s")
         for state, times in (("idle", idle), ("Standard pool full", full))
     ]
 
 
-def told(which: int, times: list[tuple[float, float]]) -> str:
+def describe(which: int, times: list[tuple[float, float]]) -> str:
     """One of the two figures of each start, and the worst of them."""
     values = [pair[which] for pair in times]
     return f"{median(values):.2f} s (max {max(values):.2f})"

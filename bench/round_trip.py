@@ -46,11 +46,11 @@ CLIENT = """
 import asyncio, json, sys, time, uuid
 from tornado.httpclient import HTTPRequest
 from tornado.websocket import websocket_connect
-told = json.load(sys.stdin)
+task = json.load(sys.stdin)
 
 async def opened(what, url, headers):
     do = DO[what]
-    checked = {"ca_certs": told["trust"], "validate_cert": "//127.0.0.1:" not in url}
+    checked = {"ca_certs": task["trust"], "validate_cert": "//127.0.0.1:" not in url}
     request = HTTPRequest(f"{url}?session_id={uuid.uuid4()}", headers=headers, **checked)
     line = await websocket_connect(request)
     line.protocol.set_nodelay(True)
@@ -82,8 +82,8 @@ async def typed(line, text, until):
     await line.write_message(json.dumps(["stdin", text]))
     shown = ""
     while until not in shown:
-        kind, *said = json.loads(await line.read_message())
-        shown += said[0] if kind == "stdout" else ""
+        kind, *content = json.loads(await line.read_message())
+        shown += content[0] if kind == "stdout" else ""
     return 1000 * (time.perf_counter() - began)
 
 async def key(line):
@@ -94,9 +94,9 @@ async def enter(line):
     return await typed(line, "\\r", "$ ")
 
 async def main():
-    lines = [await opened(*one) for one in told["lines"]]
-    taken = [[await do(line) for do, line in lines] for _ in range(told["times"] + told["warm"])]
-    print(json.dumps(taken[told["warm"]:]))
+    lines = [await opened(*one) for one in task["lines"]]
+    taken = [[await do(line) for do, line in lines] for _ in range(task["times"] + task["warm"])]
+    print(json.dumps(taken[task["warm"]:]))
 
 DO = {"cell": cell, "key": key, "enter": enter}
 asyncio.run(main())
@@ -162,10 +162,10 @@ def in_turn(
     settings: Settings, node: str, lines: Sequence[Line], times: int, *, warm: int = WARM
 ) -> list[list[float]]:
     """Milliseconds of each on the node; `warm` turns before are not counted."""
-    told = {"times": times, "warm": warm, "trust": "/etc/benchtop/trust/bundle.pem", "lines": lines}
+    task = {"times": times, "warm": warm, "trust": "/etc/benchtop/trust/bundle.pem", "lines": lines}
     words = ("exec", "-T", node, "/opt/lab/bin/python", "-c", CLIENT)
     taken: list[list[float]] = json.loads(
-        compose.run(settings, *words, input=json.dumps(told).encode()).stdout
+        compose.run(settings, *words, input=json.dumps(task).encode()).stdout
     )
     return taken
 
@@ -174,10 +174,10 @@ def stands_at(own: Hub) -> tuple[str, str]:
     """The node and the port of a session, by what the hub's log says first since its start began."""
     since = str((own.server() or {})["started"])
     lines = compose.log_text(own.settings, "--no-log-prefix", "--since", since, own.cell)
-    told = re.findall(rf"session started user={own.person} .* at=([^:\s]+):(\d+)", "\n".join(lines))
-    if not told:
+    found = re.findall(rf"session started user={own.person} .* at=([^:\s]+):(\d+)", "\n".join(lines))
+    if not found:
         raise Problem(f"The log of {own.cell} does not say where the session of {own.person} runs.")
-    node, port = told[0]
+    node, port = found[0]
     return node, port
 
 

@@ -132,8 +132,8 @@ def measure(settings: Settings, rounds: int) -> list[Figure | Table]:
                 one.wholes.append(answered - began)
                 one.steps.append(steps(own, began, ready, answered))
                 stop(own)
-                said = f"floor {one.floors[-1]:.2f} s, click {one.wholes[-1]:.2f} s"
-                print(f"{course.name} {number}/{rounds}: {said}", file=sys.stderr)
+                line = f"floor {one.floors[-1]:.2f} s, click {one.wholes[-1]:.2f} s"
+                print(f"{course.name} {number}/{rounds}: {line}", file=sys.stderr)
     finally:
         for cluster, own in hubs.items():
             own.api("DELETE", f"users/{PERSON}/tokens/{tokens[cluster]['id']}")
@@ -200,17 +200,17 @@ def click(own: Hub, options: Mapping[str, object], token: str) -> tuple[float, f
 
 def steps(own: Hub, began: float, ready: float, answered: float) -> dict[str, float]:
     """Seconds of each step of the start that was clicked and answered at these times of the clock."""
-    ended, node, told = log_line(own, began)
-    submitted = ended - sum(told.values()) + told["submit"]
+    ended, node, taken = log_line(own, began)
+    submitted = ended - sum(taken.values()) + taken["submit"]
     words = ("exec", "-T", node, "python3", "-c", BORN, own.person, str(began))
     ran = max(submitted, float(compose.run(own.settings, *words).stdout))
-    reported = ended - told["answer"]
+    reported = ended - taken["answer"]
     return {
-        "request": submitted - told["submit"] - began,
-        "submit": told["submit"],
+        "request": submitted - taken["submit"] - began,
+        "submit": taken["submit"],
         "queue": ran - submitted,
         "report": reported - ran,
-        "answer": told["answer"],
+        "answer": taken["answer"],
         "route": ready - ended,
         "page": answered - ready,
     }
@@ -223,8 +223,8 @@ def log_line(own: Hub, since: float) -> tuple[float, str, dict[str, float]]:
     for line in reversed(lines):
         found = re.match(rf"(\S+) .*session started user={own.person} .* at=([^:]+):\d+ (submit_ms=.*)", line)
         if found:
-            told = {step: int(took) / 1000 for step, took in re.findall(r"(\w+)_ms=(\d+)", found[3])}
-            return datetime.fromisoformat(found[1]).timestamp(), found[2], told
+            taken = {step: int(took) / 1000 for step, took in re.findall(r"(\w+)_ms=(\d+)", found[3])}
+            return datetime.fromisoformat(found[1]).timestamp(), found[2], taken
     raise Problem(f"The log of {own.cell} says nothing of the start of {own.person}'s session.")
 
 

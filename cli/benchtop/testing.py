@@ -120,12 +120,12 @@ def _pytest(
     none = code == NO_TESTS and any(option.startswith("-k") for option in options)
     results = []
     for name in suites:
-        told = counted.get(name, {})
-        failed, passed = int(told.get("failed", 0)), int(told.get("passed", 0))
+        counts = counted.get(name, {})
+        failed, passed = int(counts.get("failed", 0)), int(counts.get("passed", 0))
         # a run that ended badly without a test that failed: nothing of it can be believed
         green = none or (not failed and (code == 0 or any(one["failed"] for one in counted.values())))
         summary = f"{failed} of {failed + passed} failed" if failed else f"{passed} tests"
-        summary += f", {duration(told.get('seconds', 0.0))}"
+        summary += f", {duration(counts.get('seconds', 0.0))}"
         if len(suites) > 1:
             summary += f" of work in the {wall} that all of these took side by side"
         results.append(Result(name, green, summary))

@@ -14,13 +14,17 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
+
+from benchtop_lab.home.log import FOLDER
 
 TRUST = Path("/etc/benchtop/trust/bundle.pem")  # the facility's CAs: the hub is reached by its gateway only
 PATIENCE = 300.0  # seconds that a hub may be away while a session starts
 LINES, CHARACTERS = 20, 4000  # of last words
 LAST_PATIENCE = 3.0  # seconds for them: until they are told, the job does not end
+WHY = "why"  # a file in the session's own folder: the end of a sentence on what ended it
 
 
 class Unwanted(Exception):  # noqa: N818  # what it is, not that it is an error
@@ -102,7 +106,23 @@ def last_words(env: Mapping[str, str], log: Path) -> None:
     env: of the session. Raises OSError and Unwanted.
     """
     url, token = f"{env['JUPYTERHUB_API_URL']}/session/last-words", env["JUPYTERHUB_API_TOKEN"]
-    post(url, token, {"log": tail(log)}, patience=LAST_PATIENCE)
+    said: dict[str, object] = {"log": tail(log)}
+    if folder := env.get(FOLDER):
+        with suppress(OSError):
+            said["why"] = Path(folder, WHY).read_text()[:CHARACTERS]
+        if not log.is_relative_to(env.get("HOME", "/")):
+            said["kept"] = False  # it goes with the session
+    post(url, token, said, patience=LAST_PATIENCE)
+
+
+def note_why(sentence: str, env: Mapping[str, str]) -> None:
+    """Keep what the session would end by, for whoever tells of its end; "" for nothing any more."""
+    if folder := env.get(FOLDER):
+        with suppress(OSError):
+            if sentence:
+                Path(folder, WHY).write_text(sentence)
+            else:
+                Path(folder, WHY).unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

@@ -20,12 +20,12 @@ from support.hub import Hub
 from support.wait import wait_until
 
 pytestmark = [
-    pytest.mark.needs("hpc/alice", "htc/alice", "hpc/carol", "htc/bob", throughout=True),
+    pytest.mark.needs("hpc/dave", "htc/dave", "hpc/erin", "htc/erin", throughout=True),
     pytest.mark.shares("slurm", "condor", throughout=True),
     pytest.mark.long,
 ]
 
-ATTACKER, OTHERS = "alice", {"hpc": "carol", "htc": "bob"}
+ATTACKER, OTHER = "dave", "erin"
 LEAST = {"hpc": {"partition": "debug"}, "htc": {}}
 STARTS = 60  # seconds for a job on a busy machine, and for an attack there to take what it can
 PROBE = 6  # seconds that the other person's look lasts: by then it has taken what it can, or was put out
@@ -157,7 +157,7 @@ def neighbour(
     cluster = str(request.param)
     batch = Batch(settings, cluster)
     with sessions.owners(settings, signed_in) as meet:
-        own = meet(OTHERS[cluster], cluster)
+        own = meet(OTHER, cluster)
         sessions.begin(own, **LEAST[cluster])
         job = batch.job(own.person)
         assert job

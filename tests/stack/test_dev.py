@@ -31,7 +31,8 @@ class Dev:
         self.settings, self.cell, self.log, self.read = settings, cell, log, 0
         with log.open("wb") as out:
             self.process = subprocess.Popen(
-                ["make", "dev", f"CELL={cell}"],
+                # what runs in the background of a script ignores Ctrl-C, and hands that on
+                ["env", "--default-signal=INT", "make", "dev", f"CELL={cell}"],
                 cwd=ROOT,
                 env=compose.environment(settings),
                 stdin=subprocess.DEVNULL,

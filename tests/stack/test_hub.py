@@ -6,7 +6,7 @@ with the signature that Apache would make; the front door itself is tested in te
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,12 +16,12 @@ from testinfra.host import Host
 from benchtop.settings import Settings
 from benchtop.stack import compose
 from support import sessions
+from support.facility import logged
 from support.wait import wait_until
 
 HUB = "/jupyterhub/hpc/hub"
 GROUPS = {"alice": "people|cluster-hpc|usatlas", "carol": "people|cluster-hpc", "frank": "people"}
 UIDS = {"alice": 2001, "carol": 2003}
-STARTS = 60  # seconds for a session on a busy machine
 NOTICED = 5  # seconds within which a job that died is told of
 
 # One browser at the hub's port: its own cookies, identity headers as Apache would set them or as told.
@@ -133,55 +133,6 @@ def log(settings: Settings) -> Callable[[], str]:
         return compose.run(settings, "logs", "--no-color", "--since", "2m", "hpc-1").stdout.decode()
 
     return recent
-
-
-@dataclass
-class Session:
-    """A person's session, by the hub's API, and what the hub says of it."""
-
-    browser: Browser
-
-    @property
-    def path(self) -> str:
-        """Its address in the API."""
-        return f"/api/users/{self.browser.name}/server"
-
-    def start(self, **options: Any) -> Answer:
-        """Ask for it; does not wait until it is ready."""
-        self.browser.ask("/home")
-        return self.browser.ask(self.path, "POST", json=options, xsrf=True)
-
-    def state(self) -> dict[str, Any]:
-        """What the hub knows of it; empty when there is none."""
-        user = json.loads(self.browser.ask(f"/api/users/{self.browser.name}", xsrf=True).text)
-        server: dict[str, Any] = user["servers"].get("", {})
-        return server
-
-    def events(self) -> list[dict[str, Any]]:
-        """What the waiting page is told, until it ends."""
-        said = self.browser.ask(f"{self.path}/progress", xsrf=True).text
-        return [json.loads(line[5:]) for line in said.splitlines() if line.startswith("data:")]
-
-    def stop(self) -> None:
-        """End it and wait until it has ended."""
-        self.browser.ask("/home")
-        self.browser.ask(self.path, "DELETE", xsrf=True)
-        wait_until(lambda: not self.state(), timeout=30, what=f"the end of {self.browser.name}'s session")
-
-
-@pytest.fixture
-def session(browser: Callable[[str | None], Browser]) -> Iterator[Callable[[str], Session]]:
-    """`session("carol")`: none runs before, none is left."""
-    used: list[Session] = []
-
-    def one(name: str) -> Session:
-        used.append(Session(browser(name)))
-        used[-1].stop()
-        return used[-1]
-
-    yield one
-    for each in used:
-        each.stop()
 
 
 def as_person(node: Host, name: str, command: str, *arguments: str) -> Any:
@@ -303,13 +254,13 @@ def test_a_proxy_may_ask_for_its_routes_and_for_nothing_else(browser, service):
 
 @pytest.mark.needs("hpc/carol")
 @pytest.mark.shares("slurm")
-def test_the_api_is_held_to_the_same_rights_as_the_form(session, log):
-    answer = session("carol").start(partition="debug", gpu="pascal:1")
-    assert answer.status == 400
-    assert "does not include GPUs" in json.loads(answer.text)["message"]
-    assert re.search(
-        r"spawn refused user=carol cell=hpc-1 field=gpu value='pascal:1' rule=\S+ request=\S+", log()
-    )
+def test_the_api_is_held_to_the_same_rights_as_the_form(own, settings):
+    carol = own("carol", "hpc")
+    answer = carol.start(partition="debug", gpu="pascal:1")
+    assert answer.status_code == 400
+    assert "does not include GPUs" in answer.json()["message"]
+    line = rf"spawn refused user=carol cell={carol.cell} field=gpu value='pascal:1' rule=\S+ request=\S+"
+    assert logged(settings, carol.cell, line)
 
 
 @pytest.mark.parametrize(
@@ -317,16 +268,14 @@ def test_the_api_is_held_to_the_same_rights_as_the_form(session, log):
 )
 @pytest.mark.needs("hpc/carol")
 @pytest.mark.shares("slurm")
-def test_what_is_not_asked_for_cannot_be_sent(session, options):
-    assert session("carol").start(**options).status == 400
+def test_what_is_not_asked_for_cannot_be_sent(own, options):
+    assert own("carol", "hpc").start(**options).status_code == 400
 
 
 @pytest.mark.needs("hpc/alice")
 @pytest.mark.shares("slurm")
-def test_a_session_shows_nothing_of_it_to_another_person(service, session):
-    alice = session("alice")
-    assert alice.start(partition="debug", gpu="pascal:1", runtime=20).status in {201, 202}
-    wait_until(lambda: alice.state().get("ready"), timeout=STARTS, what="alice's session")
+def test_a_session_shows_nothing_of_it_to_another_person(service, own):
+    sessions.ready(own("alice", "hpc"), gpu="pascal:1")
     node = service("gpu-1", user="root")
     (pid,) = node.check_output("pgrep -u 2001 -f %s", sessions.PROCESS).split()
     token = re.search(
@@ -354,31 +303,28 @@ def test_a_session_shows_nothing_of_it_to_another_person(service, session):
 
 @pytest.mark.needs("hpc/carol")
 @pytest.mark.shares("slurm")
-def test_a_session_that_cannot_start_says_why_and_soon(service, session):
-    carol = session("carol")
+def test_a_session_that_cannot_start_says_why_and_soon(service, own):
+    carol = own("carol", "hpc")
     node = service("cpu-1", user="root")
     broken = "/home/carol/.jupyter/jupyter_server_config.py"
     as_person(node, "carol", "mkdir -p /home/carol/.jupyter")
     try:
         as_person(node, "carol", "sh -c %s", f"echo 'raise SystemExit(\"told to carol\")' > {broken}")
-        assert carol.start(partition="harvester", runtime=5).status in {201, 202, 500}
-        last = carol.events()[-1]
-        assert last.get("failed"), last
-        assert "ended before JupyterLab could start" in last["message"]
-        assert "told to carol" in last["html_message"]
-        assert not carol.state()
+        assert carol.start(partition="harvester", runtime=5).status_code in {201, 202, 500}
+        assert "ended before JupyterLab could start" in carol.failure()
+        assert "told to carol" in carol.last_words()
+        assert carol.server() is None
     finally:
         as_person(node, "carol", "rm -f %s", broken)
 
 
 @pytest.mark.needs("hpc/carol")
 @pytest.mark.shares("slurm")
-def test_a_job_that_is_ended_by_somebody_else_is_noticed(service, session):
-    carol = session("carol")
-    assert carol.start(partition="harvester", runtime=5).status in {201, 202}
-    wait_until(lambda: carol.state().get("ready"), timeout=STARTS, what="carol's session")
+def test_a_job_that_is_ended_by_somebody_else_is_noticed(service, own):
+    carol = own("carol", "hpc")
+    sessions.ready(carol, partition="harvester")
     service("slurmctld").check_output("scancel --user=carol")
-    wait_until(lambda: not carol.state(), timeout=2 * NOTICED + 5, what="the hub to notice")
+    wait_until(lambda: carol.server() is None, timeout=2 * NOTICED + 5, what="the hub to notice")
 
 
 # ---- what it is -----------------------------------------------------------------------------------------

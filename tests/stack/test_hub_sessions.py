@@ -43,56 +43,25 @@ for path in glob.glob("/proc/[0-9]*/environ"):
 """
 
 
-@dataclass
-class Person:
+@dataclass(frozen=True, kw_only=True)
+class Person(Hub):
     """Somebody who is logged in, and who speaks to their hub as a page in their browser does."""
 
-    own: Hub
     service: Callable[[str], Host]
-
-    @property
-    def name(self) -> str:
-        """The login name."""
-        return self.own.person
-
-    def hub(self, method: str, path: str, body: object = None) -> requests.Response:
-        """One call of the hub's API."""
-        return self.own.api(method, path, body)
-
-    def start(self, **options: object) -> requests.Response:
-        """Ask for a session."""
-        return self.own.start(**options)
-
-    def stop(self) -> requests.Response:
-        """End the session."""
-        return self.own.stop()
-
-    def server(self) -> dict[str, object] | None:
-        """The session, as the hub knows it."""
-        return self.own.server()
-
-    def ready(self) -> bool:
-        """Does the hub say that the session can be used?"""
-        return self.own.ready()
-
-    def failure(self) -> str:
-        """What the waiting page shows of a start that failed."""
-        return self.own.failure()
 
     def open_lab(self) -> None:
         """Open the session once: that is where its cookie comes from."""
-        page = self.own.open()
+        page = self.open()
         assert page.ok, page.text
 
-    def lab(self, of: str = "") -> requests.Response:
+    def ask_lab(self, of: str = "") -> requests.Response:
         """A session's own word that it is there; this person's, or somebody else's."""
-        url = f"{self.own.base}/user/{of or self.name}/api/status"
-        return self.own.browser.get(url, timeout=60)
+        return self.browser.get(f"{self.base}/user/{of or self.person}/api/status", timeout=60)
 
     def jobs(self, form: str = "%A") -> list[str]:
         """The person's jobs, by the scheduler itself; one line each."""
         ask = "squeue --noheader --user=%s --format=%s"
-        return str(self.service("slurmctld").check_output(ask, self.name, form)).splitlines()
+        return str(self.service("slurmctld").check_output(ask, self.person, form)).splitlines()
 
     def waiting_job(self) -> str:
         """The one job that is in the queue; "" while there is none."""
@@ -102,13 +71,13 @@ class Person:
     def on(self, node: str, command: str, *words: str) -> CommandResult:
         """Run a command on a node as this person."""
         who = "setpriv --reuid %s --regid people --init-groups "
-        return self.service(node).run(who + command, self.name, *words)
+        return self.service(node).run(who + command, self.person, *words)
 
     def session(self) -> tuple[str, str]:
         """Start a small session and wait for it; its job and its node."""
         answer = self.start(**SMALL)
         assert answer.status_code in {201, 202}, answer.text
-        wait_until(self.ready, timeout=START, what=f"the session of {self.name}")
+        wait_until(self.ready, timeout=START, what=f"the session of {self.person}")
         ((job, node),) = (line.split() for line in self.jobs("%A %N"))
         return job, node
 
@@ -136,18 +105,18 @@ def person(
     service("slurmctld")  # for its log, should the test fail
 
     def clear(somebody: Person) -> None:
-        somebody.on("cpu-1", "scancel --user=%s", somebody.name)
+        somebody.on("cpu-1", "scancel --user=%s", somebody.person)
         wait_until(
             lambda: somebody.stop().status_code in {204, 404},
             timeout=60,
-            what=f"{somebody.name}'s session to be over",
+            what=f"{somebody.person}'s session to be over",
         )
-        wait_until(lambda: not somebody.jobs(), timeout=30, what=f"the end of {somebody.name}'s jobs")
+        wait_until(lambda: not somebody.jobs(), timeout=30, what=f"the end of {somebody.person}'s jobs")
 
     def meet(name: str) -> Person:
         if name not in known:
-            known[name] = Person(Hub(settings, signed_in(name), name), service)
-            service(known[name].own.cell)  # likewise
+            known[name] = Person(settings, signed_in(name), name, service=service)
+            service(known[name].cell)  # likewise
             clear(known[name])
         return known[name]
 
@@ -183,7 +152,7 @@ def waiting(person: People) -> Iterator[Waiting]:
 
 def hub_is_back(somebody: Person) -> None:
     """Wait until the hub answers, by way of Apache and proxy."""
-    wait_until(somebody.own.answers, timeout=START, what="the hub")
+    wait_until(somebody.answers, timeout=START, what="the hub")
 
 
 # ---- a session by the API ------------------------------------------------------------------------
@@ -198,7 +167,7 @@ def test_a_session_that_the_api_starts_runs_as_the_person_on_a_node_and_answers(
     processes = alice.service(node).check_output("ps -eo user:20,args").splitlines()
     assert {line.split()[0] for line in processes if PROGRAM in line} == {"alice"}
     alice.open_lab()
-    assert alice.lab().json()["kernels"] == 0
+    assert alice.ask_lab().json()["kernels"] == 0
 
 
 @pytest.mark.needs("hpc/alice", "hpc/carol")
@@ -206,8 +175,8 @@ def test_a_session_answers_nobody_else(person: People):
     alice, carol = person("alice"), person("carol")
     alice.session()
     alice.open_lab()
-    assert carol.lab("alice").status_code == 403
-    assert alice.lab().status_code == 200
+    assert carol.ask_lab("alice").status_code == 403
+    assert alice.ask_lab().status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -247,7 +216,7 @@ def test_what_carol_may_have_is_granted(person: People):
 @pytest.mark.needs("hpc/alice", "hpc/carol")
 def test_nobody_starts_a_session_for_somebody_else(person: People):
     alice, carol = person("alice"), person("carol")
-    assert carol.hub("POST", "users/alice/server", SMALL).status_code in {403, 404}
+    assert carol.api("POST", "users/alice/server", SMALL).status_code in {403, 404}
     assert not alice.jobs()
 
 
@@ -260,7 +229,7 @@ def report(service: Callable[[str], Host]) -> Report:
 
     def send(to: Person, token: str, path: str, body: object) -> int:
         """To the hub of a person's cell."""
-        sent = json.dumps([f"{to.own.gateway}/{path}", token, json.dumps(body)])
+        sent = json.dumps([f"{to.gateway}/{path}", token, json.dumps(body)])
         pipe = f"printf %s {shlex.quote(sent)} | python3 -c {shlex.quote(sessions.REPORT)}"
         return int(service("cpu-1").check_output("sh -c %s", pipe))
 
@@ -276,7 +245,7 @@ def test_a_session_that_runs_reports_nothing_any_more(person: People, report: Re
     assert report(alice, token, "session/port", {"port": 4444}) == 403
     assert report(alice, token, "session/last-words", {"log": "told"}) == 403
     alice.open_lab()
-    assert alice.lab().ok
+    assert alice.ask_lab().ok
     assert before["started"] == (alice.server() or {}).get("started")
 
 
@@ -302,12 +271,12 @@ def test_a_report_without_the_token_of_the_session_that_starts_is_refused(
     carol = person("carol")
     foreign = carol.token(carol.session()[1])
     alice, _ = waiting()
-    own = alice.hub("POST", "users/alice/tokens", {"expires_in": 300}).json()
+    own = alice.api("POST", "users/alice/tokens", {"expires_in": 300}).json()
     try:
         tokens = ("", "0" * 32, foreign, own["token"])
         assert [report(alice, token, "session/port", {"port": 4444}) for token in tokens] == [403] * 4
     finally:
-        alice.hub("DELETE", f"users/alice/tokens/{own['id']}")
+        alice.api("DELETE", f"users/alice/tokens/{own['id']}")
     assert (alice.server() or {}).get("pending") == "spawn"  # none of them was taken
 
 
@@ -315,7 +284,7 @@ def test_a_report_without_the_token_of_the_session_that_starts_is_refused(
 def test_a_page_in_a_browser_reports_nothing(person: People):
     alice = person("alice")
     alice.session()
-    assert alice.hub("POST", "session/port", {"port": 4444}).status_code == 403
+    assert alice.api("POST", "session/port", {"port": 4444}).status_code == 403
 
 
 @pytest.mark.needs("hpc/alice")
@@ -323,7 +292,7 @@ def test_the_report_that_batchspawner_would_take_is_not_there(person: People, re
     alice = person("alice")
     token = alice.token(alice.session()[1])
     assert report(alice, token, "batchspawner", {"port": 4444}) == 404
-    assert alice.hub("POST", "batchspawner", {"port": 4444}).status_code == 404
+    assert alice.api("POST", "batchspawner", {"port": 4444}).status_code == 404
 
 
 # ---- what others see ---------------------------------------------------------------------------------
@@ -398,7 +367,7 @@ def test_a_job_that_ends_before_its_session_answers_is_a_failure_with_a_sentence
 def test_who_waits_for_a_limit_of_their_own_reads_which(waiting: Waiting):
     alice, _ = waiting()
     limit = "Waiting in the queue of partition debug: you already use as many GPUs as you may have at a time."
-    wait_until(lambda: alice.own.stage() == limit, timeout=NOTICED, what="the limit on the page")
+    wait_until(lambda: alice.stage() == limit, timeout=NOTICED, what="the limit on the page")
 
 
 @pytest.mark.needs("hpc/alice")
@@ -412,9 +381,7 @@ def test_who_is_on_hold_reads_who_did_it_and_starts_when_released(
     admin = service("slurmctld", user="slurm")
 
     def said(why: str) -> None:
-        wait_until(
-            lambda: alice.own.stage() == f"{queue} {why}.", timeout=NOTICED, what=f"{why!r} on the page"
-        )
+        wait_until(lambda: alice.stage() == f"{queue} {why}.", timeout=NOTICED, what=f"{why!r} on the page")
 
     assert alice.on("cpu-1", "scontrol hold %s", job).rc == 0
     said("you put it on hold")
@@ -433,7 +400,7 @@ def test_who_is_on_hold_can_still_stop(waiting: Waiting):
     job = alice.waiting_job()
     assert alice.on("cpu-1", "scontrol hold %s", job).rc == 0
     hold = "Waiting in the queue of partition debug: you put it on hold."
-    wait_until(lambda: alice.own.stage() == hold, timeout=NOTICED, what="the hold on the page")
+    wait_until(lambda: alice.stage() == hold, timeout=NOTICED, what="the hold on the page")
     assert alice.stop().status_code in {202, 204}
     wait_until(lambda: job not in alice.jobs(), timeout=QUICK, what="the end of the job on hold")
     wait_until(lambda: alice.server() is None, timeout=QUICK, what="the hub to forget it")
@@ -454,7 +421,7 @@ def test_who_waits_for_a_busy_node_reads_the_place_in_line_and_the_expected_star
         r"Expected start: in about (1 minute|[2-5] minutes)\.$"
     )
     # the expected start is backfill's, which looks every 30 s
-    wait_until(lambda: told.search(alice.own.stage()), timeout=45, what="place and time on the page")
+    wait_until(lambda: told.search(alice.stage()), timeout=45, what="place and time on the page")
 
 
 @pytest.mark.needs("hpc/alice")
@@ -474,16 +441,16 @@ def test_a_session_lives_on_while_its_hub_is_away_and_afterwards(person: People,
     alice = person("alice")
     job, _ = alice.session()
     alice.open_lab()
-    began = alice.lab().json()["started"]
-    compose.run(settings, "stop", alice.own.cell)
+    began = alice.ask_lab().json()["started"]
+    compose.run(settings, "stop", alice.cell)
     try:
-        assert alice.lab().json()["started"] == began
+        assert alice.ask_lab().json()["started"] == began
     finally:
-        compose.run(settings, "start", alice.own.cell)
+        compose.run(settings, "start", alice.cell)
         hub_is_back(alice)
     assert alice.jobs() == [job]
     assert alice.ready()
-    assert alice.lab().json()["started"] == began
+    assert alice.ask_lab().json()["started"] == began
     alice.stop()
     wait_until(lambda: not alice.jobs(), timeout=QUICK, what="the end of alice's job")
 
@@ -494,7 +461,7 @@ def test_a_start_that_goes_on_after_a_restart_ends_when_its_person_says_so(
 ):
     alice, _ = waiting()
     job = alice.waiting_job()
-    compose.run(settings, "restart", alice.own.cell)
+    compose.run(settings, "restart", alice.cell)
     hub_is_back(alice)
     assert alice.stop().status_code in {202, 204}
     wait_until(lambda: job not in alice.jobs(), timeout=QUICK, what="the end of the job that waited")
@@ -506,8 +473,8 @@ def test_the_way_to_a_session_is_back_after_a_restart_of_the_proxy(person: Peopl
     alice = person("alice")
     job, _ = alice.session()
     alice.open_lab()
-    began = alice.lab().json()["started"]
-    compose.run(settings, "restart", f"{alice.own.cell}-proxy")
-    wait_until(lambda: alice.lab().status_code == 200, timeout=BACK, what="the way to alice's session")
-    assert alice.lab().json()["started"] == began
+    began = alice.ask_lab().json()["started"]
+    compose.run(settings, "restart", f"{alice.cell}-proxy")
+    wait_until(lambda: alice.ask_lab().status_code == 200, timeout=BACK, what="the way to alice's session")
+    assert alice.ask_lab().json()["started"] == began
     assert alice.jobs() == [job]

@@ -434,9 +434,10 @@ def test_nvidia_smi_says_first_that_it_is_emulated(person: Person, output: Outpu
 @pytest.mark.needs("hpc/dave")
 def test_nvidia_smi_answers_programs(person: Person, output: Output):
     asked = "--query-gpu=index,name,memory.total --format=csv,noheader,nounits"
-    script = f"#!/bin/sh\nnvidia-smi {asked} 2>/dev/null\n"
+    script = f"#!/bin/sh\necho $SLURM_JOB_GPUS; nvidia-smi {asked} 2>/dev/null\n"
     shown = output(person("dave"), person("dave").submit("--partition=debug --gres=gpu:pascal:1", script))
-    assert shown.strip() == "0, Tesla P100-PCIE-16GB, 16384"
+    device, answer = shown.splitlines()
+    assert answer == f"{device}, Tesla P100-PCIE-16GB, 16384"
 
 
 @pytest.mark.parametrize("node", ["gpu-1", "cpu-1"])

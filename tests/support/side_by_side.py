@@ -5,8 +5,8 @@
 a slash is a part of what is before it. `throughout=True`: from the first test of the file to its last, for
 what a fixture of the module holds. `@pytest.mark.alone`: nothing else runs; such tests come last.
 
-Workers of pytest-xdist take one file after the other. Locks on files keep their tests apart, and also those
-of another run beside this one.
+A worker of pytest-xdist takes tests of one file that need the same. Locks on files keep the tests of workers
+apart, and also those of another run beside this one.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ import random
 import shutil
 import tempfile
 import time
-from collections.abc import Generator, Iterable
+from collections import Counter
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
@@ -103,7 +104,7 @@ class Locks:
 
 @dataclass(frozen=True)
 class Unit:
-    """Tests that one worker runs one after the other: those of a file, or all that run alone."""
+    """Tests that one worker runs one after the other."""
 
     name: str
     items: list[pytest.Item]
@@ -114,21 +115,36 @@ class Unit:
         marks = (mark for item in self.items for mark in item.iter_markers())
         return self.name == ALONE or any(mark.kwargs.get("throughout") for mark in marks)
 
-    @property
-    def rank(self) -> int:
-        """What takes long begins first, and what runs alone last."""
-        if self.name == ALONE:
-            return 2
-        return 0 if any(item.get_closest_marker("long") for item in self.items) else 1
+    def rank(self, wanted: Mapping[str, int]) -> tuple[bool, bool, int]:
+        """Where it stands: what takes long first, then what most others wait for, and what runs alone last.
+
+        wanted: how many tests need a thing for themselves
+        """
+        long = any(item.get_closest_marker("long") for item in self.items)
+        return self.name == ALONE, not long, -sum(wanted[thing] for thing in Needs.of(self.items).own)
 
 
-def units_of(items: Iterable[pytest.Item]) -> list[Unit]:
-    """The tests in their units, in the order in which they come."""
+def units_of(items: Sequence[pytest.Item]) -> list[Unit]:
+    """The tests in their units, in the order in which they come.
+
+    Those of a file that need the same are a unit, unless the file keeps its things throughout: who waits for
+    alice does not keep a worker from what needs nobody.
+    """
     found: dict[str, Unit] = {}
+    throughout = {
+        item.path for item in items for mark in item.iter_markers() if mark.kwargs.get("throughout")
+    }
     for item in items:
         together = item.get_closest_marker("together")
-        name = str(together.args[0]) if together else item.nodeid.partition("::")[0]
-        name = ALONE if item.get_closest_marker("alone") else name
+        file, needs = item.nodeid.partition("::")[0], Needs.of([item])
+        if item.get_closest_marker("alone"):
+            name = ALONE
+        elif together:
+            name = str(together.args[0])
+        elif item.path in throughout:
+            name = file
+        else:
+            name = " ".join([file, *sorted(needs.own), *sorted(needs.shared)])
         found.setdefault(name, Unit(name, [])).items.append(item)
     return list(found.values())
 
@@ -142,6 +158,12 @@ class SideBySide:
         self._held = ""
         self._scopes: dict[str, tuple[str, Needs]] = {}
         self._waited = 0.0
+        self._others = ExitStack()
+        self._run: TextIO | None = None  # a file that each worker of this run has locked, until it is done
+        if plan := getattr(config, "workerinput", {}).get("plan"):
+            file = Path(plan)
+            self._run = self._others.enter_context(file.open())
+            fcntl.flock(self._run, fcntl.LOCK_SH)
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -154,7 +176,8 @@ class SideBySide:
                 dice.shuffle(unit.items)
             units.sort(key=lambda unit: unit.name == ALONE)
         else:
-            units.sort(key=lambda unit: unit.rank)
+            wanted = Counter(thing for item in items for thing in Needs.of([item]).own)
+            units.sort(key=lambda unit: unit.rank(wanted))
         items[:] = [item for unit in units for item in unit.items]
         for unit in units:
             whole = Needs.of(unit.items)
@@ -163,14 +186,11 @@ class SideBySide:
                 self._scopes[item.nodeid] = alone
         told = getattr(self._config, "workerinput", {})
         if told.get("workerid") == "gw0":
-            plan = {
-                unit.name: {
-                    "tests": [item.nodeid for item in unit.items],
-                    "own": sorted(Needs.of(unit.items).own),
-                    "shared": sorted(Needs.of(unit.items).shared),
-                }
-                for unit in units
-            }
+            plan = {}
+            for unit in units:
+                for item in unit.items:
+                    needs = self._scopes[item.nodeid][1]
+                    plan[item.nodeid] = (unit.name, sorted(needs.own), sorted(needs.shared))
             Path(told["plan"]).write_text(json.dumps(plan))
 
     @pytest.hookimpl(wrapper=True)
@@ -181,6 +201,8 @@ class SideBySide:
         scope, needs = self._scopes[item.nodeid]
         if scope != self._held:
             began = time.monotonic()
+            if scope == ALONE and self._run:
+                fcntl.flock(self._run, fcntl.LOCK_EX)
             self._locks.take(needs)
             self._held = scope
             self._waited += time.monotonic() - began
@@ -192,13 +214,14 @@ class SideBySide:
                 self._held = ""
 
     def pytest_sessionfinish(self) -> None:
-        """Tell the controller for how long this worker waited for others."""
+        """Tell the controller for how long this worker waited for others, and let what runs alone begin."""
+        self._others.close()
         if hasattr(self._config, "workeroutput"):
             self._config.workeroutput["waited"] = self._waited
 
 
-class Files(LoadScopeScheduling):
-    """Gives a worker the first unit that does not disturb what the others are at."""
+class Units(LoadScopeScheduling):
+    """Gives a worker the first unit that can begin beside what the others are at."""
 
     def __init__(self, config: pytest.Config, log: Any, plan: Path) -> None:
         super().__init__(config, log)
@@ -209,27 +232,38 @@ class Files(LoadScopeScheduling):
     def schedule(self) -> None:
         """Begin, as soon as the workers have told which tests there are."""
         if not self._needs:
-            for name, told in json.loads(self._plan.read_text() or "{}").items():
-                self._needs[name] = Needs(frozenset(told["own"]), frozenset(told["shared"]))
-                self._unit_of |= dict.fromkeys(told["tests"], name)
+            for test, (unit, own, shared) in json.loads(self._plan.read_text() or "{}").items():
+                self._needs[test] = Needs(frozenset(own), frozenset(shared))
+                self._unit_of[test] = unit
         super().schedule()
 
     def _split_scope(self, nodeid: str) -> str:
         return self._unit_of[nodeid]
 
+    def _reschedule(self, node: WorkerController) -> None:
+        others = (other for other in self.nodes if other is not node and not other.shutting_down)
+        if list(self.workqueue) == [ALONE] and any(others):
+            node.shutdown()  # after what it has; the last worker runs what wants to be alone
+            return
+        super()._reschedule(node)
+
     def _assign_work_unit(self, node: WorkerController) -> None:
         others = [
-            self._needs[name]
+            needs
             for other, units in self.assigned_work.items()
-            for name, tests in units.items()
-            if other is not node and not all(tests.values())
+            for tests in units.values()
+            if other is not node and (needs := self._next_of(tests))
         ]
-        quiet = (
-            name for name in self.workqueue if not any(self._needs[name].disturb(other) for other in others)
-        )
-        if chosen := next(quiet, None):
-            self.workqueue.move_to_end(chosen, last=False)
+        for name, tests in self.workqueue.items():
+            needs = self._next_of(tests)
+            if needs and not any(needs.disturb(other) for other in others):
+                self.workqueue.move_to_end(name, last=False)
+                break
         super()._assign_work_unit(node)
+
+    def _next_of(self, tests: Mapping[str, bool]) -> Needs | None:
+        """What the first test of a unit needs that is not over."""
+        return next((self._needs[test] for test, over in tests.items() if not over), None)
 
 
 class Controller:
@@ -246,9 +280,9 @@ class Controller:
         """Tell each worker where the plan is to be written."""
         node.workerinput["plan"] = str(self._plan)
 
-    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Files | None:
+    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Units | None:
         """Ours for --dist=loadfile."""
-        return Files(config, log, self._plan) if config.getoption("dist") == "loadfile" else None
+        return Units(config, log, self._plan) if config.getoption("dist") == "loadfile" else None
 
     def pytest_testnodedown(self, node: WorkerController) -> None:
         """Add up for how long workers waited for each other."""

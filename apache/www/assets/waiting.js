@@ -40,6 +40,8 @@
     part("failure").hidden = false;
     if (event.html_message) part("failure").innerHTML = event.html_message; // escaped by the hub
     else part("failure").textContent = event.message.replace(/^Spawn failed: /, "");
+    const without = part("without"); // what in the home may be the cause: hub/benchtop_hub/sessions/failure.py
+    if (without && part("failure").querySelector("[data-without-settings]")) without.hidden = false;
   }
 
   // The page as the hub has it now: the session, what became of the start, or this page again. While the

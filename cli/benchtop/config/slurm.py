@@ -45,13 +45,13 @@ head -c 1024 /dev/urandom > /tmp/key
 install -d -o slurm /run/slurmctld
 chown -R slurm: /tmp/conf /tmp/state /tmp/key && chmod 400 /tmp/key
 SLURM_SACK_KEY=/tmp/key setpriv --reuid slurm --regid slurm --clear-groups \
-  timeout --kill-after=1 20 slurmctld -D -c > /tmp/said 2>&1 &
+  timeout --kill-after=1 20 slurmctld -D -c > /tmp/output 2>&1 &
 for _ in $(seq 200); do
-  if grep -q 'Running as primary controller' /tmp/said; then exit 0; fi
+  if grep -q 'Running as primary controller' /tmp/output; then exit 0; fi
   kill -0 $! 2>/dev/null || break
   sleep 0.1
 done
-cat /tmp/said
+cat /tmp/output
 exit 1
 """
 # Lines of its log that are about the check and not about the files

@@ -119,12 +119,12 @@ def install(*packages: str) -> None:
     words = ["apt-get", "install", "-qqy", "--no-install-recommends", *packages]
     done = subprocess.run(words, env=env, check=False, capture_output=True, text=True)
     if done.returncode:
-        said = (done.stdout + done.stderr).strip().splitlines()
-        log.error("%s exited %d: %s", " ".join(words), done.returncode, " / ".join(said))
+        output = (done.stdout + done.stderr).strip().splitlines()
+        log.error("%s exited %d: %s", " ".join(words), done.returncode, " / ".join(output))
         raise Problem(
             f"apt could not install {' '.join(packages)}: see that the package mirror can be reached "
             "(`apt-get update`), then try again.",
-            said[-8:],
+            output[-8:],
         )
 
 
@@ -152,10 +152,10 @@ def release(text: str | None = None) -> Release:
         except OSError:
             return Release()
     fields = dict(line.partition("=")[::2] for line in text.splitlines() if "=" in line)
-    plain = {key: value.strip().strip("\"'") for key, value in fields.items()}
+    values = {key: value.strip().strip("\"'") for key, value in fields.items()}
     return Release(
-        plain.get("ID", ""),
-        plain.get("VERSION_ID", ""),
-        plain.get("VERSION_CODENAME", ""),
-        plain.get("PRETTY_NAME", "this system"),
+        values.get("ID", ""),
+        values.get("VERSION_ID", ""),
+        values.get("VERSION_CODENAME", ""),
+        values.get("PRETTY_NAME", "this system"),
     )

@@ -76,10 +76,10 @@ def pull(image: str, current: Step) -> bool:
     )
     limit = threading.Timer(ANSWERS_WITHIN, process.terminate)
     limit.start()
-    said = []
+    output = []
     try:
         for line in process.stdout or ():
-            said.append(line.strip())
+            output.append(line.strip())
             if "Pulling from" in line:
                 limit.cancel()
                 limit = threading.Timer(PULLS_WITHIN, process.terminate)
@@ -89,7 +89,7 @@ def pull(image: str, current: Step) -> bool:
     finally:
         limit.cancel()
         process.terminate()
-    log.info("docker pull %s exited %d: %s", image, code, " / ".join(said[-3:]))
+    log.info("docker pull %s exited %d: %s", image, code, " / ".join(output[-3:]))
     return code == 0
 
 
@@ -126,7 +126,7 @@ def bootstrap(settings: Settings, current: Step) -> None:
         if maker.stdout:
             maker.stdout.close()  # so that mmdebstrap stops when the import does
         try:
-            said, _ = importer.communicate()
+            output, _ = importer.communicate()
             code = maker.wait()
         except BaseException:
             maker.terminate()
@@ -140,7 +140,9 @@ def bootstrap(settings: Settings, current: Step) -> None:
         docker("rmi", f"{settings.base}-new")
         return
     docker("rmi", f"{settings.base}-new", check=False)
-    log.error("mmdebstrap exited %d: %s; import: %s", code, " / ".join(lines), said.decode(errors="replace"))
+    log.error(
+        "mmdebstrap exited %d: %s; import: %s", code, " / ".join(lines), output.decode(errors="replace")
+    )
     raise Problem(
         "The base image could not be made: no container registry answers, and mmdebstrap failed. "
         "Check that the package mirror can be reached (`apt-get update`), then try again.",

@@ -149,9 +149,9 @@ def check_memory(facts: Facts) -> Iterator[Finding]:
         fix = f"The engine has {gib(total)} of memory: give {gib(NEED_MEMORY)} or more {where}."
     elif free is not None and free < NEED_FREE_MEMORY and not _ours_up(facts):
         fix = f"Only {gib(free)} of memory are free: stop other programs until {gib(NEED_FREE_MEMORY)} are."
-    told = [f"{gib(total)} in all"] if total else []
-    told += [f"{gib(free)} free"] if free is not None else []
-    yield Finding("memory", ", ".join(told) or "unknown", fix)
+    parts = [f"{gib(total)} in all"] if total else []
+    parts += [f"{gib(free)} free"] if free is not None else []
+    yield Finding("memory", ", ".join(parts) or "unknown", fix)
 
 
 def check_disk(facts: Facts) -> Iterator[Finding]:

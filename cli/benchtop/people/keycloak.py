@@ -136,10 +136,10 @@ def token_of(settings: Settings) -> str:
 def expect(answer: Answer, *statuses: int) -> Json:
     """The JSON of an answer that has one of the statuses; raises Problem for another one."""
     if answer.status not in statuses:
-        said = json.dumps(answer.body) if answer.body is not None else "nothing"
+        body = json.dumps(answer.body) if answer.body is not None else "nothing"
         raise Problem(
             f"Keycloak answered {answer.status} to an admin request: look at `make logs SERVICE=keycloak`.",
-            [f"it said {said[:400]}"],
+            [f"its answer: {body[:400]}"],
         )
     return answer.body
 
@@ -153,8 +153,10 @@ def ask(settings: Settings, token: str | None, calls: Sequence[Call]) -> list[An
     done = compose.run(settings, *words, input=config.encode(), check=False, timeout=_PATIENCE)
     parts = done.stdout.decode(errors="replace").split(_MARK)
     if done.returncode or len(parts) != 2 * len(calls) + 1:
-        said = done.stderr.decode(errors="replace").strip().splitlines()[-5:]
-        raise Problem("Keycloak does not answer: see `make status`, and try again when it is healthy.", said)
+        output = done.stderr.decode(errors="replace").strip().splitlines()[-5:]
+        raise Problem(
+            "Keycloak does not answer: see `make status`, and try again when it is healthy.", output
+        )
     return [Answer(int(status), _json(body)) for body, status in zip(parts[::2], parts[1::2], strict=False)]
 
 

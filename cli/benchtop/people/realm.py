@@ -49,11 +49,11 @@ def judge(settings: Settings, rendered: str, text: str, former: str) -> Json:
     Raises Problem with Keycloak's own words where it refuses, and the line of what it stumbles over.
     """
     document, before = json.loads(rendered), json.loads(former)
-    status, said, understood = _try(settings, document)
+    status, body, understood = _try(settings, document)
     if status == 201:
         return understood
-    said = said if isinstance(said, dict) else {}
-    reason = str(said.get("errorMessage") or said.get("error_description") or said.get("error") or status)
+    body = body if isinstance(body, dict) else {}
+    reason = str(body.get("errorMessage") or body.get("error_description") or body.get("error") or status)
     # Keycloak seldom says where: so it is asked about each part that changed
     suspects = [key for key, value in document.items() if key != "attributes" and before.get(key) != value]
     guilty = [key for key in suspects if _try(settings, before | {key: document[key]})[0] != 201] or [""]
@@ -70,7 +70,7 @@ def judge(settings: Settings, rendered: str, text: str, former: str) -> Json:
 
 
 def _try(settings: Settings, document: Json) -> tuple[int, Json, Json]:
-    """Make a realm under another name and remove it: the status, what was said, how it was understood."""
+    """Make a realm under another name and remove it: the status, the answer, and the realm as understood."""
     token, name = token_of(settings), f"check-{random.token_hex(4)}"
     here = f"{REALMS}/{name}"
     calls = [Call(REALMS, "POST", document=document | {"realm": name}), Call(here), Call(here, "DELETE")]

@@ -110,7 +110,7 @@ def leave_out(settings: Settings) -> None:
 def stop(settings: Settings, cell: str, message: str) -> None:
     """Take a cell out of service; its people read `message` until `start`, and their jobs keep running."""
     require_known(settings, cell)
-    text = notices.plain(
+    text = notices.checked_line(
         message, f'Give the message for the people of {cell}, for example MESSAGE="{cell} is back at 14:00"'
     )
     (held,) = look(settings, [cell])

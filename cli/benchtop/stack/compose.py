@@ -106,9 +106,9 @@ def _run(
             "see whether the engine is well with `make doctor`."
         ) from None
     if check and done.returncode:
-        said = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines()
-        log.error("%s exited %d: %s", _short(words), done.returncode, " / ".join(said))
-        raise Problem(f"`{_short(words)}` failed (exit {done.returncode}).", said[-15:])
+        output = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines()
+        log.error("%s exited %d: %s", _short(words), done.returncode, " / ".join(output))
+        raise Problem(f"`{_short(words)}` failed (exit {done.returncode}).", output[-15:])
     return done
 
 
@@ -122,7 +122,7 @@ def _short(words: list[str]) -> str:
 
 @dataclass(frozen=True)
 class Container:
-    """One container as the engine sees it; `said` is the last output of its health check."""
+    """One container as the engine sees it; as its listing and its details say."""
 
     id: str
     name: str
@@ -137,7 +137,7 @@ class Container:
     restarts: int
     policy: str  # restart policy: no, always, unless-stopped, on-failure
     started: str
-    said: str
+    health_output: str  # of the last health check
     ports: tuple[tuple[str, int], ...]  # host addresses that it publishes, or would when started
 
     @property
@@ -197,7 +197,7 @@ def container(entry: dict[str, Any]) -> Container:
         restarts=int(entry.get("RestartCount") or 0),
         policy=(host.get("RestartPolicy") or {}).get("Name") or "no",
         started=state.get("StartedAt") or "",
-        said=(checks[-1].get("Output") or "").strip() if checks else "",
+        health_output=(checks[-1].get("Output") or "").strip() if checks else "",
         ports=tuple(ports),
     )
 

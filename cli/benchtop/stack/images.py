@@ -164,12 +164,12 @@ def _build(settings: Settings, profiles: tuple[str, ...], services: list[str], c
         process.terminate()
     if code:
         log.error("the build failed, see %s", file)
-        what, said = progress.failure()
+        what, output = progress.failure()
         raise Problem(
             f"The build failed at {what}. The whole log is in {_near(file, settings.root)}; if it could "
             "not download something, see that this machine reaches the package registries; "
             "then run `make up` again.",
-            said,
+            output,
         )
     current.outcome = f"{progress.done} steps, {progress.cached} of them from the cache"
 
@@ -195,7 +195,7 @@ class Progress:
         self.cached = 0
         self._steps: dict[str, str] = {}
         self._running: dict[str, str] = {}
-        self._said: dict[str, deque[str]] = {}
+        self._output: dict[str, deque[str]] = {}
         self._failed = ""
         self._tail: deque[str] = deque(maxlen=12)
 
@@ -219,8 +219,8 @@ class Progress:
             if text.startswith("ERROR"):
                 self._failed = self._failed or number
         else:
-            said = re.sub(r"^\d+\.\d+ ", "", text)
-            self._said.setdefault(number, deque(maxlen=12)).append(said)
+            output = re.sub(r"^\d+\.\d+ ", "", text)
+            self._output.setdefault(number, deque(maxlen=12)).append(output)
 
     def now(self) -> str:
         """The steps that run at this moment, the two newest of them."""
@@ -230,7 +230,7 @@ class Progress:
         """The step that failed and its last lines of output."""
         if self._failed:
             step = _short(self._steps.get(self._failed, "an unnamed step"), 90)
-            return step, list(self._said.get(self._failed, []))
+            return step, list(self._output.get(self._failed, []))
         return "its start", list(self._tail)
 
 

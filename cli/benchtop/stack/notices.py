@@ -27,7 +27,7 @@ class Announcement:
     since: str | None = None
 
 
-def plain(text: str, what: str) -> str:
+def checked_line(text: str, what: str) -> str:
     """The text on one line. Raises Problem, which begins with `what`, for a text that is no notice."""
     line = " ".join(text.split())
     if not line or len(line) > LONGEST or not line.isprintable():
@@ -37,7 +37,9 @@ def plain(text: str, what: str) -> str:
 
 def announce(settings: Settings, message: str, *, now: datetime | None = None) -> None:
     """Show a message on every page from now on, in place of the former one."""
-    text = plain(message, 'Give the message, for example MESSAGE="Slurm is down on Friday from 8 to 10"')
+    text = checked_line(
+        message, 'Give the message, for example MESSAGE="Slurm is down on Friday from 8 to 10"'
+    )
     since = (now or datetime.now(UTC)).isoformat(timespec="seconds")
     _write(settings, Announcement(text, since))
     log.info("announced message=%r", text)

@@ -171,7 +171,7 @@ def explain(settings: Settings, lines: list[str]) -> tuple[str, list[str]]:
             lines[-3:],
         )
     return (
-        "Compose could not start the facility: see below what it said, fix that, then run `make up` again.",
+        "Compose could not start the facility: see its message below, fix that, then run `make up` again.",
         lines[-8:],
     )
 
@@ -180,8 +180,8 @@ def describe(name: str, one: Container | None) -> tuple[bool, str]:
     """(well, what a person reads) for one service."""
     if one is None:
         return False, "not there"
-    said = " ".join(one.said.split())
-    reason = f": {said[:160]}" if said else ""
+    output = " ".join(one.health_output.split())
+    reason = f": {output[:160]}" if output else ""
     again = f" again, fell over {one.restarts} times" if one.restarts else ""
     match one.state:
         case "running" if one.health == "unhealthy":

@@ -6,13 +6,14 @@ session is being started, and only in the one form that is expected; everything 
 
 import json
 from contextlib import suppress
-from typing import NoReturn, Protocol
+from typing import Any, NoReturn, Protocol
 
 from jupyterhub.apihandlers import APIHandler
 from tornado.web import HTTPError
 
 LARGEST = 8192  # bytes of a report
 PORTS = range(1024, 65536)
+_MORE: dict[str, type] = {"why": str, "kept": bool}  # of last words
 
 
 class Reporting(Protocol):
@@ -24,8 +25,11 @@ class Reporting(Protocol):
     def report_port(self, port: int) -> bool:
         """Take the port; False when it is not waited for."""
 
-    def report_end(self, lines: str) -> bool:
-        """Take the last words; False when they are not waited for."""
+    def report_end(self, lines: str, *, why: str = "", kept: bool = True) -> bool:
+        """Take the last words; False when they are not waited for.
+
+        why: what ended it, as the end of a sentence; kept: is its log still there, in its owner's home?
+        """
 
 
 class ReportHandler(APIHandler):
@@ -49,15 +53,14 @@ class ReportHandler(APIHandler):
         self.log.warning("report refused reason=%s user=%s from=%s", reason, name, self.request.remote_ip)
         raise HTTPError(403, "Only a session that is being started may report.")
 
-    def said(self, key: str) -> object:
-        """The value of the only key that the report may have. Raises 400."""
+    def said(self, key: str, *more: str) -> dict[str, Any]:
+        """The report, which has this key and perhaps some of the others. Raises 400."""
         report: object = None
         if len(self.request.body) <= LARGEST:
             with suppress(ValueError):
                 report = json.loads(self.request.body)
-        if isinstance(report, dict) and set(report) == {key}:
-            value: object = report[key]
-            return value
+        if isinstance(report, dict) and {key} <= set(report) <= {key, *more}:
+            return report
         raise HTTPError(400, f'A report looks like {{"{key}": …}}.')
 
 
@@ -67,7 +70,7 @@ class PortHandler(ReportHandler):
     def post(self) -> None:
         """Take the port."""
         spawner = self.spawner()
-        port = self.said("port")
+        port = self.said("port")["port"]
         if type(port) is not int or port not in PORTS:  # True is an int as well
             raise HTTPError(400, "A port is a number from 1024 to 65535.")
         if not spawner.report_port(port):
@@ -76,15 +79,21 @@ class PortHandler(ReportHandler):
 
 
 class LastWordsHandler(ReportHandler):
-    """POST {"log": text}: the session could not start, and this is the end of its log."""
+    """POST {"log": text}: the session could not start, and this is the end of its log.
+
+    With "why" it says in a sentence what ended it, with "kept": false that its log is gone with it.
+    """
 
     def post(self) -> None:
         """Take the text."""
         spawner = self.spawner()
-        log = self.said("log")
+        report = self.said("log", *_MORE)
+        log = report.pop("log")
         if not isinstance(log, str):
             raise HTTPError(400, "A log is text.")
-        if not spawner.report_end(log):
+        if not all(type(value) is _MORE[name] for name, value in report.items()):
+            raise HTTPError(400, 'Beside it, "why" is text, and "kept" is true or false.')
+        if not spawner.report_end(log, **report):
             self.refuse("not-pending")
         self.set_status(204)
 

@@ -21,6 +21,7 @@ from benchtop_hub.access.minter import Refused
 from benchtop_hub.backends import commands, marks, request, written
 from benchtop_hub.backends.backend import Backend, Launch, Pending, Person
 from benchtop_hub.backends.queue import NUMBER, Job
+from benchtop_hub.backends.request import WITHOUT_SETTINGS
 
 _NO_SUCH = "no such session"
 # Nothing of the hub's own configuration, one key, one host, and no question to anybody.
@@ -59,7 +60,11 @@ class LoginNode(Backend[Request, Granted]):
     numbered = False
     prefix = "local-"
     request = Request
-    fields: ClassVar[Mapping[str, str]] = {"where": "Run on", "runtime": "Runtime"}
+    fields: ClassVar[Mapping[str, str]] = {
+        "where": "Run on",
+        "runtime": "Runtime",
+        "without_settings": WITHOUT_SETTINGS,
+    }
     silences = ("ssh: ", "Connection closed", "Connection reset", "Host key verification failed")
     who = "The login node"
     stands_in = True

@@ -17,6 +17,7 @@ from benchtop_hub.wording import quote
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+WITHOUT_SETTINGS = "Start without my own settings"  # the label of that choice
 NUMBER_LIKE = "Enter a whole number, for example 2."
 # What a form takes as people write it: how it is read, and what is said of what cannot be
 AMOUNTS: Mapping[str, tuple[Callable[[str], int], str]] = {
@@ -57,13 +58,28 @@ class Request(BaseModel):
     cpus: int | None = Field(None, ge=1, le=65_536)
     memory: int | None = Field(None, ge=1, le=1 << 30)
     runtime: int | None = Field(None, ge=1, le=525_600)
+    without_settings: bool = False  # does the session leave out what its owner has set in their home?
 
     def asked(self) -> dict[str, Any]:
         """What somebody said themselves; an empty field says nothing."""
         values = {
             name: getattr(self, name) for name in type(self).model_fields if name in self.model_fields_set
         }
-        return {name: value for name, value in values.items() if value not in {"", None}}
+        return {
+            name: value
+            for name, value in values.items()
+            if value not in {"", None} and name != "without_settings"
+        }
+
+    @field_validator("without_settings", mode="before")
+    @classmethod
+    def _a_box_sends_a_word(cls, value: object) -> object:
+        """A form sends "yes", or nothing; the API may say true or false."""
+        if isinstance(value, bool):
+            return value
+        if value in (None, "", "yes", "no"):
+            return value == "yes"
+        raise ValueError("yes or no")
 
     @field_validator("cpus", "memory", "runtime", "disk", mode="before", check_fields=False)
     @classmethod

@@ -6,6 +6,16 @@ there), somebody is left to tell the hub what its log says last.
 
 import shlex
 
+# The first thing that a job does: it gets a folder of its own on the node, and its log. That is in the home
+# ($BENCHTOP_LOG) where the home takes it; it may be full or away, or have a pipe there that would hold up
+# whoever opens it. Else it is `elsewhere`. For any shell: sh ends at a redirection that fails.
+_LOG = """\
+BENCHTOP_RUN=$(mktemp -d /tmp/benchtop.XXXXXX || mktemp -d /var/tmp/benchtop.XXXXXX)
+export BENCHTOP_RUN
+if [ -e "$BENCHTOP_LOG" ] || [ -L "$BENCHTOP_LOG" ]; then [ -f "$BENCHTOP_LOG" ]; fi &&
+  (umask 077; head -c 65536 /dev/zero >"$BENCHTOP_LOG") 2>/dev/null || BENCHTOP_LOG={elsewhere}
+exec >"${{BENCHTOP_LOG:-/dev/null}}" 2>&1
+"""
 # The end of the session is the end of the job, so its exit status is the job's; a signal that killed it kills
 # the shell as well, by which the scheduler tells it from one that stopped by itself. The report has the token
 # from the environment. Whoever was told to end (ending) has nothing to explain.
@@ -25,7 +35,16 @@ trap 'ending=yes; kill -TERM "$!" 2>/dev/null' TERM
 # bash has whom it starts beside it ignore Ctrl-C, and kernels and terminals would do so as well
 env --default-signal=INT,QUIT {python} -I -m benchtop_lab.session {arguments}&
 {stand_by}[ "$status" = 0 ] || [ "$ending" ] || {python} -I -m benchtop_lab.report
+[ -z "$BENCHTOP_RUN" ] || rm -rf -- "$BENCHTOP_RUN"
 {leave}"""
+
+
+def open_log(elsewhere: str) -> str:
+    """Lines that give a job its folder and its log.
+
+    elsewhere: where the log is if not in the home, as a shell's word
+    """
+    return _LOG.format(elsewhere=elsewhere)
 
 
 def command(python: str, arguments: list[str]) -> str:

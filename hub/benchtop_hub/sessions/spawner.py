@@ -18,8 +18,11 @@ from benchtop_hub.sessions import certificates, endings
 from benchtop_hub.sessions.described import Described
 from benchtop_hub.sessions.failure import Failed, SessionFailed, explain
 from benchtop_hub.sessions.start import Start, Wanted
+from benchtop_hub.wording import quote
 
 RUNNING_AGE = 5.0  # seconds: how old an answer of the queue may be while a session runs
+WITHOUT_SETTINGS = "BENCHTOP_WITHOUT_SETTINGS"  # of its environment: lab/benchtop_lab/home/own.py
+WHY = 400  # characters of what a session says ended it
 STOP_PATIENCE = 30.0  # seconds until stopping goes on in the background; a job has 10 to save its work
 
 
@@ -40,6 +43,7 @@ class Session(Described):
     ended = ""  # why the last session did, until its owner has read it
     begun = False  # has there ever been a session? Until then, its name is nobody's (pages/servers.py)
     tls_name = ""  # by which its job proves that it is this one: certificates.py
+    without_settings = False  # does the session that starts leave out what its owner has set themselves?
     _address = ""
     _start: Start | None = None
     _submission: "asyncio.Task[None] | None" = None
@@ -76,6 +80,9 @@ class Session(Described):
         self.tls_name = certificates.new_name()
         start = self._begin(backend, backend.describe_queue(granted), time.time(), asdict(granted))
         asked = {**self.others_asked(backend), **wanted.asked()}
+        self.without_settings = wanted.without_settings
+        if wanted.without_settings:  # this once: the next start asks for it anew, or has them back
+            self.forget_options(asked)
         # A task of its own, which a cancelled start does not cancel: nobody would know of the job.
         self._submission = asyncio.create_task(self._submit(start, granted, asked))
         await asyncio.shield(self._submission)
@@ -111,6 +118,8 @@ class Session(Described):
         backend = start.backend
         env = {**self.get_env(), "LANG": "C.UTF-8", "PATH": f"{Path(self.lab_python).parent}:{commands.PATH}"}
         runtime = timedelta(minutes=granted.runtime)
+        if self.without_settings:
+            env[WITHOUT_SETTINGS] = "yes"
         env[certificates.VARIABLE] = certificates.authority(self.keys).issue(self.tls_name, runtime)
         try:
             number = await backend.submit(granted, self.launch(env))
@@ -149,7 +158,11 @@ class Session(Described):
             "session failed user=%s cell=%s job=%s reason=%s: %s%s",
             self.user.name, self.cell, self.job_id or "-", failed.reason, failed, quoted,
         )  # fmt: skip
-        return explain(failed, log=f"~/{self.log_file}", last_words=last_words, support=self.support)
+        kept = self._start is None or self._start.log_kept
+        return explain(
+            failed, log=f"~/{self.log_file}" if kept else "", last_words=last_words, support=self.support,
+            own_settings=kept and not self.without_settings,
+        )  # fmt: skip
 
     # ---- what the job reports (api/reports.py) -----------------------------------------------
 
@@ -157,11 +170,11 @@ class Session(Described):
         """The job says where it listens. False: nothing is waiting for it, or it said another port before."""
         return self._start is not None and self.pending == "spawn" and self._start.take_port(port)
 
-    def report_end(self, lines: str) -> bool:
+    def report_end(self, lines: str, *, why: str = "", kept: bool = True) -> bool:
         """The job gives up before it listened, and says what its log says."""
         if self._start is None or self.pending != "spawn":
             return False
-        self._start.last_words = lines
+        self._start.last_words, self._start.why, self._start.log_kept = lines, quote(why, WHY), kept
         return True
 
     # ---- while it runs ------------------------------------------------------------------------

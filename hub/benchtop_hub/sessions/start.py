@@ -92,7 +92,8 @@ class Start:
             owner.log,
             clock,
         )
-        self.number = self.node = self.last_words = ""
+        self.number = self.node = self.last_words = self.why = ""
+        self.log_kept = True  # is what the last words are the end of still there?
         self.stage: tuple[int, str] = (5, "Requesting the session.")
         self._submitted_at = float("-inf")
         self._node_by = 0.0  # until when its node must be known, once it was not
@@ -260,11 +261,11 @@ class Start:
             raise Failed(f"{self.backend.describe_job(number)} {gone}", "gone")
         if job.alive:
             return job
-        why = self.backend.explain_end(job, self.wanted.granted)
         if job.lingers:
             await self.owner.stop(now=True)
         end = self._clock() + WORDS_PATIENCE
         while job.state == "FAILED" and not self.last_words and self._clock() < end:
             await asyncio.sleep(0.05)
+        why = self.why or self.backend.explain_end(job, self.wanted.granted)
         over = f"{self.backend.describe_job(number)} ended before JupyterLab could start: {why}."
         raise Failed(over, "job-ended")

@@ -10,12 +10,14 @@ import ctypes
 import grp
 import os
 import pwd
+import shutil
 import signal
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 
+from benchtop_lab.home.log import FOLDER, new_folder, open_log
 from benchtop_lab.login_node.processes import kill, memory, offspring
 from benchtop_lab.login_node.records import Record, age, clear_folder, new_record, own_records
 from benchtop_lab.login_node.request import Asked, set_limits
@@ -51,9 +53,20 @@ class Session:
         self.asked, self.record = asked, record
         self.ends_at = time.monotonic() + asked.runtime
         self.look_at = time.monotonic() + PRESENCE
-        self.leader = self._start()
+        self.folder = ""
+        with contextlib.suppress(OSError):
+            self.folder = new_folder()
+        log = open_log(asked.log, self.folder)
+        self.log = Path(f"/proc/self/fd/{log}").readlink()
+        self.leader = self._start(log)
+        os.close(log)
 
-    def _start(self) -> int:
+    @property
+    def env(self) -> dict[str, str]:
+        """Of the session."""
+        return {**self.asked.env, FOLDER: self.folder}
+
+    def _start(self, log: int) -> int:
         asked = self.asked
         pid = os.fork()
         if pid:
@@ -63,13 +76,14 @@ class Session:
             signal.pthread_sigmask(signal.SIG_SETMASK, ())
             with contextlib.suppress(OSError):  # before sshd, should the whole node be out of memory
                 Path("/proc/self/oom_score_adj").write_text("500")
-            os.chdir(asked.home)
-            log = os.open(asked.log, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
             os.dup2(log, 1)
             os.dup2(log, 2)
+            os.chdir("/")
+            with contextlib.suppress(OSError):  # the session itself says what is wrong with it
+                os.chdir(asked.home)
             set_limits(asked)
             ends = str(int(time.time()) + asked.runtime)  # JupyterLab warns of it
-            os.execve(PROGRAM[0], PROGRAM, {**asked.env, "BENCHTOP_ENDS": ends})  # noqa: S606 - a program, no shell
+            os.execve(PROGRAM[0], PROGRAM, {**self.env, "BENCHTOP_ENDS": ends})  # noqa: S606 - a program, no shell
         except OSError as error:
             print(f"the session cannot start: {error}", file=sys.stderr, flush=True)
         finally:
@@ -122,6 +136,13 @@ class Session:
             signal.sigtimedwait({signal.SIGCHLD}, 0.05)
             self._reap()
 
+    def tell(self) -> None:
+        """The last words of a session that failed. A hub that no longer waited for it does not want them."""
+        from benchtop_lab import report  # noqa: PLC0415 it takes a while to load, and few sessions fail
+
+        with contextlib.suppress(OSError, report.Unwanted, KeyError):
+            report.last_words(self.env, self.log)
+
 
 def _how(code: int, asked: Asked) -> str:
     if code == -signal.SIGXCPU:
@@ -152,16 +173,10 @@ def look_after(asked: Asked, answer: int) -> None:
     state, reason = session.watch()
     session.clear()
     if state == "FAILED":
-        _tell(asked)
+        session.tell()
+    if session.folder:
+        shutil.rmtree(session.folder, ignore_errors=True)
     if state == "CANCELLED":  # whoever did that knows
         record.remove()
     else:
         replace(record, state=state, reason=reason).write()
-
-
-def _tell(asked: Asked) -> None:
-    """The last words of a session that failed. A hub that did not wait for it any more does not want them."""
-    from benchtop_lab import report  # noqa: PLC0415 it takes a while to load, and few sessions fail
-
-    with contextlib.suppress(OSError, report.Unwanted, KeyError):
-        report.last_words(asked.env, Path(asked.log))

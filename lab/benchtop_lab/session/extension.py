@@ -17,6 +17,7 @@ from jupyter_server.serverapp import ServerApp
 from jupyter_server.utils import url_path_join
 from tornado.web import authenticated
 
+from benchtop_lab.home import handlers
 from benchtop_lab.session.notices import notices
 
 ASKING = ("GET", "HEAD", "OPTIONS")  # what pages do by themselves
@@ -67,3 +68,4 @@ def _load_jupyter_server_extension(server: ServerApp) -> None:
     count_what_somebody_does(server)
     path = url_path_join(server.web_app.settings["base_url"], "benchtop/notices")
     server.web_app.add_handlers(".*$", [(path, NoticesHandler)])
+    handlers.load(server)

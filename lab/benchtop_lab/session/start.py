@@ -11,9 +11,13 @@ import socket
 import ssl
 import sys
 import threading
+from collections.abc import MutableMapping
+from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from benchtop_lab import report
+from benchtop_lab.home import own, room
+from benchtop_lab.home.log import FOLDER, new_folder
 from benchtop_lab.session.proof import take_proof
 
 BACKLOG = 128
@@ -76,6 +80,10 @@ def serve(listening: socket.socket, context: ssl.SSLContext) -> None:
     from jupyter_server.serverapp import ServerApp  # noqa: PLC0415 after the port is on its way
     from jupyterhub.singleuser.extension import JupyterHubSingleUser  # noqa: PLC0415
 
+    from benchtop_lab.home import reading  # noqa: PLC0415
+
+    reading.install()
+
     class Server(ServerApp):  # type: ignore[misc]
         """Listens on the socket that is there already."""
 
@@ -91,9 +99,36 @@ def serve(listening: socket.socket, context: ssl.SSLContext) -> None:
     JupyterHubSingleUser.launch_instance(argv=sys.argv[1:])  # c.Spawner.args, --debug
 
 
+def settle(env: MutableMapping[str, str]) -> str:
+    """Make a home fit for a session, with what is missing there on the node.
+
+    Why none can live in it, as the end of a sentence; "" where one can.
+    """
+    home = Path(env["HOME"])
+    if why := room.unusable(home):
+        return why
+    if not env.get(FOLDER):
+        try:
+            env[FOLDER] = new_folder()
+        except OSError as error:
+            return f"the node {socket.gethostname()} has no room for run-time files: {error.strerror}"
+    own.prepare(env, home, Path(env[FOLDER]))
+    return ""
+
+
+def explain() -> None:
+    """Leave word of why JupyterLab did not come up, as far as it was something of its owner's."""
+    if reading := sys.modules.get("benchtop_lab.home.reading"):
+        reading.note_failure()
+
+
 def main() -> int:
     """The job's program."""
     context = take_proof()
+    if why := settle(os.environ):
+        report.note_why(why, os.environ)
+        print(f"The session cannot start: {why}.", file=sys.stderr)
+        return 1
     listening = listen()
     port = listening.getsockname()[1]
     os.environ["JUPYTERHUB_SERVICE_URL"] = with_port(os.environ["JUPYTERHUB_SERVICE_URL"], port)
@@ -102,11 +137,14 @@ def main() -> int:
     try:
         serve(listening, context)
     except SystemExit as ending:
+        if ending.code:
+            explain()
         if isinstance(ending.code, str):
             print(ending.code, file=sys.stderr)
             return 1
         return int(ending.code or 0)
     except Exception:
         sys.excepthook(*sys.exc_info())
+        explain()
         return 1
     return 0

@@ -1,8 +1,12 @@
 """How every session's server behaves; a person's own ~/.jupyter may change the rest."""
 
 import os
+from pathlib import Path
 
+from jupyter_core.paths import jupyter_data_dir
 from traitlets.config import get_config
+
+from benchtop_lab.home import own
 
 c = get_config()
 
@@ -10,6 +14,13 @@ c = get_config()
 # start for nothing: no language server is installed, and no settings of a notebook of before version 7.
 
 c.ServerApp.terminado_settings = {"shell_command": ["/bin/bash", "--login"]}
+if os.environ.get(own.WITHOUT):  # where a person's shell files may be what keeps them from working
+    c.ServerApp.terminado_settings = {"shell_command": ["/bin/bash", "--noprofile", "--norc"]}
+# Whose home takes nothing has their notebooks signed all the same, for as long as the session lasts.
+if os.environ.get(own.REFUSES):
+    c.NotebookNotary.db_file = ":memory:"
+    if not Path(jupyter_data_dir(), "notebook_secret").exists():
+        c.NotebookNotary.secret_file = f"{os.environ['BENCHTOP_RUN']}/notebook_secret"
 # Extensions come with the image: a button that installs some into a read-only folder only disappoints.
 c.LabApp.extension_manager = "readonly"
 # TLS ends before this server, which therefore does not know that there is any.

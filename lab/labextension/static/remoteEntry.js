@@ -1,112 +1,38 @@
-/* Says in JupyterLab when the session is about to end, and what the facility announces.
+/* What the facility adds to JupyterLab: each thing in a module of its own beside this file, named in FEATURES.
  *
- * Written as a bundler would put it out (a container of module federation), so that nothing has to be built:
- * it needs no module of JupyterLab, only commands, which every JupyterLab 4 has. When the session ends, and
- * what counts as use, is the server's to say: lab/benchtop_lab/session/extension.py.
+ * Written as a bundler would put it out (a container of module federation), so that nothing has to be built. A
+ * module's default export makes a plugin of JupyterLab, or several: it is given `load`, by which it gets a
+ * module of JupyterLab's own, such as "@jupyterlab/statusbar", where it needs more than commands.
  */
 (() => {
-  const SECOND = 1000;
-  const MINUTE = 60 * SECOND;
-  const KEEP = "benchtop:keep-running";
+  const FEATURES = ["notices", "settings", "home"];
 
-  /** JSON of this server or of the facility; nothing where there is none, or nobody answers.
-   *
-   * token: this page's own, by which JupyterLab itself asks its server. It is good for as long as the page: the
-   * login at the front door, by which a cookie counts, may have ended before.
-   */
-  const ask = async (url, method = "GET", token = "") => {
-    const [, xsrf = ""] = document.cookie.match(/(?:^|; )_xsrf=([^;]*)/) ?? [];
-    const headers = { "X-XSRFToken": xsrf, ...(token && { Authorization: `token ${token}` }) };
-    const signal = AbortSignal.timeout(20 * SECOND);
+  const here = document.currentScript.src.replace(/[^/]*$/, "");
+  let shared = {}; // JupyterLab's own modules: name → version → how to get it
+
+  /** A module of JupyterLab. Fails where this JupyterLab has none of that name. */
+  const load = async (name) => {
+    const [version] = Object.values(shared[name] ?? {});
+    if (!version) throw new Error(`this JupyterLab has no ${name}`);
+    return (await version.get())();
+  };
+
+  /** The plugins of one feature; none where it does not load, so that the others are there all the same. */
+  const plugins = async (feature) => {
     try {
-      const answer = await fetch(url, { method, signal, cache: "no-store", headers });
-      return answer.ok ? await answer.json() : undefined;
-    } catch {
-      return undefined;
+      return await (await import(`${here}${feature}.js`)).default({ load });
+    } catch (error) {
+      console.error(`benchtop: ${feature} is missing:`, error);
+      return [];
     }
   };
 
-  /** "at 14:35 (in 5 minutes)" */
-  const inWords = (moment, now) => {
-    const clock = new Date(moment).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
-    const minutes = Math.max(1, Math.round((moment - now) / MINUTE));
-    return `at ${clock} (in ${minutes} minute${minutes === 1 ? "" : "s"})`;
-  };
-
-  /** A place for one notice: another one replaces it, none takes it away. The same again changes nothing. */
-  const place = (commands) => {
-    let shown, id;
-    return async (key, message, actions = []) => {
-      if (key === shown) return;
-      shown = key;
-      if (id) await commands.execute("apputils:dismiss-notification", { id });
-      id = key && (await commands.execute("apputils:notify", {
-        message, type: "warning", options: { autoClose: false, actions },
-      }));
-    };
-  };
-
-  const activate = async (app) => {
-    const { baseUrl, token } = app.serviceManager.serverSettings;
-    const own = `${baseUrl}benchtop/notices`;
-    const [end, idle, news] = [place(app.commands), place(app.commands), place(app.commands)];
-    let used = false; // has somebody touched this page since the server was told?
-    let idleShown = false;
-    let ahead; // the browser's clock before the server's, in ms: measured once, then both go on alike
-    let timer;
-
-    const tell = async ({ now, ends, warnings, idle_until: until, idle_warning: warning }) => {
-      ahead ??= Date.now() - now * SECOND;
-      const here = Date.now();
-      const due = (moment, before) => moment && here >= moment * SECOND + ahead - before * SECOND;
-      const latest = warnings.filter((before) => due(ends, before)).pop();
-      await end(
-        latest && `${ends} ${latest}`,
-        `This session ends ${inWords(ends * SECOND + ahead, here)}, when its time limit is reached. ` +
-          "Save now: files are kept, variables are lost.",
-      );
-      idleShown = due(until, warning);
-      await idle(
-        idleShown && `${until}`,
-        `This session is idle and will be stopped ${inWords(until * SECOND + ahead, here)}. ` +
-          "Files are kept, variables are lost.",
-        [{ label: "Keep it running", commandId: KEEP, displayType: "accent" }],
-      );
-      const moments = [...warnings.map((before) => ends - before), until - warning];
-      const next = moments.map((one) => one * SECOND + ahead - here).filter((left) => left > 0);
-      return Math.max(SECOND, Math.min(MINUTE, ...next));
-    };
-
-    const look = async () => {
-      clearTimeout(timer);
-      const method = used ? "POST" : "GET";
-      used = false;
-      const [said, announced] = await Promise.all([ask(own, method, token), ask("/announcement.json")]);
-      const message = announced?.message;
-      await news(message, message);
-      timer = setTimeout(look, said ? await tell(said) : MINUTE);
-    };
-
-    const use = () => {
-      used = true;
-      if (idleShown) {
-        idleShown = false; // one question is enough
-        look();
-      }
-    };
-
-    app.commands.addCommand(KEEP, { label: "Keep This Session Running", execute: use });
-    await app.restored; // the commands that show a notice are there then
-    for (const sign of ["pointerdown", "keydown", "wheel"]) {
-      window.addEventListener(sign, use, { capture: true, passive: true });
-    }
-    await look();
-  };
-
-  const plugin = { id: "benchtop:notices", autoStart: true, activate: (app) => void activate(app) };
   window._JUPYTERLAB = window._JUPYTERLAB ?? {};
   window._JUPYTERLAB.benchtop = {
-    init: () => {},
-    get: async () => () => ({ __esModule: true, default: plugin }),
+    init: (scope) => void (shared = scope),
+    get: async () => {
+      const made = (await Promise.all(FEATURES.map(plugins))).flat();
+      return () => ({ __esModule: true, default: made });
+    },
   };
 })();

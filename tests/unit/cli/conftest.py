@@ -44,7 +44,7 @@ def container(tmp_path: Path) -> Callable[..., Container]:
             "restarts": 0,
             "policy": "unless-stopped",
             "started": "",
-            "said": "",
+            "health_output": "",
             "ports": (("127.0.0.1", 8443),),
         }
         return Container(**{**plain, **other})

@@ -13,7 +13,7 @@ from benchtop.stack.compose import container as read
         ({"health": ""}, True, "running"),
         ({"health": "starting"}, False, "starting"),
         ({"health": "starting", "restarts": 2}, False, "starting again, fell over 2 times"),
-        ({"health": "unhealthy", "said": "no slot\n  is up"}, False, "unhealthy: no slot is up"),
+        ({"health": "unhealthy", "health_output": "no slot\n  is up"}, False, "unhealthy: no slot is up"),
         ({"state": "exited", "exit_code": 0}, False, "stopped"),
         ({"state": "exited", "exit_code": 3}, False, "ended with exit code 3"),
         (
@@ -41,7 +41,7 @@ def test_a_missing_service_is_not_well():
 
 
 def test_a_long_answer_of_a_health_check_is_cut(container):
-    _, text = services.describe("apache", container(health="unhealthy", said="x" * 999))
+    _, text = services.describe("apache", container(health="unhealthy", health_output="x" * 999))
     assert len(text) < 200
 
 
@@ -102,7 +102,7 @@ def test_a_container_is_read_from_what_the_engine_says(container):
             "PortBindings": {"8443/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8443"}]},
         },
     }
-    assert read(entry) == container(restarts=2, health="unhealthy", said="no answer")
+    assert read(entry) == container(restarts=2, health="unhealthy", health_output="no answer")
 
 
 def test_a_container_without_a_health_check_has_no_health():

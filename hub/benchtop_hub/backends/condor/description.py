@@ -20,8 +20,8 @@ _BEGIN = """\
 rm -f -- "$0"
 {exports}
 export BENCHTOP_ENDS=$((EPOCHSECONDS + {seconds}))  # JupyterLab warns of it
-exec >{log} 2>&1 || exec >log 2>&1  # a home may be full, or not be there: then in the job's own folder
-cd ~
+BENCHTOP_LOG={log}
+{open_log}cd ~
 """
 # HTCondor tells only this shell that the job is to end, and waits. How the session ended is how the job does.
 _END = """\
@@ -71,7 +71,12 @@ def script(granted: Granted, launch: Launch, log: str) -> str:
     }
     exports = {**launch.env, **added}
     lines = "\n".join(f"export {name}={shlex.quote(value)}" for name, value in exports.items())
-    begin = _BEGIN.format(exports=lines, seconds=granted.runtime * 60, log=shlex.quote(log))
+    begin = _BEGIN.format(
+        exports=lines,
+        seconds=granted.runtime * 60,
+        log=shlex.quote(log),
+        open_log=run.open_log('"$PWD/log"'),
+    )
     if launch.epilogue:
         around = {"stand_by": run.STAND_BY, "leave": run.LEAVE}
         end = _END.format(command=launch.command, epilogue=launch.epilogue, **around)

@@ -16,7 +16,7 @@ from pydantic import Field, field_validator
 from benchtop_hub import wording
 from benchtop_hub.backends import page, request
 from benchtop_hub.backends.page import Places
-from benchtop_hub.backends.request import Before, Problem, Refused
+from benchtop_hub.backends.request import WITHOUT_SETTINGS, Before, Problem, Refused
 
 FIELDS = {
     "where": "Run on",
@@ -25,6 +25,7 @@ FIELDS = {
     "memory": "Memory",
     "disk": "Disk",
     "runtime": "Runtime",
+    "without_settings": WITHOUT_SETTINGS,
 }
 JUPYTER, STANDARD = "jupyter", "standard"
 POOLS = {JUPYTER: "the Jupyter slots", STANDARD: "the Standard pool"}

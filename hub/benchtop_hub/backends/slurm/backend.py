@@ -157,7 +157,7 @@ class SlurmBackend(Backend[form.Request, form.Granted]):
         """By sbatch, which hands its own environment on to the job."""
         command = self.submit_command(granted, launch)
         text = script.of_job(granted, launch)
-        printed = await self.run(launch.person, *command, stdin=text, env=launch.env)
+        printed = await self.run(launch.person, *command, stdin=text, env=script.environment(launch))
         # one line, of which the first part is the number: Slurm prints warnings before it
         return printed.strip().splitlines()[-1].split(";")[0]
 
@@ -173,8 +173,7 @@ class SlurmBackend(Backend[form.Request, form.Granted]):
             f"--job-name={launch.name}",
             f"--comment={launch.mark}",
             f"--chdir={launch.home}",
-            f"--output={launch.home}/{launch.log}",
-            "--open-mode=truncate",
+            "--output=/dev/null",  # the script opens the log itself
             f"--partition={granted.partition}",
             f"--account={granted.account}",
             f"--qos={granted.qos}",

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from benchtop_hub.backends import request
-from benchtop_hub.backends.request import Problem, Refused, label
+from benchtop_hub.backends.request import WITHOUT_SETTINGS, Problem, Refused, label
 from benchtop_hub.backends.slurm.rights import ANY, Choice, Limit, Node, Reservation
 from benchtop_hub.wording import UNITS, listed
 
@@ -21,6 +21,7 @@ FIELDS = {
     "cpus": "CPUs",
     "memory": "Memory",
     "runtime": "Runtime",
+    "without_settings": WITHOUT_SETTINGS,
 }
 NO_GPU = "none"
 NAME = r"^[A-Za-z0-9_.-]*$"

@@ -3,13 +3,23 @@
 import re
 from collections.abc import Mapping
 
+from benchtop_hub.backends import run
 from benchtop_hub.backends.backend import Launch
 from benchtop_hub.backends.slurm.form import Granted
 
 # Slurm hands every SLURM_ variable of the hub's command on. This one is no longer needed, and when it
 # expires in some minutes, each Slurm command in the session would fail because of it.
-# JupyterLab warns of the end of the job.
-FIRST = "unset SLURM_JWT\nexport BENCHTOP_ENDS=$SLURM_JOB_END_TIME\n"
+# JupyterLab warns of the end of the job. A site's shell may read what it finds in a home before it comes here
+# (`#!/bin/bash -l`): so until here there is none (environment). And the log is not sbatch's --output: where
+# that is a pipe, slurmstepd waits for ever to open it, and the job never ends.
+FIRST = f"""\
+unset SLURM_JWT
+export BENCHTOP_ENDS=$SLURM_JOB_END_TIME
+if [ -n "$SLURM_JOB_ID" ]; then
+export HOME="$BENCHTOP_HOME"
+{run.open_log('"${BENCHTOP_RUN:+$BENCHTOP_RUN/log}"')}fi
+"""
+NO_HOME = "/nonexistent"
 _SHELL = re.compile(r"#!\s*(/usr/bin/env\s+|/\S*/)(bash|sh|dash|zsh|ksh)\b")
 
 
@@ -26,6 +36,12 @@ def values(granted: Granted) -> Mapping[str, object]:
         "memory": f"{granted.memory}M",
         "runtime": granted.runtime,
     }
+
+
+def environment(launch: Launch) -> Mapping[str, str]:
+    """Of the job's shell, as it begins: the session's, without a home whose files that shell could read."""
+    log = f"{launch.home}/{launch.log}"
+    return {**launch.env, "HOME": NO_HOME, "BENCHTOP_HOME": launch.home, "BENCHTOP_LOG": log}
 
 
 def of_job(granted: Granted, launch: Launch) -> str:

@@ -1,0 +1,296 @@
+"""A person's own files never cost them their session: at each place where there are sessions."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+import requests
+from bs4 import BeautifulSoup
+
+from benchtop.settings import Settings
+from support import sessions, traffic
+from support.homes import NODES, Home
+from support.hub import Hub
+from support.wait import wait_until
+
+pytestmark = [
+    pytest.mark.needs("hpc/erin", "htc/erin", throughout=True),
+    pytest.mark.shares("slurm", "condor", throughout=True),
+    pytest.mark.long,
+]
+
+PLACES = tuple(NODES)
+TOLD = 60  # seconds in which somebody whose session cannot start reads why
+ENDED = 30  # … and in which nothing is left of it
+ASKED: dict[str, dict[str, object]] = {
+    "hpc": {"partition": "debug", "runtime": 10},
+    "htc": {"runtime": 10},
+    "hpc-login": {"where": "login", "runtime": 10},
+    "htc-login": {"where": "login", "runtime": 10},
+}
+LOG = ".benchtop-session.log"
+CONFIG = ".jupyter/jupyter_server_config.py"
+THEMES = ".jupyter/lab/user-settings/@jupyterlab/apputils-extension/themes.jupyterlab-settings"
+TOUR = ".jupyter/lab/user-settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
+WORKSPACE = ".jupyter/lab/workspaces/default-37a8.jupyterlab-workspace"
+KERNEL = ".local/share/jupyter/kernels/python3/kernel.json"
+# A file of each kind, and how it is spoilt
+BROKEN = {
+    THEMES: '{"theme": "Jupy',
+    WORKSPACE: '{"data": {}, "metadata"',
+    ".jupyter/labconfig/page_config.json": "[]",
+    ".jupyter/labconfig/default_setting_overrides.json": '{"@jupyterlab/apputils-extension:themes": 1}',
+    ".jupyter/jupyter_server_config.d/site.json": '{"ServerApp": {"jpserver_extensions": ["a"]}}',
+    CONFIG: "c.ServerApp.open_browser =",
+    KERNEL: '{"argv": null}',
+    ".local/share/jupyter/labextensions/mine/package.json": "{}",
+}
+
+
+@dataclass
+class Erin:
+    """Erin at one place, with her home."""
+
+    place: str
+    hub: Hub
+    home: Home
+
+    def start(self, **more: object) -> requests.Response:
+        """Ask for a session there."""
+        return self.hub.start(**ASKED[self.place], **more)
+
+    def begin(self, **more: object) -> None:
+        """Start one, wait until it is ready, open it."""
+        sessions.begin(self.hub, **ASKED[self.place], **more)
+
+    def fails(self, **more: object) -> str:
+        """Start one that must fail; all that its owner is shown, without any HTML."""
+        assert self.start(**more).status_code in {201, 202, 500}  # the last one within ten seconds
+        wait_until(lambda: self.hub.server() is None, timeout=TOLD, what="the start to fail")
+        return BeautifulSoup(f"{self.hub.failure()} {self.hub.last_words()}", "html.parser").get_text(" ")
+
+    def ask(self, path: str) -> dict[str, object]:
+        """What the session's server says on an address of the facility's own."""
+        answer = self.hub._call(f"{self.hub.lab}lab", f"benchtop/{path}", "GET")
+        assert answer.ok, answer.text
+        return dict(answer.json())
+
+    def computes(self) -> bool:
+        """Does a notebook work?"""
+        return traffic.run(self.hub, self.hub.kernel(), "print(6 * 7)") == "42"
+
+    def left(self) -> str:
+        """What of hers still runs there."""
+        script = "pgrep --uid erin --list-full | grep -v pgrep || true"
+        return "".join(self.home.run(script, node=node, check=False) for node in NODES[self.place])
+
+
+@pytest.fixture(scope="module")
+def erin_at(
+    settings: Settings, signed_in: Callable[[str], requests.Session]
+) -> Iterator[Callable[[str], Erin]]:
+    """`erin_at("htc")`: she has no session there, and none of the files that these tests make."""
+    home = Home(settings, "erin")
+    known: dict[str, Erin] = {}
+
+    def clear(erin: Erin) -> None:
+        home.remove(".jupyter", ".local", ".ipython", ".bashrc", ".bash_profile", ".profile", LOG)
+        sessions.end(erin.hub)
+
+    def go(place: str) -> Erin:
+        cluster = place.partition("-")[0]
+        erin = known.setdefault(place, Erin(place, Hub(settings, signed_in("erin"), "erin", cluster), home))
+        clear(erin)
+        return erin
+
+    yield go
+    for erin in known.values():
+        clear(erin)
+
+
+# ---- shell files ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("place", ["hpc-login", "htc-login"])
+@pytest.mark.parametrize("text", ["echo hi\nread x\nexit 1\n", "exec sleep 600\n"])
+def test_no_shell_file_has_a_say_in_a_session_on_the_login_node(
+    erin_at: Callable[[str], Erin], place: str, text: str
+):
+    erin = erin_at(place)
+    for name in (".bashrc", ".bash_profile", ".profile"):
+        erin.home.put(name, text)
+    begun = time.monotonic()
+    erin.begin()
+    assert erin.hub.ready()
+    assert time.monotonic() - begun < sessions.START
+    sessions.end(erin.hub)
+    wait_until(lambda: not erin.left(), timeout=ENDED, what="nothing of erin's to be left")
+
+
+# ---- the home itself --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_full_home_is_told_of_and_keeps_nobody_from_working(erin_at: Callable[[str], Erin], place: str):
+    erin = erin_at(place)
+    with erin.home.full(place):
+        erin.begin()
+        assert erin.computes()
+        told = erin.ask("home")
+        assert told["refuses"] == "it is full"
+        assert told["nearly"]
+        large = erin.ask("home/largest")
+        assert large["complete"]
+        assert [found["path"] for found in large["files"]] == ["data/big"]  # type: ignore[attr-defined]
+        assert [found["path"] for found in large["folders"]] == ["data"]  # type: ignore[attr-defined]
+        sessions.end(erin.hub)
+
+
+@pytest.mark.parametrize("place", ["hpc", "htc-login"])
+def test_a_home_that_takes_no_more_files_is_told_of(erin_at: Callable[[str], Erin], place: str):
+    erin = erin_at(place)
+    with erin.home.tiny(place, files=3):
+        for node in NODES[place]:
+            erin.home.run("touch a b c 2>/dev/null; true", node=node)
+        erin.begin()
+        assert erin.computes()
+        assert erin.ask("home")["refuses"] == "it is full"
+        sessions.end(erin.hub)
+
+
+def test_a_home_that_may_not_be_written_to_is_told_of(erin_at: Callable[[str], Erin]):
+    erin = erin_at("hpc")
+    with erin.home.mode("500"):
+        erin.begin()
+        assert erin.computes()
+        assert erin.ask("home")["refuses"] == "its permissions do not let you write there"
+        sessions.end(erin.hub)
+
+
+def test_a_home_with_room_is_not_warned_of(erin_at: Callable[[str], Erin]):
+    """The control."""
+    erin = erin_at("htc")
+    erin.begin()
+    told = erin.ask("home")
+    assert told["refuses"] == ""
+    assert 0 < int(str(told["used"])) < int(str(told["size"]))
+    assert erin.ask("settings") == {"without": False, "left_out": [], "broken": []}
+    assert erin.home.run(f"test -s {LOG} && echo there").split() == ["there"]
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_home_in_which_nobody_can_live_is_a_sentence(erin_at: Callable[[str], Erin], place: str):
+    erin = erin_at(place)
+    with erin.home.missing():
+        assert "your home folder /home/erin does not exist on" in erin.fails()
+    with erin.home.of_somebody_else():
+        assert "your home folder /home/erin belongs to root, not to you" in erin.fails()
+    with erin.home.mode("000"):
+        shown = erin.fails()
+    assert "the permissions of your home folder /home/erin (mode 0000) do not let you in" in shown
+    assert "Traceback" not in shown
+    wait_until(lambda: not erin.left(), timeout=ENDED, what="nothing of erin's to be left")
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("make", ["mkdir", "mkfifo", "ln -s /nowhere/log"])
+def test_what_stands_where_the_log_belongs_holds_nothing_up(
+    erin_at: Callable[[str], Erin], place: str, make: str
+):
+    erin = erin_at(place)
+    erin.home.run(f"{make} {LOG}")
+    erin.begin()
+    sessions.end(erin.hub)
+    wait_until(lambda: not erin.left(), timeout=ENDED, what="nothing of erin's to be left")
+
+
+# ---- settings files ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("place", ["hpc", "htc", "htc-login"])
+def test_settings_that_cannot_be_read_are_left_out_and_named(erin_at: Callable[[str], Erin], place: str):
+    erin = erin_at(place)
+    for path, text in BROKEN.items():
+        erin.home.put(path, text)
+    erin.home.run(f"mkfifo {TOUR}")
+    erin.begin()
+    for path in ("lab/api/settings", "lab/api/workspaces", "lab/api/workspaces/default", "api/kernelspecs"):
+        answer = erin.hub._call(f"{erin.hub.lab}lab", path, "GET")
+        assert answer.ok, (path, answer.text)
+    assert erin.computes(), "by the kernel of the facility, which erin's own one of that name would hide"
+    named = {found["path"] for found in erin.ask("settings")["broken"]}  # type: ignore[attr-defined]
+    assert named == {f"~/{path}" for path in [*BROKEN, TOUR]}
+    # who changes that setting again keeps what could not be read
+    changed = {"raw": '{"theme": "JupyterLab Dark"}'}
+    saved = erin.hub._call(
+        f"{erin.hub.lab}lab", "lab/api/settings/@jupyterlab/apputils-extension:themes", "PUT", changed
+    )
+    assert saved.ok, saved.text
+    assert json.loads(erin.home.run(f"cat {THEMES}")) == {"theme": "JupyterLab Dark"}
+    assert erin.home.run(f"cat {THEMES}.unreadable") == BROKEN[THEMES]
+
+
+@pytest.mark.parametrize("place", ["hpc", "htc", "hpc-login"])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("import sys; sys.exit(3)", "~/.jupyter/jupyter_server_config.py ended it (exit code 3)"),
+        ("import os; os._exit(3)", "while it was reading ~/.jupyter/jupyter_server_config.py"),
+        ("c.ServerApp.root_dir = '/nowhere'", "had read in ~/.jupyter/jupyter_server_config.py"),
+    ],
+    ids=["sys.exit", "os._exit", "a value that cannot be"],
+)
+def test_settings_that_end_jupyterlab_are_named_and_can_be_done_without(
+    erin_at: Callable[[str], Erin], place: str, text: str, words: str
+):
+    erin = erin_at(place)
+    erin.home.put(CONFIG, text)
+    shown = erin.fails()
+    assert words in shown
+    assert "To find out, start without them." in shown
+    if "sys.exit" not in text:
+        return
+    page = erin.hub.browser.get(f"{erin.hub.base}/hub/spawn-pending/erin", timeout=60)
+    (form,) = BeautifulSoup(page.text, "html.parser").select("form#without")
+    fields = {str(field["name"]): str(field["value"]) for field in form.select("input")}
+    address = f"{erin.hub.settings.url}{form['action']}"
+    answer = erin.hub.browser.post(address, data=fields, headers={"Referer": address}, timeout=60)
+    assert answer.ok, answer.text
+    wait_until(erin.hub.ready, timeout=sessions.START, what="the session without her settings")
+    assert erin.hub.open().ok
+    told = erin.ask("settings")
+    assert told["without"]
+    assert told["left_out"] == ["~/.jupyter"]
+    assert told["broken"] == [{"path": f"~/{CONFIG}", "why": "ends whatever reads it (exit code 3)"}]
+
+
+@pytest.mark.parametrize("place", ["hpc", "htc"])
+def test_a_folder_of_settings_that_is_a_link_to_nothing_is_named(erin_at: Callable[[str], Erin], place: str):
+    erin = erin_at(place)
+    erin.home.run("ln -s /nowhere/jupyter .jupyter && ln -s /nowhere/ipython .ipython && touch .local")
+    erin.begin()
+    assert erin.computes()
+    why = {found["path"]: found["why"] for found in erin.ask("settings")["broken"]}  # type: ignore[attr-defined]
+    assert why["~/.jupyter"] == "is a link to /nowhere/jupyter, which does not exist"
+    assert why["~/.ipython"] == "is a link to /nowhere/ipython, which does not exist"
+    assert why["~/.local"] == "is not a folder"
+
+
+@pytest.mark.parametrize("place", ["hpc", "htc-login"])
+def test_a_start_without_own_settings_uses_none_of_them_once(erin_at: Callable[[str], Erin], place: str):
+    erin = erin_at(place)
+    erin.home.put(".ipython/profile_default/startup/00-mine.py", "mine = 1\n")
+    erin.home.put(".bash_profile", "exit 1\n")
+    erin.home.put(KERNEL, json.dumps({"argv": ["/bin/false"], "display_name": "Mine"}))
+    erin.begin(without_settings=True)
+    told = erin.ask("settings")
+    assert told["left_out"] == ["~/.ipython", "~/.local/share/jupyter", "~/.bash_profile"]
+    assert told["broken"] == [{"path": "~/.bash_profile", "why": "ends whatever reads it (exit code 1)"}]
+    ask = "import os; print('mine' in dir(), os.environ.get('PYTHONNOUSERSITE'), os.getcwd())"
+    assert traffic.run(erin.hub, erin.hub.kernel(), ask) == "False 1 /home/erin"
+    sessions.end(erin.hub)
+    erin.home.remove(KERNEL)
+    erin.begin()  # the next one has them again
+    assert traffic.run(erin.hub, erin.hub.kernel(), "print('mine' in dir())") == "True"
