@@ -1,4 +1,4 @@
-"""What JupyterLab asks of its session when the login has ended: by its page's own token, and by nothing less."""
+"""What JupyterLab asks of its session when the login has ended: by its page's own token, by nothing less."""
 
 import re
 from collections.abc import Callable, Iterator
