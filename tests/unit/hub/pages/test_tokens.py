@@ -28,9 +28,9 @@ def test_it_has_a_heading_and_says_where_a_program_finds_this_hub(visitor):
 
 def test_a_token_of_a_session_is_there_while_it_runs_and_not_afterwards(visitor):
     visitor.start()
-    assert "Server at" in words(page(visitor)), "the control"
+    assert "Session My Server" in words(page(visitor)), "the control"
     visitor.press("stop")
-    assert "Server at" not in words(page(visitor))
+    assert "Session My Server" not in words(page(visitor))
 
 
 def test_a_token_of_ones_own_stays(visitor):
@@ -50,5 +50,6 @@ def test_one_session_that_ends_takes_no_token_of_another(visitor):
         visitor.start(name)
     visitor.press("stop")
     shown = words(page(visitor))
-    assert "second" in shown
+    assert "Session My Server" not in shown
+    assert "Session second" in shown
     assert visitor.press("stop", "second").status_code == 303
