@@ -74,6 +74,7 @@ def test_a_server_that_is_stopped_can_be_deleted_and_a_running_one_cannot(visito
     refused = visitor.press("delete", "second")
     assert (refused.status_code, "Stop this session before" in words(refused)) == (400, True)
     visitor.press("stop", "second")
+    assert re.search(r"<details[^>]*><summary[^>]*>Delete second</summary>", visitor.ask("/home").text)
     assert visitor.press("delete", "second").status_code == 303
     assert "second" not in words(visitor.ask("/home"))
 

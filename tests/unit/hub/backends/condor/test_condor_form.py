@@ -109,6 +109,15 @@ def test_the_form_shows_what_is_free_and_what_is_most():
     assert "Maximum 2 GB." in shown
 
 
+def test_the_start_page_says_what_is_free_of_each_pool():
+    told = (
+        "Jupyter slots: 10 of 12 CPUs, 2 of 4 GB memory free. "
+        "Standard pool: 0 of 6 CPUs, 1 of 2 GB memory free."
+    )
+    assert form.describe_free(OFFERED) == told
+    assert form.describe_free([]) == ""
+
+
 def test_the_form_comes_back_with_what_was_sent_and_why_it_was_refused():
     problem = refusal(cpus="7")
     shown = page(sent={"cpus": '7"><script>'}, problem=problem)

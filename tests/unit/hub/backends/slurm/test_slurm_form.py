@@ -342,6 +342,13 @@ def test_the_form_says_what_is_free_now_and_counts_a_node_once():
     assert "1 of 2 pascal" in html
 
 
+def test_the_start_page_says_what_is_free_and_of_gpus_to_who_may_have_some():
+    alice, carol = page.describe_free(ALICE), page.describe_free(CAROL)
+    assert re.match(r"Free now: \d+ of \d+ CPUs, [\d.]+ of [\d.]+ GB memory, 1 of 2 pascal GPUs", alice)
+    assert "GPU" not in carol
+    assert page.describe_free(form.Offer([])) == ""
+
+
 def test_the_script_is_told_what_fits_with_what():
     told = script(shown(ALICE))
     fits = {
