@@ -157,6 +157,10 @@ class Backend(LoggingConfigurable, Generic[RequestT, GrantedT]):
         """The form's fields as HTML. anew: by answers of this moment. Raises one of TROUBLES."""
         raise NotImplementedError
 
+    async def describe_free(self, person: Person) -> str:
+        """What is free now of what this person may use, as a sentence. Raises one of TROUBLES."""
+        return ""
+
     async def expected_start(self, granted: GrantedT, launch: Launch) -> str:
         """When such a session would start, as a sentence; starts nothing. Raises one of TROUBLES."""
         raise NotImplementedError
