@@ -466,6 +466,8 @@ def test_a_start_that_goes_on_after_a_restart_ends_when_its_person_says_so(
     assert alice.stop().status_code in {202, 204}
     wait_until(lambda: job not in alice.jobs(), timeout=QUICK, what="the end of the job that waited")
     wait_until(lambda: alice.server() is None, timeout=QUICK, what="the hub to forget it")
+    notes = [token["note"] for token in alice.api("GET", "users/alice/tokens").json()["api_tokens"]]
+    assert not [note for note in notes if note.startswith("Server at")], "the token of the job goes with it"
 
 
 @pytest.mark.alone

@@ -16,7 +16,7 @@ from sqlalchemy import inspect
 from sqlalchemy.exc import SQLAlchemyError
 from traitlets import default, validate
 
-from benchtop_hub.upstream import adoption
+from benchtop_hub.upstream import adoption, tokens
 
 SITE = "req_"  # batchspawner's settings of what a job asks for
 
@@ -60,6 +60,11 @@ class Adopted(BatchSpawnerBase):
             return False
         self.api_token = token  # upstream takes it back when the session ends, if it knows it
         return True
+
+    def run_post_stop_hook(self) -> object:
+        """A site's own, and the end of what the session could show to the hub."""
+        tokens.take_back(self.user, self.name)
+        return super().run_post_stop_hook()
 
     def save_state(self) -> None:
         """Keep what another process of the hub has to know, now.

@@ -1,6 +1,10 @@
-"""A word that JupyterHub asks for and does not always say."""
+"""Tokens, where JupyterHub leaves one behind, or asks for a word that it does not always set."""
+
+from typing import Any
 
 from jupyterhub.handlers import BaseHandler
+from jupyterhub.user import User
+from jupyterhub.utils import url_escape_path, url_path_join
 
 
 def declare() -> None:
@@ -10,3 +14,15 @@ def declare() -> None:
     of them would be an AttributeError in the log.
     """
     setattr(BaseHandler, "_token_authenticated", False)  # noqa: B010 upstream does not declare it
+
+
+def take_back(user: User, name: str) -> None:
+    """Revoke the token of a session that has ended, whatever is still in its environment.
+
+    Upstream revokes the one that it remembers, and a hub that was restarted meanwhile remembers none.
+    """
+    note = f"Server at {url_path_join(user.base_url, url_escape_path(name), '/')}"
+    tokens: Any = user.api_tokens
+    for token in [token for token in tokens if token.note == note]:
+        user.db.delete(token)
+    user.db.commit()
