@@ -22,7 +22,7 @@ def take_back(user: User, name: str) -> None:
     Upstream revokes the one that it remembers, and a hub that was restarted meanwhile remembers none.
     """
     note = f"Server at {url_path_join(user.base_url, url_escape_path(name), '/')}"
-    tokens: Any = user.api_tokens
-    for token in [token for token in tokens if token.note == note]:
-        user.db.delete(token)
-    user.db.commit()
+    known: Any = user
+    for token in [token for token in known.api_tokens if token.note == note]:
+        known.db.delete(token)
+    known.db.commit()
