@@ -18,6 +18,7 @@ from benchtop_hub.upstream.proxy import Proxy
 c = get_config()
 
 CELL, CLUSTER = os.environ["CELL"], os.environ["CLUSTER"]
+CLUSTERS = os.environ.get("CLUSTERS", CLUSTER).split(",")  # that run, for links from one to the other
 PUBLIC = f"https://{os.environ['BENCHTOP_NAME']}:{os.environ['BENCHTOP_PORT']}"
 BASE = f"/jupyterhub/{CLUSTER}/"
 HERE, KEYS = Path(__file__).parent, Path("/keys")
@@ -105,7 +106,9 @@ c.Spawner.environment = {
 
 # ---- pages -------------------------------------------------------------------------------------------
 c.JupyterHub.template_paths = [str(HERE / "templates")]
-c.JupyterHub.template_vars = {"facility": FACILITY, "cluster": CLUSTER, "cell": CELL, "support": SUPPORT}
+c.JupyterHub.template_vars = {
+    "facility": FACILITY, "cluster": CLUSTER, "cell": CELL, "support": SUPPORT, "clusters": CLUSTERS,
+}  # fmt: skip
 
 # ---- watching ------------------------------------------------------------------------------------------
 c.JupyterHub.authenticate_prometheus = True

@@ -12,16 +12,19 @@ from traitlets.config import Config
 
 from benchtop_hub.access import administrators, leavers
 from benchtop_hub.api import expected_start, ready, reports
-from benchtop_hub.pages import administration, announcement, ending, farewell, servers
+from benchtop_hub.pages import administration, announcement, ending, farewell, mine, servers, tokens
 from benchtop_hub.sessions import certificates, reaper
 from benchtop_hub.sessions.spawner import Session
-from benchtop_hub.upstream import bodies, database, http_client, names, settings, tokens
+from benchtop_hub.upstream import bodies, database, http_client, names, settings
+from benchtop_hub.upstream import tokens as upstream_tokens
 
 # Before upstream's, in place of some of which they stand.
 HANDLERS = [
     *servers.default_handlers,
     *ending.default_handlers,
     *administration.default_handlers,
+    *mine.default_handlers,
+    *tokens.default_handlers,
     *reports.default_handlers,
     *expected_start.default_handlers,
     *ready.default_handlers,
@@ -54,7 +57,7 @@ class BenchtopHub(JupyterHub):
         names.ask_the_system()
         bodies.bound()
         database.tell_when_away()
-        tokens.declare()
+        upstream_tokens.declare()
         http_client.check_sessions(certificates.trust(keys), certificates.Resolver)
         super().init_db()
 

@@ -19,6 +19,11 @@ def listed(names: Iterable[str], most: int = 8) -> str:
     return ", ".join(every[:most]) + (" …" if len(every) > most else "")
 
 
+def of_memory(free: int, total: int) -> str:
+    """So much of all the memory, in a sentence: "3.5 of 12 GB memory". Both in MB."""
+    return f"{round(free / 1024, 1):g} of {round(total / 1024, 1):g} GB memory"
+
+
 def lasting(time: timedelta) -> str:
     """In short, for tables: "3 min", "2 h 5 min", "4 d 1 h"."""
     minutes = max(0, int(time.total_seconds())) // 60

@@ -18,6 +18,26 @@ c.SlurmSession.preferred_partitions = ["usatlas", "debug", "harvester"]
 c.SlurmSession.usual_cpus = 1
 c.SlurmSession.usual_memory = 1024  # MB
 c.SlurmSession.rights_age = 30  # seconds: as long may a change by sacctmgr take to reach the form
+# What the form says of the choices that a person has, in a line each.
+c.SlurmSession.explanations = {
+    "partition": {
+        "debug": "short tests and small work; starts soonest",
+        "harvester": "work that takes long",
+        "scavenger": "uses what is idle; others go first, and may interrupt it",
+        "usatlas": "nodes with GPUs, for members of usatlas",
+    },
+    "qos": {
+        "normal": "the usual",
+        "interactive": "starts before others, with fewer CPUs",
+        "scavenger": "gives way to all others",
+        "usatlas": "the priority of usatlas in its own partition",
+    },
+    "gpu": {
+        "any": "whichever type is free first",
+        "pascal": "an older type, enough for most training and for tests",
+        "tesla": "the faster type, for large models",
+    },
+}
 # A session on the login node, for whoever does not want to wait: minutes and MB.
 c.SlurmSession.login_node = "hpc-login"
 c.SlurmSession.login_runtime = 120

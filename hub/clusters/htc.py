@@ -19,6 +19,11 @@ c.CondorSession.usual_memory = 1024  # MB
 c.CondorSession.usual_disk = 1024  # MB
 c.CondorSession.usual_runtime = 480  # minutes
 c.CondorSession.longest = 1440  # minutes
+# What the form says of each pool, in a line.
+c.CondorSession.explanations = {
+    "jupyter": "kept for notebooks; sessions start at once",
+    "standard": "shared with batch jobs; a session may wait",
+}
 # A session on the login node, for whoever does not want to wait: minutes and MB.
 c.CondorSession.login_node = "htc-login"
 c.CondorSession.login_runtime = 120

@@ -82,6 +82,33 @@ def test_a_number_that_another_choice_makes_too_large_is_reduced_and_that_is_tol
     expect(form.locator("#cpus-help")).to_have_text("Maximum 4. Reduced from 8.")
 
 
+@pytest.mark.parametrize(
+    ("field", "typed", "told"),
+    [
+        ("Runtime", "90", "That is 1 h 30 min"),
+        ("Runtime", "1:30", "That is 1 h 30 min"),
+        ("Runtime", "2 hours 30", "That is 2 h 30 min"),
+        ("Runtime", "1d", "That is 24 h"),
+        ("Memory", "1.5", "That is 1.5 GB"),
+        ("Memory", "1500", "That is 1500 MB"),
+        ("Memory", "2000 GB", "2000 GB is more than the maximum of 4 GB"),
+        ("Runtime", "soon", "not a length of time. Write it like 90 min, 12 h or 1:30."),
+        ("Memory", "lots", "not an amount. Write it like 2 GB or 1500 MB."),
+    ],
+)
+def test_an_amount_is_understood_as_people_write_it_and_the_field_says_how(
+    form: Page, field: str, typed: str, told: str
+):
+    form.get_by_label("Partition").select_option("harvester")
+    form.get_by_label(field).fill(typed)
+    expect(form.locator(f"#{field.lower()}-help")).to_contain_text(told)
+    wrong = not told.startswith("That is")
+    assert form.get_by_label(field).evaluate("field => field.checkValidity()") is not wrong
+    expect(
+        form.get_by_role("status").filter(has_text="Expected start" if not wrong else field)
+    ).to_be_visible()
+
+
 def test_the_form_says_when_it_would_start(form: Page):
     expect(form.get_by_role("status").filter(has_text="Expected start")).to_be_visible()
 

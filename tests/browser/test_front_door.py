@@ -182,3 +182,64 @@ def test_no_other_page_signs_a_browser_in_as_somebody_else(
     expect(page.locator("#password")).to_be_visible()
     arrive(page, "erin")
     expect(page.get_by_text("(erin)").first).to_be_visible()
+
+
+# ---- more cookies than the facility reads -------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("number", "path"), [(17, "/"), (17, "/jupyterhub/hpc/"), (45, "/")], ids=["all", "hub", "many-more"]
+)
+def test_too_many_cookies_are_told_of_and_a_button_clears_them(
+    page: Page, arrive: Callable[[Page, str], None], settings: Settings, number: int, path: str
+):
+    arrive(page, "carol")
+    page.context.add_cookies(
+        [
+            {
+                "name": f"left-{one}",
+                "value": "x" * 1000,
+                "domain": settings.name,
+                "path": path,
+                "secure": True,
+            }
+            for one in range(number)
+        ]
+    )
+    page.goto(f"{settings.url}/jupyterhub/hpc/hub/home")
+    expect(page.get_by_role("heading", name="Your browser sends too many cookies")).to_be_visible()
+    assert page.evaluate("getComputedStyle(document.querySelector('button.button')).cursor") == "pointer"
+    page.get_by_role("button", name="Clear the cookies of this site").click()
+    expect(page.get_by_role("heading", name="The cookies of this site are cleared")).to_be_visible()
+    assert not page.context.cookies(f"{settings.url}{path}")
+    page.goto(settings.url)
+    expect(page.locator("#password")).to_be_visible()
+
+
+def test_too_many_cookies_for_the_login_are_told_of_there(page: Page, settings: Settings):
+    host = settings.login_name
+    page.context.add_cookies(
+        [
+            {"name": f"left-{one}", "value": "x" * 1000, "domain": host, "path": "/", "secure": True}
+            for one in range(17)
+        ]
+    )
+    page.goto(settings.url)
+    page.get_by_role("button", name="Clear the cookies of this site").click()
+    expect(page.get_by_role("heading", name="The cookies of this site are cleared")).to_be_visible()
+    page.goto(settings.url)
+    expect(page.locator("#password")).to_be_visible()
+
+
+def test_no_other_page_clears_anybodys_cookies(
+    page: Page, arrive: Callable[[Page, str], None], settings: Settings
+):
+    arrive(page, "carol")
+    before = mellons_cookie(page, settings)
+    show_elsewhere(page, "<title>elsewhere</title>")
+    page.evaluate(LOAD, [f"{settings.url}/cookies-cleared"])
+    page.goto(ELSEWHERE)
+    page.evaluate(f"location = '{settings.url}/cookies-cleared'")
+    page.wait_for_url(f"{settings.url}/cookies-cleared")
+    assert before
+    assert mellons_cookie(page, settings) == before

@@ -14,6 +14,14 @@ from support import pages
 from support.tool import tool_prints
 
 WRONG_CODE = "000000"
+FULL_WIDTH = str.maketrans("0123456789", "".join(chr(0xFF10 + digit) for digit in range(10)))
+# A code as apps show it and as people type or paste it; what is typed differently is the same code
+SPELT: dict[str, Callable[[str], str]] = {
+    "a-space": lambda code: f"{code[:3]} {code[3:]}",
+    "a-hyphen": lambda code: f"{code[:3]}-{code[3:]}",
+    "a-space-that-does-not-break": lambda code: f" {code[:2]}\u00a0{code[2:4]}\u202f{code[4:]}\t",
+    "digits-of-full-width": lambda code: code.translate(FULL_WIDTH),
+}
 
 
 @pytest.fixture
@@ -61,7 +69,7 @@ def test_a_newcomer_enrols_from_the_qr_image_and_comes_back_with_its_code(
     expect(page.locator("#kc-totp-settings-form")).to_be_visible()
     page.screenshot(path=pictures / "enrolment.png")
     otp = pages.read_qr(page)
-    pages.finish_enrolment(page, otp)
+    pages.finish_enrolment(page, otp, spelt=lambda code: f"{code[:3]} {code[3:]}")  # as the app shows it
     page.wait_for_url(f"{settings.url}/")
     expect(page.get_by_role("heading", name="Welcome")).to_contain_text("Dave")
 
@@ -102,6 +110,23 @@ def test_a_wrong_code_is_refused_and_the_right_one_taken(
     page.screenshot(path=pictures / "wrong-code.png")
     pages.give_code(page, enrol.fresh_code(settings, reader))
     page.wait_for_url(f"{settings.url}/")
+
+
+@pytest.mark.parametrize("reader", ["reader04"], indirect=True)
+@pytest.mark.needs("people")
+def test_a_code_counts_however_it_is_typed_and_is_no_wrong_attempt(
+    reader: str, new_visitor: Callable[[], Page], settings: Settings
+):
+    """With each refusal the next login would be further away: five wrong attempts lock an account."""
+    for spelt in SPELT.values():
+        page = new_visitor()
+        pages.give_password(page, settings, reader, enrol.password(settings, reader))
+        pages.give_code(page, spelt(enrol.fresh_code(settings, reader)))
+        page.wait_for_url(f"{settings.url}/")
+    page = new_visitor()
+    pages.give_password(page, settings, reader, enrol.password(settings, reader))
+    pages.give_code(page, f"{WRONG_CODE[:3]} {WRONG_CODE[3:]}")  # the control: it is still looked at
+    expect(page.locator("[id^=input-error-otp]").first).to_be_visible()
 
 
 @pytest.mark.parametrize("reader", ["reader03"], indirect=True)

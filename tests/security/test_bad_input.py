@@ -51,7 +51,7 @@ def test_a_cell_that_does_not_exist_is_said_not_to(settings: Settings):
     page = ask(
         settings, "/_cell/hpc-9/jupyterhub/hpc/hub/api/user", headers={"Authorization": "token whatever"}
     )
-    told(settings, page, 404, "/_cell/CELL/", "the Start page shows your cell")
+    told(settings, page, 404, "/_cell/CELL/", "the Tokens page of your hub shows your cell")
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,17 @@ def test_what_cannot_be_read_hides_no_address(odd: str, signed_in: SignedIn, set
             assert (page.status, page.heading) == (400, UNREADABLE)
 
 
-NO_UTF8 = ["%C0%AE", "%C0%AE%C0%AE/", "x%FFx", "%E0%80%AF", "%ED%A0%80", "%F4%90%80%80", "%C3"]
+NO_UTF8 = [
+    "%E4",
+    "lab/tree/%E4",
+    "%C0%AE",
+    "%C0%AE%C0%AE/",
+    "x%FFx",
+    "%E0%80%AF",
+    "%ED%A0%80",
+    "%F4%90%80%80",
+    "%C3",
+]
 
 
 @pytest.mark.parametrize("path", NO_UTF8)
@@ -119,6 +129,21 @@ def test_an_address_that_is_no_utf8_is_refused_before_anybody_reads_it(
     told(settings, ask(settings, f"{HPC}/{path}", session=signed_in("carol")), 400, "cannot be read")
     assert ask(settings, f"/_cell/hpc-1{HPC}/hub/api/{path}", headers=token).status == 400
     assert ask(settings, f"/resources/{path}", host=settings.login_name).status == 400
+
+
+@pytest.mark.parametrize(
+    "page", ["home?stopped=", "spawn?memory=", "token?x=", "admin?x=", "user/carol/?x=", "mine?x="]
+)
+def test_a_query_that_is_no_utf8_is_told_of_and_never_tried_again(
+    page: str, signed_in: SignedIn, settings: Settings
+):
+    """A page that reloads itself would do so for ever."""
+    for odd in ("%E4", "x%FF", "%zz", "%"):
+        answer = ask(settings, f"{HPC}/hub/{page}{odd}", session=signed_in("carol"))
+        told(settings, answer, 400, "cannot be read")
+        assert "http-equiv" not in answer.text
+    fine = ask(settings, f"{HPC}/hub/{page}%C3%A4", session=signed_in("carol"))
+    assert fine.status != 400, "the control"
 
 
 @pytest.mark.parametrize("name", ["é", "日本", "😀.ipynb", "a b", "100%", "\u07ff\uffff\U0010ffff"])

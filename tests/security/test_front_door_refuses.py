@@ -185,8 +185,8 @@ def addresses(settings: Settings) -> list[str]:
 @pytest.mark.parametrize(
     ("name", "trust", "meant"),
     [
-        ("jupyter", "ca", rf"{OPEN}|/signed-out"),
-        ("login", "ca", OPEN),  # (what is open of Keycloak's: below)
+        ("jupyter", "ca", rf"{OPEN}|/(signed-out|help|cookies-cleared)"),
+        ("login", "ca", rf"{OPEN}|/cookies-cleared"),  # (what is open of Keycloak's: below)
         ("gateway", "edge-ca", rf"{OPEN}|/_cell/[a-z]+-1/jupyterhub/[a-z]+/hub/api"),
     ],
     ids=["jupyter", "login", "gateway"],

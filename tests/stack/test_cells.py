@@ -65,10 +65,12 @@ def test_no_route_that_a_client_makes_up_changes_that(way: str, signed_in: Signe
         assert served_by(settings, page) == mine
 
 
-def test_the_landing_page_says_which_cell_is_a_persons(signed_in: SignedIn, settings: Settings):
-    shown = words(signed_in("alice").get(f"{settings.url}/"))
+def test_the_landing_page_says_to_an_administrator_which_cell_is_theirs(
+    signed_in: SignedIn, settings: Settings
+):
+    shown = words(signed_in("erin").get(f"{settings.url}/"))
     for cluster in settings.clusters:
-        assert f"Your cell {topology.cell_of('alice', cluster, settings.cells)}" in shown
+        assert f"Your cell {topology.cell_of('erin', cluster, settings.cells)}" in shown
 
 
 def test_a_header_that_claims_another_cell_is_not_shown(signed_in: SignedIn, settings: Settings):

@@ -161,12 +161,20 @@ def test_an_error_keeps_its_status_and_says_what_to_do(path: str, status: int, s
     assert ">Start page</a>" in page.text
 
 
-def test_a_page_of_ours_needs_no_script_and_nothing_from_elsewhere(signed_in: SignedIn, settings: Settings):
-    page = signed_in("erin").get(f"{settings.url}/")
-    assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+@pytest.mark.parametrize(
+    ("path", "scripts"), [("/", ["/assets/start.js"]), ("/help", [])], ids=["the Start page", "any other"]
+)
+def test_a_page_of_ours_needs_nothing_from_elsewhere_and_no_script_but_the_start_pages(
+    path: str, scripts: list[str], signed_in: SignedIn, settings: Settings
+):
+    page = signed_in("erin").get(f"{settings.url}{path}")
+    policy = page.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert ("script-src 'self'" in policy, "unsafe" in policy) == (bool(scripts), False)
     soup = BeautifulSoup(page.text, "html.parser")
-    assert not soup.select("script, style, [style], [onclick]")
-    sources = [str(node.get("src") or node.get("href")) for node in soup.select("img, link")]
+    assert not soup.select("style, [style], [onclick]")
+    assert [node.get("src") for node in soup.select("script")] == scripts
+    sources = [str(node.get("src") or node.get("href")) for node in soup.select("img, link, script")]
     assert all(source.startswith("/assets/") for source in sources)
     for source in sources:
         assert ask(settings, source).status == 200

@@ -9,6 +9,7 @@ from testinfra.host import Host
 
 from benchtop.settings import Settings
 from support import sessions
+from support.front_door import words
 from support.hub import Hub
 from support.wait import wait_until
 
@@ -68,3 +69,16 @@ def test_a_name_that_cannot_be_is_refused_with_what_to_write(signed_in: SignedIn
         answer = own.start(**sessions.SMALL["hpc"])
         assert answer.status_code == 400
         assert f"“{name}”" in answer.json()["message"]
+
+
+def test_starts_that_are_refused_and_looks_at_the_form_use_up_no_name(both: tuple[Hub, Hub]):
+    """The control is in test_two_servers_…: what was started has its name."""
+    usual, _ = both
+    for name in ("one", "two", "three", "four"):
+        refused = replace(usual, name=name).start(runtime=100_000)
+        assert (refused.status_code, "Runtime" in refused.json()["message"]) == (400, True)
+        form = usual.browser.get(f"{usual.base}/hub/spawn/alice/{name}-more", timeout=60)
+        assert form.ok
+        assert f"Session name: {name}-more" in words(form)
+    home = usual.browser.get(f"{usual.base}/hub/home", timeout=60)
+    assert "You have 0 of 3 extra sessions" in words(home)

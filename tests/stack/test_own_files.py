@@ -96,7 +96,17 @@ def erin_at(
     known: dict[str, Erin] = {}
 
     def clear(erin: Erin) -> None:
-        home.remove(".jupyter", ".local", ".ipython", ".bashrc", ".bash_profile", ".profile", LOG)
+        home.remove(
+            ".jupyter",
+            ".local",
+            ".ipython",
+            ".bashrc",
+            ".bash_profile",
+            ".profile",
+            ".ssh",
+            ".pam_environment",
+            LOG,
+        )
         sessions.end(erin.hub)
 
     def go(place: str) -> Erin:
@@ -119,8 +129,10 @@ def test_no_shell_file_has_a_say_in_a_session_on_the_login_node(
     erin_at: Callable[[str], Erin], place: str, text: str
 ):
     erin = erin_at(place)
-    for name in (".bashrc", ".bash_profile", ".profile"):
+    for name in (".bashrc", ".bash_profile", ".profile", ".ssh/rc"):
         erin.home.put(name, text)
+    for name in (".ssh/environment", ".pam_environment"):
+        erin.home.put(name, "BASH_ENV=/home/erin/.bashrc\n")
     begun = time.monotonic()
     erin.begin()
     assert erin.hub.ready()

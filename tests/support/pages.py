@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from base64 import b64decode
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
@@ -64,9 +65,9 @@ def read_qr(page: Page) -> pyotp.TOTP:
     return otp
 
 
-def finish_enrolment(page: Page, otp: pyotp.TOTP) -> None:
-    """Type the code that the app shows, as the page asks for."""
-    page.locator("#totp").fill(otp.now())
+def finish_enrolment(page: Page, otp: pyotp.TOTP, spelt: Callable[[str], str] = str) -> None:
+    """Type the code that the app shows, as the page asks for. spelt: how somebody types it"""
+    page.locator("#totp").fill(spelt(otp.now()))
     page.locator("#userLabel").fill("phone")
     page.locator("#saveTOTPBtn").click()
 

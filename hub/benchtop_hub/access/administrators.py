@@ -15,13 +15,12 @@ from jupyterhub.handlers import BaseHandler
 from jupyterhub.user import User
 
 from benchtop_hub.access.identity import Identity, Refused, SignedHeaderAuthenticator
-from benchtop_hub.errors import ForPerson
+from benchtop_hub.access.vouched import Vouched
 
 # What browsers say of a page that somebody goes to; a program says nothing, and has no administrator's login.
 GONE_TO = {"Sec-Fetch-Dest": "document", "Sec-Fetch-Mode": "navigate"}
 PRESSED = {**GONE_TO, "Sec-Fetch-Site": "same-origin"}  # … and of a button of our own pages
 SIGN = "a-page-for-administrators"  # what a button carries, so that no other page's button can be it
-SIGN_LASTS = 1 / 24  # days
 
 
 def administrator(handler: BaseHandler) -> Identity:
@@ -56,36 +55,16 @@ def among(group: str) -> Callable[[User | None], bool]:
     return is_one
 
 
-class ForAdministrators(BaseHandler):
+class ForAdministrators(Vouched):
     """A page that opens for administrators alone. What upstream knows of who is logged in is not asked."""
 
-    admin: Identity
+    purpose = SIGN
 
-    async def prepare(self) -> None:
-        """Nobody else gets further."""
-        await super().prepare()
-        try:
-            self.admin = administrator(self)
-        except Refused as refused:
-            self.authenticator.turn_away(self, refused)
+    def vouch(self) -> Identity:
+        """An administrator. Raises Refused for everybody else."""
+        return administrator(self)
 
     def set_default_headers(self) -> None:
-        """Kept nowhere, and in nobody's hands: whoever opened the window loses it."""
+        """In nobody's hands: whoever opened the window loses it."""
         super().set_default_headers()
-        self.set_header("Cache-Control", "no-store")
         self.set_header("Cross-Origin-Opener-Policy", "same-origin")
-
-    def check_xsrf_cookie(self) -> None:
-        """Not by a cookie, which this hub does not have of an administrator of another cell: by `pressed`."""
-
-    @property
-    def sign(self) -> str:
-        """What each button of this page carries."""
-        return self.create_signed_value(SIGN, self.admin.name).decode()
-
-    def pressed(self) -> None:
-        """Go on only for a button of a page that this administrator has opened lately. Raises ForPerson."""
-        by = self.get_secure_cookie(SIGN, self.get_body_argument("sign", ""), max_age_days=SIGN_LASTS)
-        if by != self.admin.name.encode():
-            log = f"no sign of our own page by={self.admin.name}"
-            raise ForPerson(403, log, "This button has expired. Reload the page and press it again.")

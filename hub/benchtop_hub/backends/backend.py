@@ -26,6 +26,7 @@ T = TypeVar("T")
 FREE_AGE = 5.0  # seconds: as old may be what is known of free CPUs and GPUs
 TROUBLES = (commands.Failed, Unavailable, Refused)  # what a command may raise
 REMEMBER = 60.0  # seconds: as long may a change of rights take to reach the form; the scheduler knows at once
+NO_HOME = "/nonexistent"  # of a job's shell until our own first lines: it reads nothing of a person's
 AROUND = frozenset({"prologue", "epilogue", "keepvars_extra"})  # of the `req_` settings: heeded in any job
 ENDS: Mapping[str, str] = {  # how a job ended, by its state
     "CANCELLED": "it was cancelled",
@@ -155,6 +156,10 @@ class Backend(LoggingConfigurable, Generic[RequestT, GrantedT]):
     async def render_form(self, person: Person, before: Before, places: Places, *, anew: bool = False) -> str:
         """The form's fields as HTML. anew: by answers of this moment. Raises one of TROUBLES."""
         raise NotImplementedError
+
+    async def describe_free(self, person: Person) -> str:
+        """What is free now of what this person may use, as a sentence. Raises one of TROUBLES."""
+        return ""
 
     async def expected_start(self, granted: GrantedT, launch: Launch) -> str:
         """When such a session would start, as a sentence; starts nothing. Raises one of TROUBLES."""

@@ -18,7 +18,7 @@ from traitlets import Integer, Unicode
 
 from benchtop_hub import wording
 from benchtop_hub.access.minter import Refused
-from benchtop_hub.backends import commands, marks, request
+from benchtop_hub.backends import commands, marks, request, written
 from benchtop_hub.backends.backend import Backend, Launch, Pending, Person
 from benchtop_hub.backends.queue import NUMBER, Job
 from benchtop_hub.backends.request import WITHOUT_SETTINGS
@@ -85,7 +85,7 @@ class LoginNode(Backend[Request, Granted]):
     @property
     def hint(self) -> str:
         """What it lacks."""
-        return f"Login node: {self.login_memory} MB memory, no GPU, one such session at a time."
+        return f"Login node: {written.size(self.login_memory)} memory, one such session at a time."
 
     @property
     def offered(self) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader
 
+from benchtop_hub.backends import written
 from benchtop_hub.backends.request import Before
 
 
@@ -33,6 +34,25 @@ def script_data(data: Mapping[str, Any]) -> str:
     return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
 
 
+def as_written(values: Mapping[str, Any]) -> dict[str, str]:
+    """The values of a request's fields as the form shows them: amounts in the units that people use."""
+    shown = {"memory": written.size, "disk": written.size, "runtime": written.duration}
+    return {
+        name: shown[name](value) if name in shown and isinstance(value, int) else str(value)
+        for name, value in values.items()
+    }
+
+
 def render(folder: Path, name: str, before: Before, **shown: object) -> str:
     """The fields of a form as HTML."""
-    return templates(folder).get_template(name).render(problem=before.problem, **shown)
+    return (
+        templates(folder)
+        .get_template(name)
+        .render(
+            problem=before.problem,
+            again=bool(before.asked) and not before.sent,
+            duration=written.duration,
+            size=written.size,
+            **shown,
+        )
+    )

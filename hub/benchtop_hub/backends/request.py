@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
+from benchtop_hub.backends import written
 from benchtop_hub.wording import quote
 
 if TYPE_CHECKING:
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
 
 WITHOUT_SETTINGS = "Start without my own settings"  # the label of that choice
 NUMBER_LIKE = "Enter a whole number, for example 2."
+# What a form takes as people write it: how it is read, and what is said of what cannot be
+AMOUNTS: Mapping[str, tuple[Callable[[str], int], str]] = {
+    "runtime": (written.minutes, "is not a length of time. Write it like 90 min, 12 h or 1:30."),
+    "memory": (written.megabytes, "is not an amount of memory. Write it like 2 GB or 1500 MB."),
+    "disk": (written.megabytes, "is not an amount of disk space. Write it like 2 GB or 1500 MB."),
+}
 
 T = TypeVar("T")
 RequestT = TypeVar("RequestT", bound="Request")
@@ -76,8 +83,9 @@ class Request(BaseModel):
 
     @field_validator("cpus", "memory", "runtime", "disk", mode="before", check_fields=False)
     @classmethod
-    def _a_form_sends_text(cls, value: object) -> object:
-        return whole(value)
+    def _a_form_sends_text(cls, value: object, info: ValidationInfo) -> object:
+        amount = AMOUNTS.get(info.field_name or "")
+        return amount[0](value) if amount and isinstance(value, str) and value.strip() else whole(value)
 
 
 @dataclass(frozen=True)
@@ -133,6 +141,8 @@ def parse(sent: Mapping[str, Any], kind: type[RequestT], labels: Mapping[str, st
         called = label(name, labels)
         if name not in labels:
             sentence = f"{called} is not a field of this form."
+        elif name in AMOUNTS and isinstance(values.get(name), str):
+            sentence = f"{called}: “{value}” {AMOUNTS[name][1]}"
         elif int not in get_args(kind.model_fields[name].annotation):
             sentence = f"{called}: “{value}” is not one of the choices."
         else:

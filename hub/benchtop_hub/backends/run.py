@@ -10,7 +10,7 @@ import shlex
 # ($BENCHTOP_LOG) where the home takes it; it may be full or away, or have a pipe there that would hold up
 # whoever opens it. Else it is `elsewhere`. For any shell: sh ends at a redirection that fails.
 _LOG = """\
-BENCHTOP_RUN=$(mktemp -d /tmp/benchtop.XXXXXX || mktemp -d /var/tmp/benchtop.XXXXXX)
+BENCHTOP_RUN=$(mktemp -d /tmp/benchtop.$$.XXXXXX || mktemp -d /var/tmp/benchtop.$$.XXXXXX)
 export BENCHTOP_RUN
 if [ -e "$BENCHTOP_LOG" ] || [ -L "$BENCHTOP_LOG" ]; then [ -f "$BENCHTOP_LOG" ]; fi &&
   (umask 077; head -c 65536 /dev/zero >"$BENCHTOP_LOG") 2>/dev/null || BENCHTOP_LOG={elsewhere}

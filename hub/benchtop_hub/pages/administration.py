@@ -125,7 +125,7 @@ class Sessions(ForAdministrators):
         self.log.warning(
             "session %s by=%s user=%r server=%r job=%r cell=%s request=%s",
             "ended by an administrator" if there else "to be ended is not there",
-            self.admin.name, person[:40], name[:40], job[:20], self._cell, request_id(self),
+            self.person.name, person[:40], name[:40], job[:20], self._cell, request_id(self),
         )  # fmt: skip
         if there:
             spawner.ended = wording.STOPPED

@@ -58,12 +58,31 @@ def state(spawner: Spawner | None) -> str:
     return {"spawn": "starting", "stop": "stopping"}.get(spawner.pending or "", "running")
 
 
+def exists(user: User, name: str) -> bool:
+    """Does the person have this server? Once a session of it was started, or while one starts.
+
+    To upstream there is one as soon as somebody has looked at its form, or has asked for what was refused.
+    """
+    spawner: Any = user.spawners.get(name)
+    if not name or (spawner and spawner.active):
+        return True
+    known = user.orm_spawners.get(name)
+    return bool(known and STARTED & (known.state or {}).keys())
+
+
 class Naming(NamedServers):
     """Servers that have names."""
+
+    def exists(self, user: User, name: str) -> bool:
+        """By its state."""
+        return exists(user, name)
 
     def name_problem(self, name: str, named: list[str], most: int) -> str | None:
         """By wrong_with."""
         return wrong_with(name, named, most)
+
+
+STARTED = {"begun", "asked"}  # what only a session leaves in a server's state
 
 
 class Home(Naming, HomeHandler):
@@ -76,7 +95,7 @@ class Home(Naming, HomeHandler):
         """Beside what every page knows: each server with its state."""
         known: dict[str, Any] = super().template_namespace
         if self.current_user is not None:
-            known |= {"servers": _shown(self.current_user), "problem": self.problem, "longest": LONGEST}
+            known |= {"servers": shown(self.current_user), "problem": self.problem, "longest": LONGEST}
             known["told"] = self._stopped()
         return known
 
@@ -100,7 +119,7 @@ class Home(Naming, HomeHandler):
         if do == "new":
             await self._new(user, name)
             return
-        if do not in {"stop", "delete"} or name not in user.orm_spawners:
+        if do not in {"stop", "delete"} or name not in user.orm_spawners or not exists(user, name):
             raise ForPerson(404, f"no server {name[:80]!r} to {do[:20]!r}", "You have no such session.")
         home = url_path_join(self.hub.base_url, "home")
         if do == "stop":
@@ -129,18 +148,27 @@ class Home(Naming, HomeHandler):
         await delete_server(self, user, name)
 
 
-def _shown(user: User) -> list[Mapping[str, Any]]:
+def _with_name(user: User, page: str, name: str) -> str:
+    """The address of a hub's page that is about one server."""
+    settings: Any = user.settings
+    path: str = url_path_join(settings["hub"].base_url, page, user.escaped_name)
+    return f"{path}/{name}" if name else path
+
+
+def shown(user: User) -> list[Mapping[str, Any]]:
     """The usual server first, the others by name."""
     rows: list[Mapping[str, Any]] = []
     known: dict[str, orm.Spawner] = user.orm_spawners
-    for name in sorted(known):
+    for name in sorted(name for name in known if exists(user, name)):
         spawner: Any = user.spawners.get(name)
         active = bool(spawner and spawner.active)
         used = known[name].last_activity
         rows.append(
             {
                 "name": name,
+                "title": name or "My Server",
                 "address": user.server_url(name),
+                "progress": _with_name(user, "spawn-pending", name),
                 "state": state(spawner),
                 "active": active,
                 "ready": bool(spawner and spawner.ready),
@@ -153,14 +181,25 @@ def _shown(user: User) -> list[Mapping[str, Any]]:
 
 
 class Spawn(Naming, SpawnForm):
-    """The form of a server."""
+    """The form of a server. Nothing is left of one that was looked at, or whose start was refused."""
+
+    async def get(self, *whose: str) -> None:
+        """Show it."""
+        form: Any = super().get
+        try:
+            await form(*whose)
+        finally:
+            await self.forget_looked_at()
 
     async def post(self, *whose: str) -> None:
         """Start it. Upstream fails at what is not UTF-8: it becomes a sign that no field takes."""
         for values in self.request.body_arguments.values():
             values[:] = [value.decode(errors="replace").encode() for value in values]
         start: Any = super().post
-        await start(*whose)
+        try:
+            await start(*whose)
+        finally:
+            await self.forget_looked_at()
 
     @property
     def template_namespace(self) -> dict[str, Any]:

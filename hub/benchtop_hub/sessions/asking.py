@@ -111,6 +111,15 @@ class Asked(Adopted):
         except ValueError as wrong:
             raise ForPerson(500, "form unknown", self._explain_wrong_setting(wrong)) from None
 
+    async def describe_free(self) -> str:
+        """What is free now of what this person may use, as a sentence; "" where nobody says."""
+        first = self.backends[0]
+        try:
+            return await first.describe_free(self.person)
+        except (*TROUBLES, ValueError) as trouble:
+            self._explain_trouble("free", trouble, first)
+            return ""
+
     def _is_reloaded(self) -> bool:
         """Did somebody press "reload" in their browser? They have perhaps just been told of a change."""
         control = self.handler.request.headers.get("Cache-Control", "") if self.handler else ""

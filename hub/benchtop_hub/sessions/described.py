@@ -33,6 +33,7 @@ class Described(Asked):
     granted: Mapping[str, object] = {}  # what the running job was asked for
     last_end = ""  # why the last session ended, until the next one starts
     lacked_memory = 0  # MB that it had asked for, when the last session ended for want of it
+    begun = False  # has there ever been a session? Until then, its name is nobody's (pages/servers.py)
 
     tls_name = ""  # by which its job proves that it is this one: certificates.py
     without_settings = False  # does the session that starts leave out what its owner has set themselves?

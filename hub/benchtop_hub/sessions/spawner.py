@@ -126,7 +126,7 @@ class Session(Described):
             raise self._failure(Failed(f"{backend.name} returned no job number.", "submit"))
         self.job_id = number
         start.submitted(number)
-        self._asked, self.granted = asked, asdict(granted)
+        self._asked, self.granted, self.begun = asked, asdict(granted), True
         self.save_state()
         what = " ".join(f"{name}={value}" for name, value in self.granted.items())
         self.log.info(
@@ -228,6 +228,7 @@ class Session(Described):
             "last_end": self.last_end,
             "lacked_memory": self.lacked_memory,
             "address": self._address,
+            "begun": self.begun,
         }
         state = {**super().get_state(), **{name: value for name, value in known.items() if value}}
         if self.job_id and not self._address:
@@ -244,6 +245,7 @@ class Session(Described):
         self.ended = state.get("ended", "")
         self.last_end = state.get("last_end", self.ended)
         self.lacked_memory = state.get("lacked_memory", 0)
+        self.begun = state.get("begun", False)
         if self.job_id:
             self._cut_off = {name: state[name] for name in ("since", "place", "port") if name in state}
             self.adopt(starting=not self._address)

@@ -6,25 +6,41 @@ hub/benchtop_hub/backends/run.py.
 """
 
 import os
+import shutil
 import stat
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from benchtop_lab.home.room import fill
 
 FOLDER = "BENCHTOP_RUN"  # of the environment: the session's own folder on the node
-PREFIX = "benchtop."  # of such a folder
+PREFIX = "benchtop."  # of such a folder, before the number of the process that it goes with
+PARENTS = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 each makes a name that nobody has
 _FLAGS = os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_NONBLOCK | os.O_NOCTTY
 
 
 def new_folder() -> str:
     """A folder of one's own on this node, of a short path. Raises OSError."""
-    for parent in ("/tmp", "/var/tmp", "/dev/shm"):  # noqa: S108 each makes a name that nobody has
+    for parent in PARENTS:
         try:
-            return tempfile.mkdtemp(prefix=PREFIX, dir=parent)
+            return tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}.", dir=parent)
         except OSError as error:
             why = error
     raise why
+
+
+def remove_left(parents: tuple[str, ...] = PARENTS) -> None:
+    """Remove the folders of whoever runs this whose session was killed before it could do so."""
+    for entry in (entry for parent in parents for entry in Path(parent).glob(f"{PREFIX}*.*")):
+        number = entry.name.split(".")[1]
+        with suppress(OSError):
+            if (
+                number.isdecimal()
+                and entry.lstat().st_uid == os.getuid()
+                and not Path("/proc", number).exists()
+            ):
+                shutil.rmtree(entry, ignore_errors=True)
 
 
 def open_log(wanted: str, folder: str) -> int:

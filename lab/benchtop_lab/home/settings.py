@@ -31,6 +31,7 @@ FILES = (
     ".ipython/profile_default/*_config.py",
     ".ipython/profile_default/*_config.json",
     ".ipython/profile_default/startup/*.py",
+    ".local/lib/python3*/site-packages/*customize.py",
 )
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 PATIENCE = 5.0  # seconds of each
 _DONE = "benchtop: read to the end"
 _BASH = f". \"$1\" >/dev/null 2>&1; echo '{_DONE}'"
+_PROGRAM = f"import runpy, sys; runpy.run_path(sys.argv[1]); print({_DONE!r})"
 _PYTHON = f"""
 import sys
 from traitlets.config.loader import PyFileConfigLoader
@@ -21,11 +22,9 @@ PyFileConfigLoader(sys.argv[1]).load_config()
 print({_DONE!r})
 """
 SHELL = (".bash_profile", ".bash_login", ".profile", ".bashrc")
-JUPYTER = (
-    ".jupyter/jupyter_server_config.py",
-    ".jupyter/jupyter_config.py",
-    ".jupyter/jupyter_lab_config.py",
-)
+JUPYTER = tuple(f".jupyter/jupyter_{name}.py" for name in ("config", "server_config", "lab_config"))
+CUSTOMIZE = ".local/lib/python3*/site-packages/*customize.py"  # Python reads these as it begins
+IPYTHON = tuple(f".ipython/profile_default/{name}_config.py" for name in ("ipython", "ipython_kernel"))
 
 
 def failing(home: Path) -> dict[Path, str]:
@@ -33,7 +32,9 @@ def failing(home: Path) -> dict[Path, str]:
     found = {}
     for name in SHELL:
         found[home / name] = _tried(home / name, ["/bin/bash", "--norc", "--noprofile", "-c", _BASH, "bash"])
-    for name in JUPYTER:
+    for path in home.glob(CUSTOMIZE):
+        found[path] = _tried(path, [sys.executable, "-I", "-c", _PROGRAM])
+    for name in (*JUPYTER, *IPYTHON):
         found[home / name] = _tried(home / name, [sys.executable, "-I", "-c", _PYTHON])
     return {path: why for path, why in found.items() if why}
 

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from benchtop_lab import report
 from benchtop_lab.home import own, room
-from benchtop_lab.home.log import FOLDER, new_folder
+from benchtop_lab.home.log import FOLDER, new_folder, remove_left
 from benchtop_lab.session import environment, limits
 from benchtop_lab.session.proof import take_proof
 
@@ -137,6 +137,7 @@ def main() -> int:
     os.environ["JUPYTERHUB_SERVICE_URL"] = with_port(os.environ["JUPYTERHUB_SERVICE_URL"], port)
     # beside the loading of JupyterLab, which takes longer
     threading.Thread(target=tell_hub, args=(port,), daemon=True).start()
+    threading.Thread(target=remove_left, daemon=True).start()
     try:
         serve(listening, context)
     except SystemExit as ending:

@@ -43,7 +43,7 @@ const table = (title, rows, open) => {
     name.title = "Show it in the file browser";
     name.onclick = () => open(path);
     const amount = element("td", size(bytes));
-    amount.style.cssText = "text-align: right; white-space: nowrap; padding-right: 16px; font-variant-numeric: tabular-nums";
+    amount.style.cssText = "width: 5.5em; text-align: right; white-space: nowrap; padding-right: 16px; font-variant-numeric: tabular-nums";
     const row = element("tr", "", amount, element("td", "", name));
     return row;
   }));

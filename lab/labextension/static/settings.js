@@ -45,7 +45,7 @@ export default async ({ load }) => {
     const line = new Widget();
     line.id = "benchtop-without-settings";
     line.node.setAttribute("role", "status");
-    line.node.style.cssText = "background: var(--jp-warn-color3); border-bottom: 1px solid var(--jp-warn-color1)";
+    line.node.style.cssText = "background: #ffe0b2; border-bottom: 1px solid #ef6c00";
     const text = element("div");
     text.style.cssText =
       "display: flex; flex-wrap: wrap; align-items: baseline; gap: 0 12px; padding: 4px 12px; color: #1f1300; overflow-wrap: anywhere";

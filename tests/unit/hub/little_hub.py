@@ -30,7 +30,8 @@ DEAF = ["deaf"]  # … and does not hear that it is to be given up, the first ti
 FAILS = ["fails"]  # … and with which its job ends, as soon as the folder holds a file of that name
 CLINGS = {"runtime": ["clings"]}  # … with which its job ends as soon as the folder holds "let-go"
 GREEDY = {"runtime": ["2"]}  # … with which it ends for want of memory
-KEPT = ("ended", "last_end", "lacked_memory")
+KEPT = ("ended", "last_end", "lacked_memory", "begun")
+REFUSED = ["refused"]  # … and with which it is not even submitted
 TIMED = {"runtime": ["1"]}  # … and what a session is asked for that says why it ended
 
 
@@ -64,6 +65,7 @@ class Session(Spawner):
     job_id = node_name = ended = last_end = ""
     lacked_memory = 0
     backends = (SimpleNamespace(where="batch"),)
+    begun = False
     job_number = property(lambda self: self.job_id)
     place_name = property(lambda self: self.node_name)
     stage = (20, "Waiting in the queue of <b>debug</b>.")
@@ -77,7 +79,10 @@ class Session(Spawner):
         return form_data
 
     async def start(self):
+        if self.user_options.get("runtime") == REFUSED:
+            raise ForPerson(400, "refused", "Runtime: choose less.")
         self.job_id = str(next(self.numbers))
+        self.begun = True
         runtime = self.user_options.get("runtime")
         if runtime == NEVER:
             await asyncio.Event().wait()
@@ -122,12 +127,15 @@ class Session(Spawner):
 
     def get_state(self):
         kept = {name: getattr(self, name) for name in KEPT}
-        return {**super().get_state(), **kept}
+        return {**super().get_state(), **{name: value for name, value in kept.items() if value}}
 
     def load_state(self, state):
         super().load_state(state)
         for name in KEPT:
             setattr(self, name, state.get(name, getattr(self, name)))
+
+    async def describe_free(self):
+        return "Free now: 3 of 8 CPUs."
 
 
 c.BenchtopHub.keys = str(FOLDER)

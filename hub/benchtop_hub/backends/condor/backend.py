@@ -5,7 +5,7 @@ from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any, ClassVar
 
-from traitlets import Integer, Unicode
+from traitlets import Dict, Integer, Unicode
 
 from benchtop_hub import wording
 from benchtop_hub.backends import amounts, commands
@@ -36,6 +36,8 @@ class CondorBackend(Backend[form.Request, form.Granted]):
     usual_runtime = Integer(480, help="Its runtime, in minutes.").tag(config=True)
     longest = Integer(1440, help="Minutes that a session may run.").tag(config=True)
 
+    explanations = Dict(Unicode(), help="What the form says of each pool, in a line.").tag(config=True)
+
     def __init__(self, cell: Cell, **traits: Any) -> None:  # noqa: ANN401 as Backend has them
         super().__init__(cell, **traits)
         self.waits = reasons.Reasons(self._ask_places, self.analyse)
@@ -52,6 +54,10 @@ class CondorBackend(Backend[form.Request, form.Granted]):
         """The form with what the pool has, and what of it is free."""
         offered = await self.places(person.name)
         return form.render(self.cell.templates, offered, self._rules(person), before, places)
+
+    async def describe_free(self, person: Person) -> str:
+        """CPUs and memory, of each pool."""
+        return form.describe_free(await self.places(person.name))
 
     async def expected_start(self, granted: form.Granted, launch: Launch) -> str:
         """By what is free now."""
@@ -76,7 +82,7 @@ class CondorBackend(Backend[form.Request, form.Granted]):
             self.usual_disk,
             amounts.minutes(site["runtime"]) if "runtime" in site else self.usual_runtime,
         )
-        return form.Rules(usual, self.longest, self.cell.support)
+        return form.Rules(usual, self.longest, self.cell.support, self.explanations)
 
     async def places(self, person: str) -> list[form.Place]:
         """What the pool offers, by what its central manager said when it knew any. Raises as `run` does."""

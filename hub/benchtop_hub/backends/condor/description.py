@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Mapping
 
 from benchtop_hub.backends import run
-from benchtop_hub.backends.backend import Launch
+from benchtop_hub.backends.backend import NO_HOME, Launch
 from benchtop_hub.backends.condor.form import JUPYTER, Granted
 from benchtop_hub.wording import TIME_LIMIT
 
@@ -101,7 +101,7 @@ def describe(granted: Granted, launch: Launch, *, cell: str, folder: str) -> str
         raise ValueError("batch_script: it must end with one line `queue`, for one job.")
     inputs = [value for value in (_value("transfer_?input(?:_?files)?", text), f"{folder}/{FILE}") if value]
     required, removed = _value("requirements", text), _value("periodic_?remove", text)
-    ours = _arguments(text) + _SESSION.format(
+    ours = _arguments(text) + _environment(text) + _SESSION.format(
         granted=granted, launch=launch, cell=cell, folder=folder, inputs=", ".join(inputs),
         jupyter=str(granted.pool == JUPYTER).lower(), seconds=granted.runtime * 60, over=TIME_LIMIT,
         requirements=f"({required}) && " if required else "", remove=f"({removed}) || " if removed else "",
@@ -121,6 +121,17 @@ def _arguments(text: str) -> str:
     plain = quoted[1:].removesuffix('"').replace('""', '"')
     escaped = plain.replace("\\", "\\\\").replace('"', '\\"')
     return f'arguments =\nMy.Arguments = "{escaped}"\n'
+
+
+def _environment(text: str) -> str:
+    """What the site has there, and no home: a login shell that begins the job would read what it finds there.
+
+    The script says itself where the home is.
+    """
+    site = _value("environment2?", text) or _value("env", text)
+    if site.startswith('"'):
+        return f'environment = "HOME={NO_HOME} {site[1:]}\n'
+    return f"environment = {';'.join(filter(None, (f'HOME={NO_HOME}', site)))}\n"
 
 
 def _value(name: str, text: str) -> str:

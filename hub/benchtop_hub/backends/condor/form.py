@@ -7,7 +7,7 @@ What one session may have is what the largest place of its kind has.
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,6 +29,7 @@ FIELDS = {
 }
 JUPYTER, STANDARD = "jupyter", "standard"
 POOLS = {JUPYTER: "the Jupyter slots", STANDARD: "the Standard pool"}
+CHOICES = {JUPYTER: "Jupyter slots", STANDARD: "Standard pool"}  # the same, as choices
 SIZES = ("Cpus", "Memory", "Disk", "TotalSlotCpus", "TotalSlotMemory", "TotalSlotDisk")
 ATTRIBUTES = ",".join(("Machine", "IsJupyterSlot", *SIZES))
 
@@ -60,11 +61,15 @@ class Granted:
 
 @dataclass(frozen=True)
 class Rules:
-    """What the facility says: what whoever does not say gets, minutes that a session may run, whom to ask."""
+    """What the facility says: what whoever does not say gets, minutes that a session may run, whom to ask.
+
+    explanations: what the form says of a pool
+    """
 
     usual: Granted
     longest: int
     support: str
+    explanations: Mapping[str, str] = field(default_factory=dict)
 
 
 class Request(request.Request):
@@ -118,12 +123,12 @@ def lacking(
     here: at least one place; free: "free_" looks at what is free now
     """
     fits = list(here)
-    for field in ("cpus", "memory", "disk"):
+    for size in ("cpus", "memory", "disk"):
         # by the places that are left: what was looked at before is had together with this
-        most = max(getattr(place, f"{free}{field}") for place in fits)
-        fits = [place for place in fits if getattr(place, f"{free}{field}") >= getattr(wanted, field)]
+        most = max(getattr(place, f"{free}{size}") for place in fits)
+        fits = [place for place in fits if getattr(place, f"{free}{size}") >= getattr(wanted, size)]
         if not fits:
-            return field, most
+            return size, most
     return None
 
 
@@ -178,6 +183,17 @@ def expected_start(granted: Granted, offered: Sequence[Place]) -> str:
     return f"Expected start: as soon as that much is free in {POOLS[granted.pool]}"
 
 
+def describe_free(offered: Sequence[Place]) -> str:
+    """What is free of each pool, as a sentence; "" where no node is seen."""
+    words = []
+    for kind, called in CHOICES.items():
+        if here := of_kind(kind, offered):
+            cpus = f"{sum(place.free_cpus for place in here)} of {sum(place.cpus for place in here)} CPUs"
+            sizes = sum(place.free_memory for place in here), sum(place.memory for place in here)
+            words.append(f"{called}: {cpus}, {wording.of_memory(*sizes)} free.")
+    return " ".join(words)
+
+
 def _filled(
     asked: Mapping[str, Any], offered: Sequence[Place], rules: Rules, pools: Sequence[str]
 ) -> Granted:
@@ -205,7 +221,7 @@ def render(templates: Path, offered: Sequence[Place], rules: Rules, before: Befo
     limits = limits or [(kind, dict.fromkeys(sizes)) for kind in pools]
     usual = _filled(before.asked, offered, rules, list(pools))
     asked = {"where": before.asked.get("where", "batch")}
-    values = {name: str(getattr(usual, name, "")) for name in FIELDS} | asked | dict(before.sent)
+    values = page.as_written({name: getattr(usual, name, "") for name in FIELDS}) | asked | dict(before.sent)
     by_place = [
         {"fits": {"pool": list(POOLS).index(kind)}, "most": {**limit, "runtime": rules.longest}}
         for kind, limit in limits
@@ -215,6 +231,8 @@ def render(templates: Path, offered: Sequence[Place], rules: Rules, before: Befo
         "pool-form.html",
         before,
         pools=pools,
+        names=CHOICES,
+        lines={kind: rules.explanations[kind] for kind in pools if kind in rules.explanations},
         seen=bool(offered),
         most=most,
         values=values,

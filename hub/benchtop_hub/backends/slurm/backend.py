@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from traitlets import Float, Integer, List, Unicode
+from traitlets import Dict, Float, Integer, List, Unicode
 
 from benchtop_hub import wording
 from benchtop_hub.backends import commands
@@ -53,6 +53,10 @@ class SlurmBackend(Backend[form.Request, form.Granted]):
     ).tag(config=True)
     usual_cpus = Integer(1, help="CPUs of a session whose owner does not say.").tag(config=True)
     usual_memory = Integer(1024, help="Its memory, in MB.").tag(config=True)
+    explanations = Dict(
+        per_key_traits={field: Dict(Unicode()) for field in ("partition", "qos", "gpu")},
+        help="What the form says of partitions, QOS and types of GPU: a line for each that has one.",
+    ).tag(config=True)
     rights_age = Float(
         REMEMBER, help="Seconds after which a change in accounting is in the form at the latest."
     ).tag(config=True)
@@ -73,6 +77,10 @@ class SlurmBackend(Backend[form.Request, form.Granted]):
         """The form with what this person may use."""
         offer = await self._offer(person, _RELOADED if anew else self.rights_age)
         return page.render(self.cell.templates, offer, self._rules(person), before, places)
+
+    async def describe_free(self, person: Person) -> str:
+        """CPUs and memory, and GPUs for who may have some."""
+        return page.describe_free(await self._offer(person, self.rights_age))
 
     async def expected_start(self, granted: form.Granted, launch: Launch) -> str:
         """By sbatch, which works it out for this very job and submits nothing."""
@@ -98,7 +106,8 @@ class SlurmBackend(Backend[form.Request, form.Granted]):
 
     def _rules(self, person: Person) -> form.Rules:
         defaults = site_defaults(person.defaults)
-        return form.Rules(self.usual_cpus, self.usual_memory, self.cell.support, defaults)
+        usual = self.usual_cpus, self.usual_memory
+        return form.Rules(*usual, self.cell.support, defaults, self.explanations)
 
     async def _offer(self, person: Person, own_age: float) -> form.Offer:
         offer = await self.offer(person.name, person.groups, max_age=self.rights_age, own_age=own_age)

@@ -91,12 +91,14 @@ class Rules:
     """What the facility says: what whoever does not say gets (memory in MB), and whom to ask for more.
 
     defaults: the site's own, by the names of a request's fields, as far as the person may have them
+    explanations: what the form says of a choice, by field and value
     """
 
     cpus: int
     memory: int
     support: str
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    explanations: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 def parse(sent: Mapping[str, Any]) -> Request:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchtop_hub import wording
 from benchtop_hub.backends import page
 from benchtop_hub.backends.page import Places
 from benchtop_hub.backends.request import Before, still_granted
@@ -22,7 +23,8 @@ def render(templates: Path, offer: Offer, rules: Rules, before: Before, places: 
 
         kept, (given, usual) = still_granted(before.asked, grant)
         kept = {**given, **kept}
-        values |= {name: str(getattr(usual, name)) for name in ("partition", "cpus", "memory", "runtime")}
+        granted = {name: getattr(usual, name) for name in ("partition", "cpus", "memory", "runtime")}
+        values |= page.as_written(granted)
         values |= {name: str(kept.get(name) or "") for name in ("account", "qos", "reservation")}
         if usual.gpu_count:
             values["gpu"] = f"{usual.gpu_kind}:{usual.gpu_count}"
@@ -47,8 +49,26 @@ def render(templates: Path, offer: Offer, rules: Rules, before: Before, places: 
         fields=FIELDS,
         support=rules.support,
         places=places,
+        lines=_lines(offer, rules.explanations),
         offers=page.script_data(_offers(offer) | {"free": free}),
     )
+
+
+def _lines(offer: Offer, explanations: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
+    """Of each field, the lines of what this person may choose there."""
+    theirs = {
+        "partition": dict.fromkeys(choice.partition for choice in offer.choices),
+        "qos": dict.fromkeys(choice.qos for choice in offer.choices),
+        "gpu": dict.fromkeys(kind for kind, _ in _gpus(offer.choices)),
+    }
+    lines = {
+        field: {name: explanations[field][name] for name in names if name in explanations.get(field, {})}
+        for field, names in theirs.items()
+    }
+    until = "%-d %B, %H:%M UTC"
+    return lines | {
+        "reservation": {one.name: f"until {one.end.strftime(until)}" for one in offer.reservations}
+    }
 
 
 def _longest(choices: Sequence[Choice]) -> dict[str, int | None]:
@@ -83,6 +103,22 @@ def _free(offer: Offer) -> dict[str, dict[str, list[int]]]:
                 so_far[0] += free
                 so_far[1] += total
     return found
+
+
+def describe_free(offer: Offer) -> str:
+    """What is free on all nodes that a person may use, as a sentence; of GPUs, of their types."""
+    theirs = {choice.partition for choice in offer.choices}
+    nodes = {node.name: node for node in offer.nodes if node.partition in theirs}.values()
+    if not nodes:
+        return ""
+    gpus = _everywhere(offer.nodes, theirs)
+    kinds = {kind for kind, _ in _gpus(offer.choices)} & gpus.keys() - {ANY}
+    parts = [
+        f"{sum(node.free_cpus for node in nodes)} of {sum(node.cpus for node in nodes)} CPUs",
+        wording.of_memory(sum(node.free_memory for node in nodes), sum(node.memory for node in nodes)),
+        *(f"{gpus[kind][0]} of {gpus[kind][1]} {kind} GPUs" for kind in sorted(kinds)),
+    ]
+    return f"Free now: {', '.join(parts)}."
 
 
 def _everywhere(nodes: Sequence[Node], partitions: Iterable[str]) -> dict[str, list[int]]:

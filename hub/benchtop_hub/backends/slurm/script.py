@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 
 from benchtop_hub.backends import run
-from benchtop_hub.backends.backend import Launch
+from benchtop_hub.backends.backend import NO_HOME, Launch
 from benchtop_hub.backends.slurm.form import Granted
 
 # Slurm hands every SLURM_ variable of the hub's command on. This one is no longer needed, and when it
@@ -19,7 +19,6 @@ if [ -n "$SLURM_JOB_ID" ]; then
 export HOME="$BENCHTOP_HOME"
 {run.open_log('"${BENCHTOP_RUN:+$BENCHTOP_RUN/log}"')}fi
 """
-NO_HOME = "/nonexistent"
 _SHELL = re.compile(r"#!\s*(/usr/bin/env\s+|/\S*/)(bash|sh|dash|zsh|ksh)\b")
 
 

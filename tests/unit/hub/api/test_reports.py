@@ -89,3 +89,21 @@ def test_anything_else_is_no_report(body):
 def test_a_page_in_a_browser_cannot_report():
     assert PortHandler._accept_cookie_auth is False
     assert LastWordsHandler._accept_cookie_auth is False
+
+
+def test_last_words_may_say_what_ended_the_session_and_that_its_log_is_gone():
+    heard = []
+
+    class Listening(Spawner):
+        def report_end(self, lines, **more):
+            heard.append((lines, more))
+            return True
+
+    body = b'{"log": "x", "why": "your home is away", "kept": false}'
+    assert post(LastWordsHandler, body, spawner=Listening())[0] == 204
+    assert heard == [("x", {"why": "your home is away", "kept": False})]
+
+
+@pytest.mark.parametrize("more", [b'"why": 1', b'"kept": "no"', b'"cmd": "sh"', b'"why": null'])
+def test_last_words_of_another_form_are_refused(more):
+    assert refused(LastWordsHandler, b'{"log": "x", ' + more + b"}") == 400

@@ -74,6 +74,7 @@ def test_a_server_that_is_stopped_can_be_deleted_and_a_running_one_cannot(visito
     refused = visitor.press("delete", "second")
     assert (refused.status_code, "Stop this session before" in words(refused)) == (400, True)
     visitor.press("stop", "second")
+    assert re.search(r"<details[^>]*><summary[^>]*>Delete second</summary>", visitor.ask("/home").text)
     assert visitor.press("delete", "second").status_code == 303
     assert "second" not in words(visitor.ask("/home"))
 
@@ -113,3 +114,37 @@ def test_a_form_that_is_refused_comes_back_as_that_servers(visitor):
 def test_another_page_cannot_press_a_button(visitor):
     visitor.ask("/home")
     assert visitor.ask("/home", "POST", data={"do": "new", "server": "x"}).status_code == 403
+
+
+# ---- a name is taken by a server that was started ------------------------------------------------
+
+
+def test_looking_at_forms_and_starts_that_are_refused_use_up_no_name(visitor):
+    for name in ("one", "two", "three", "four"):
+        assert visitor.ask(f"/spawn/{visitor.name}/{name}").status_code == 200
+        assert "Runtime: choose more." in words(visitor.start(name, runtime="0"))
+        visitor.start(f"{name}-more", runtime="refused")
+    page = words(visitor.ask("/home"))
+    assert "You have 0 of 2 extra sessions" in page
+    assert not re.search("one|two|three|four", page)
+    assert visitor.press("new", "five").status_code == 303
+    for name in ("five", "six"):
+        assert visitor.start(name).status_code == 302
+    page = words(visitor.ask("/home"))
+    assert "You have 2 of 2 extra sessions" in page, "the control: these were started"
+    assert "already have the maximum of 2: five, six" in words(visitor.press("new", "seven"))
+
+
+def test_starts_that_the_api_refuses_use_up_no_name(visitor):
+    visitor.ask("/home")
+    for name in ("one", "two", "three", "four"):
+        answer = api(visitor, f"servers/{name}", json={"runtime": ["refused"]})
+        assert answer.status_code in {400, 500}
+        assert "maximum" not in answer.text
+    assert api(visitor, "servers/five", json={"runtime": ["30"]}).status_code in {201, 202}
+
+
+def api(visitor, path, **more):
+    """A call as a page of the hub makes it."""
+    headers = {"X-XSRFToken": re.search(r'name="_xsrf" value="([^"]+)"', visitor.ask("/home").text)[1]}
+    return visitor.ask(f"/api/users/{visitor.name}/{path}", "POST", headers=headers, **more)

@@ -268,3 +268,34 @@ def test_on_a_pool_it_is_by_what_is_free():
     assert asyncio.run(session.estimate({"cpus": 6})) == "Expected start: immediately"
     session.backends[0].shown = session.backends[0].shown.replace('"Cpus": 6', '"Cpus": 5', 1)
     assert "as soon as that much is free" in asyncio.run(session.estimate({"cpus": 6}))
+
+
+# ---- without what its owner has set ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("kind", "batch"), [(OnSlurm, Slurm), (OnCondor, Pool)])
+@pytest.mark.parametrize("where", ["batch", "login"])
+def test_a_start_without_own_settings_is_asked_for_by_form_and_api_alike(kind, batch, where):
+    session = made(kind, batch(), Node())
+    for sent in (["yes"], "yes", True):
+        assert session.parse_request({"where": where, "without_settings": sent})[1].without_settings
+    for sent in ([""], "no", False, None):
+        wanted = session.parse_request({"where": where, "without_settings": sent})[1]
+        assert not wanted.without_settings
+        assert "without_settings" not in wanted.asked(), "the next form begins without it"
+
+
+@pytest.mark.parametrize("sent", ["maybe", 1, ["yes", "no"], {}])
+def test_anything_else_is_refused_at_its_field(both, sent):
+    with pytest.raises(request.Refused) as caught:
+        both.parse_request({"without_settings": sent})
+    assert caught.value.problem.field == "without_settings"
+
+
+def test_it_holds_for_one_start(both, slurm):
+    both.user_options = {"without_settings": "yes"}
+    start(both, reported)
+    assert slurm.env["BENCHTOP_WITHOUT_SETTINGS"] == "yes"
+    assert "without_settings" not in both.user_options
+    start(both, reported)
+    assert "BENCHTOP_WITHOUT_SETTINGS" not in slurm.env

@@ -350,7 +350,7 @@ def test_what_was_asked_for_is_remembered_over_the_end_and_a_restart(session):
     session.user_options = {"partition": "debug", "runtime": 20}
     start(session, reported)
     session.clear_state()
-    assert session.get_state() == {"asked": {"partition": "debug", "runtime": 20}}
+    assert session.get_state() == {"asked": {"partition": "debug", "runtime": 20}, "begun": True}
     session.load_state({"asked": {"cpus": 2}})
     assert session.get_state() == {"asked": {"cpus": 2}}
 

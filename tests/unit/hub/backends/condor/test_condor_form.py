@@ -86,7 +86,10 @@ def test_a_kind_of_place_that_no_node_offers_is_refused():
         ({"cpus": 0}, "CPUs: “0” is not a number."),
         ({"cpus": 1.5}, "CPUs: “1.5” is not a number."),
         ({"pool": "gpu"}, "Pool: “gpu” is not one of the choices."),
-        ({"runtime": "1h"}, "Runtime: “1h” is not a number of minutes."),
+        ({"runtime": "soon"}, "Runtime: “soon” is not a length of time. Write it like 90 min, 12 h or 1:30."),
+        ({"runtime": 1.5}, "Runtime: “1.5” is not a number of minutes."),
+        ({"memory": "lots"}, "Memory: “lots” is not an amount of memory. Write it like 2 GB or 1500 MB."),
+        ({"disk": "lots"}, "Disk: “lots” is not an amount of disk space. Write it like 2 GB or 1500 MB."),
         ({"executable": "/bin/sh"}, "“executable” is not a field of this form."),
         ({"memory": ["1", "2"]}, "Memory: give only one value."),
     ],
@@ -102,7 +105,17 @@ def page(offered=OFFERED, sent=None, problem=None, **asked):
 def test_the_form_shows_what_is_free_and_what_is_most():
     shown = page()
     assert "10 of 12 CPUs free" in " ".join(shown.split())
-    assert 'max="2048" value="1024"' in " ".join(shown.split())
+    assert 'max="2048" value="1 GB"' in " ".join(shown.split())
+    assert "Maximum 2 GB." in shown
+
+
+def test_the_start_page_says_what_is_free_of_each_pool():
+    told = (
+        "Jupyter slots: 10 of 12 CPUs, 2 of 4 GB memory free. "
+        "Standard pool: 0 of 6 CPUs, 1 of 2 GB memory free."
+    )
+    assert form.describe_free(OFFERED) == told
+    assert form.describe_free([]) == ""
 
 
 def test_the_form_comes_back_with_what_was_sent_and_why_it_was_refused():
@@ -117,7 +130,7 @@ def test_the_form_starts_with_what_the_last_start_asked_for():
     html = " ".join(page(pool="standard", cpus=3, memory=4096).split())
     assert '<option value="standard" selected>' in html
     assert 'max="6" value="3"' in html
-    assert 'max="2048" value="1024"' in html, "more than there is now: the usual"
+    assert 'max="2048" value="1 GB"' in html, "more than there is now: the usual"
 
 
 def test_a_pool_that_cannot_be_seen_has_a_form_that_says_so_and_starts_what_waits():
@@ -128,6 +141,21 @@ def test_a_pool_that_cannot_be_seen_has_a_form_that_says_so_and_starts_what_wait
     assert '<option value="jupyter">' in html
     assert 'min="1" value="3"' in html, "what there is most of, nobody knows"
     assert html.count('"most":{"cpus":null,"memory":null,"disk":null,"runtime":1440}') == 2
+
+
+def test_the_form_explains_each_pool_in_a_line_and_says_that_it_begins_with_the_last_request():
+    explained = replace(RULES, explanations={"jupyter": "kept for notebooks", "standard": "shared"})
+    before = request.Before({"pool": "standard"})
+    html = " ".join(form.render(TEMPLATES, OFFERED, explained, before, []).split())
+    assert "<strong>Jupyter slots</strong>: kept for notebooks" in html
+    assert "<strong>Standard pool</strong>: shared" in html
+    assert "begins with what you asked for last time" in html
+    assert "begins with" not in page(), "the control: nothing was asked for yet"
+
+
+def test_amounts_are_read_as_people_write_them():
+    sent = {"memory": ["1.5 GB"], "disk": ["2000 MB"], "runtime": ["1:30"]}
+    assert form.check(form.parse(sent), OFFERED, RULES) == form.Granted("jupyter", 1, 1536, 2000, 90)
 
 
 def test_a_job_can_wait_for_a_pool_that_cannot_be_seen():

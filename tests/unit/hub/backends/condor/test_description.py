@@ -159,3 +159,18 @@ def test_defaults_of_the_site_lie_beneath_the_form():
     assert (got.cpus, got.memory, got.runtime) == (1, 2048, 120)
     with pytest.raises(ValueError, match=r"^req_memory: "):
         backend.check_defaults({"memory": "much"})
+
+
+@pytest.mark.parametrize(
+    ("site", "both"),
+    [
+        ("", "HOME=/nonexistent"),
+        ("environment = \"A=1 B='x y'\"\n", "\"HOME=/nonexistent A=1 B='x y'\""),
+        ("environment = A=1;B=2\n", "HOME=/nonexistent;A=1;B=2"),
+    ],
+)
+def test_a_login_shell_that_begins_the_job_finds_no_home(session, site, both):
+    session.batch_script = f"{site}executable = /bin/bash\narguments = \"-lc 'exec {{cmd}}'\"\nqueue\n"
+    said = describe(session)
+    assert f"environment = {both}\n" in said
+    assert said.rindex("environment =") > said.index("executable"), "the last one counts"

@@ -146,8 +146,8 @@ def test_a_default_that_does_not_go_with_what_somebody_chooses_is_left_out():
 def test_the_form_starts_with_what_the_site_gives():
     html = " ".join(asyncio.run(made(OnSlurm, Slurm(), **SITE).get_options_form()).split())
     assert '<option value="pascal:1" selected>' in html
-    assert 'value="2048"' in html
-    assert 'value="20"' in html
+    assert 'value="2 GB"' in html
+    assert 'value="20 min"' in html
 
 
 def test_the_form_keeps_what_somebody_chose_the_last_time():
@@ -155,4 +155,4 @@ def test_the_form_keeps_what_somebody_chose_the_last_time():
     session.load_state({"asked": {"gpu": "none", "memory": 512}})
     html = " ".join(asyncio.run(session.get_options_form()).split())
     assert '<option value="none" selected>' in html
-    assert 'value="512"' in html
+    assert 'value="0.5 GB"' in html

@@ -163,7 +163,7 @@ def test_who_has_no_account_is_told_whom_to_ask():
         ({"cpus": "NaN"}, "cpus"),
         ({"cpus": "1_0"}, "cpus"),
         ({"cpus": "\N{ARABIC-INDIC DIGIT THREE}"}, "cpus"),
-        ({"memory": "1G"}, "memory"),
+        ({"memory": "lots"}, "memory"),
         ({"memory": 1e30}, "memory"),
         ({"memory": "9" * 1_000_000}, "memory"),
         ({"reservation": "class --nodelist=gpu-2"}, "reservation"),
@@ -299,7 +299,30 @@ def test_the_form_offers_what_the_person_may_use():
 def test_the_form_offers_no_gpu_to_who_may_have_none():
     html = shown(CAROL)
     assert "pascal" not in html
+    assert "GPU" not in re.sub(r"<script.*", "", html, flags=re.DOTALL)
     assert 'value="none"' in html
+
+
+def test_the_form_explains_what_this_person_may_choose_in_a_line_each():
+    lines = {
+        "partition": {"debug": "for tests", "usatlas": "for members"},
+        "qos": {"normal": "the usual", "elsewhere": "of another cluster"},
+        "gpu": {"pascal": "the older type"},
+    }
+    rules = replace(RULES, explanations=lines)
+    alice, carol = (
+        page.render(TEMPLATES, offer, rules, request.Before(), PLACES) for offer in (ALICE, CAROL)
+    )
+    for line in ("for tests", "for members", "the usual", "the older type"):
+        assert line in alice
+    assert "of another cluster" not in alice
+    assert "for tests" in carol
+    assert not any(line in carol for line in ("for members", "the older type"))
+
+
+def test_the_form_says_that_it_begins_with_the_last_request():
+    assert "begins with what you asked for last time" in shown(ALICE, partition="debug")
+    assert "begins with what you asked for last time" not in shown(ALICE)
 
 
 def test_every_field_has_a_label():
@@ -317,6 +340,13 @@ def test_the_form_says_what_is_free_now_and_counts_a_node_once():
     assert "usatlas 6 of 8 CPUs" in html
     assert "debug 22 of 24 CPUs" in html
     assert "1 of 2 pascal" in html
+
+
+def test_the_start_page_says_what_is_free_and_of_gpus_to_who_may_have_some():
+    alice, carol = page.describe_free(ALICE), page.describe_free(CAROL)
+    assert re.match(r"Free now: \d+ of \d+ CPUs, [\d.]+ of [\d.]+ GB memory, 1 of 2 pascal GPUs", alice)
+    assert "GPU" not in carol
+    assert page.describe_free(form.Offer([])) == ""
 
 
 def test_the_script_is_told_what_fits_with_what():
@@ -344,15 +374,15 @@ def test_the_form_starts_with_what_the_last_start_asked_for():
     html = shown(ALICE, partition="debug", gpu="pascal:1", runtime=20, cpus=3)
     for value in ("debug", "pascal:1"):
         assert f'<option value="{value}" selected>' in html
-    assert 'value="20"' in html
+    assert 'value="20 min"' in html
     assert 'value="3"' in html
 
 
 def test_what_of_the_last_start_is_no_longer_granted_is_left_out():
     html = shown(CAROL, partition="usatlas", gpu="tesla:2", runtime=20, nonsense="x")
     assert '<option value="debug" selected>' in html
-    assert '<option value="none" selected>' in html
-    assert 'value="20"' in html
+    assert '<input type="hidden" name="gpu" value="none">' in html
+    assert 'value="20 min"' in html
 
 
 def test_a_refused_form_shows_the_sentence_at_the_field_and_keeps_what_was_said():
