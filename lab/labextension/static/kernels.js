@@ -17,7 +17,7 @@ const startAgain = async (app, urls) => {
   for (let asked = 0; asked < PATIENCE; asked += 1) {
     const told = await ending(urls);
     if (told?.state === "stopped") {
-      const more = memory ? `?where=batch&memory=${Math.round((MORE * memory.granted) / 2 ** 20)}` : "";
+      const more = memory ? `?where=batch&memory=${Math.round((MORE * memory.granted) / 2 ** 20)}+MB` : "";
       go(app, `${told.start}${more}`);
       return;
     }
