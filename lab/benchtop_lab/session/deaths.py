@@ -13,8 +13,8 @@ def why(returncode: int | None, *, used: int = 0, granted: int = 0) -> str:
     returncode: as subprocess has it; used: bytes that the session had in use when the kernel was ended for it
     """
     if used:
-        in_use = f"the session needed {used >> 20} MB, and had requested {granted >> 20} MB"
-        return f"it used more memory than requested: {in_use}. {MORE}"
+        in_use = f"({granted >> 20} MB; it had taken {used >> 20} MB)"
+        return f"the session used more memory than requested {in_use}. {MORE}"
     if returncode is None or returncode == 0:
         return "it ended by itself."
     if returncode > 0:

@@ -41,9 +41,8 @@ const words = (told, urls, buttons) => {
   const kept = "Your files are kept, variables are lost. What you had not saved is still on this page.";
   if (told?.state === "stopped") {
     const reason = told.reason || "Your session was stopped, or shut down from JupyterLab.";
-    const again = [buttons.ok("Start again", told.start)];
-    const more = told.more ? [buttons.ok("Start again with more memory", told.more)] : [];
-    return ["Your session has ended", `${reason} ${kept}`, [...again, ...more]];
+    const next = told.more ? buttons.ok("Start again with more memory", told.more) : buttons.ok("Start again", told.start);
+    return ["Your session has ended", `${reason} ${kept}`, [next]];
   }
   if (told?.state === "starting" || told?.state === "stopping") {
     const doing = told.state === "starting" ? "starting again" : "being stopped";

@@ -17,7 +17,7 @@ const startAgain = async (app, urls) => {
   for (let asked = 0; asked < PATIENCE; asked += 1) {
     const told = await ending(urls);
     if (told?.state === "stopped") {
-      const more = memory ? `?where=batch&memory=${Math.round((MORE * memory.granted) / 2 ** 20)}` : "";
+      const more = memory ? `?where=batch&memory=${Math.round((MORE * memory.granted) / 2 ** 20)}+MB` : "";
       go(app, `${told.start}${more}`);
       return;
     }
@@ -41,7 +41,7 @@ export default async ({ load }) => {
     const death = session?.kernel && (await ask(own(app, `kernels/${session.kernel.id}`)));
     const reason = death?.reason ?? "it died, and nobody knows why.";
     const title = death?.memory ? "The kernel ran out of memory" : "The kernel died";
-    const body = `The kernel of “${session?.path}” is being restarted: ${reason} Its variables are lost.`;
+    const body = `The kernel of “${session?.path}” died: ${reason} It is being restarted; its variables are lost.`;
     const again = Dialog.warnButton({ label: "Start again with more memory" });
     const buttons = [...(death?.memory ? [again] : []), Dialog.okButton()];
     const { button } = await showDialog({ title, body, buttons, defaultButton: buttons.length - 1 });

@@ -31,7 +31,7 @@ def test_for_want_of_memory_it_leads_to_a_form_with_twice_as_much(visitor):
     visitor.start("greedy", runtime="2")
     visitor.press("stop", "greedy")
     _, ending = told(visitor, "greedy")
-    assert ending["more"] == f"/jupyterhub/hpc/hub/spawn/{visitor.name}/greedy?where=batch&memory=1800"
+    assert ending["more"] == f"/jupyterhub/hpc/hub/spawn/{visitor.name}/greedy?where=batch&memory=1800+MB"
 
 
 def test_nobody_elses_session_and_none_that_is_not_there(visitor):
