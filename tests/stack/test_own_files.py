@@ -1,5 +1,6 @@
 """A person's own files never cost them their session: at each place where there are sessions."""
 
+import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -34,12 +35,10 @@ LOG = ".benchtop-session.log"
 CONFIG = ".jupyter/jupyter_server_config.py"
 THEMES = ".jupyter/lab/user-settings/@jupyterlab/apputils-extension/themes.jupyterlab-settings"
 TOUR = ".jupyter/lab/user-settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
-WORKSPACE = ".jupyter/lab/workspaces/default-37a8.jupyterlab-workspace"
 KERNEL = ".local/share/jupyter/kernels/python3/kernel.json"
 # A file of each kind, and how it is spoilt
 BROKEN = {
     THEMES: '{"theme": "Jupy',
-    WORKSPACE: '{"data": {}, "metadata"',
     ".jupyter/labconfig/page_config.json": "[]",
     ".jupyter/labconfig/default_setting_overrides.json": '{"@jupyterlab/apputils-extension:themes": 1}',
     ".jupyter/jupyter_server_config.d/site.json": '{"ServerApp": {"jpserver_extensions": ["a"]}}',
@@ -224,16 +223,25 @@ def test_what_stands_where_the_log_belongs_holds_nothing_up(
 @pytest.mark.parametrize("place", ["hpc", "htc", "htc-login"])
 def test_settings_that_cannot_be_read_are_left_out_and_named(erin_at: Callable[[str], Erin], place: str):
     erin = erin_at(place)
-    for path, text in BROKEN.items():
+    cluster = erin.hub.cluster
+    name = f"{cluster}-{hashlib.sha256(cluster.encode()).hexdigest()[:4]}"  # as JupyterLab calls its file
+    workspace = f".jupyter/lab/workspaces/{cluster}/{name}.jupyterlab-workspace"
+    broken = {**BROKEN, workspace: '{"data": {}, "metadata"'}
+    for path, text in broken.items():
         erin.home.put(path, text)
     erin.home.run(f"mkfifo {TOUR}")
     erin.begin()
-    for path in ("lab/api/settings", "lab/api/workspaces", "lab/api/workspaces/default", "api/kernelspecs"):
+    for path in (
+        "lab/api/settings",
+        "lab/api/workspaces",
+        f"lab/api/workspaces/{cluster}",
+        "api/kernelspecs",
+    ):
         answer = erin.hub._call(f"{erin.hub.lab}lab", path, "GET")
         assert answer.ok, (path, answer.text)
     assert erin.computes(), "by the kernel of the facility, which erin's own one of that name would hide"
     named = {found["path"] for found in erin.ask("settings")["broken"]}  # type: ignore[attr-defined]
-    assert named == {f"~/{path}" for path in [*BROKEN, TOUR]}
+    assert named == {f"~/{path}" for path in [*broken, TOUR]}
     # who changes that setting again keeps what could not be read
     changed = {"raw": '{"theme": "JupyterLab Dark"}'}
     saved = erin.hub._call(

@@ -23,7 +23,7 @@ FILES = (
     ".jupyter/labconfig/*.json",
     ".jupyter/labconfig/*.d/*.json",
     ".jupyter/lab/user-settings/**/*.jupyterlab-settings",
-    ".jupyter/lab/workspaces/*.jupyterlab-workspace",
+    ".jupyter/lab/workspaces/**/*.jupyterlab-workspace",
     ".local/share/jupyter/kernels/*/kernel.json",
     ".local/share/jupyter/labextensions/[!@]*/package.json",
     ".local/share/jupyter/labextensions/@*/*/package.json",

@@ -242,7 +242,7 @@ def test_a_submit_description_of_a_site_keeps_what_is_its_own():
     text, said = described(batch_script=HTCONDOR, req_options="accounting_group = site")
     assert said["+project"] == '"physics"'
     assert said["+runas"] == '"alice"'
-    assert said["environment"] == '"SITE=yes"'
+    assert said["environment"] == '"HOME=/nonexistent SITE=yes"'
     assert said["accounting_group"] == "site"
     assert text.lower().count("\nqueue") == 1
     assert text.rstrip().endswith("queue")
