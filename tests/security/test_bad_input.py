@@ -131,9 +131,7 @@ def test_an_address_that_is_no_utf8_is_refused_before_anybody_reads_it(
     assert ask(settings, f"/resources/{path}", host=settings.login_name).status == 400
 
 
-@pytest.mark.parametrize(
-    "page", ["home?stopped=", "spawn?memory=", "token?x=", "admin?x=", "user/carol/?x=", "mine?x="]
-)
+@pytest.mark.parametrize("page", ["home?stopped=", "spawn?memory=", "token?x=", "user/carol/?x=", "mine?x="])
 def test_a_query_that_is_no_utf8_is_told_of_and_never_tried_again(
     page: str, signed_in: SignedIn, settings: Settings
 ):
@@ -143,7 +141,7 @@ def test_a_query_that_is_no_utf8_is_told_of_and_never_tried_again(
         told(settings, answer, 400, "cannot be read")
         assert "http-equiv" not in answer.text
     fine = ask(settings, f"{HPC}/hub/{page}%C3%A4", session=signed_in("carol"))
-    assert fine.status != 400, "the control"
+    assert fine.heading != UNREADABLE, "the control"
 
 
 @pytest.mark.parametrize("name", ["é", "日本", "😀.ipynb", "a b", "100%", "\u07ff\uffff\U0010ffff"])

@@ -24,6 +24,7 @@ from benchtop_hub.upstream.handlers import NamedServers, SpawnForm, cut_off
 from benchtop_hub.wording import ago, ended, lasting
 
 LONGEST = 30  # characters of a name, as JupyterHub has it
+STARTED = {"begun", "asked"}  # what only a session leaves in the state of its server
 # What the usual server has at /user/NAME/: a server of that name would stand before it.
 # fmt: off
 TAKEN = frozenset({
@@ -80,9 +81,6 @@ class Naming(NamedServers):
     def name_problem(self, name: str, named: list[str], most: int) -> str | None:
         """By wrong_with."""
         return wrong_with(name, named, most)
-
-
-STARTED = {"begun", "asked"}  # what only a session leaves in a server's state
 
 
 class Home(Naming, HomeHandler):
