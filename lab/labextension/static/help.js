@@ -18,6 +18,7 @@ export default async ({ load }) => {
     let support = "";
     const group = [
       add("start-page", "Start Page of the Facility", () => "/"),
+      add("how-it-works", "Help with the Facility", () => "/help"),
       add("sessions", "My Sessions", () => `${paths.urls.hubPrefix}home`),
       add("support", "Contact the Support", () => (support.includes("@") ? `mailto:${support}` : "/")),
     ];
