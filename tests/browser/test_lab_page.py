@@ -96,7 +96,12 @@ def test_the_help_menu_leads_to_the_facility_and_only_formats_that_work_are_offe
     arrive(page, "erin")
     show(page, own)
     page.get_by_role("menuitem", name="Help", exact=True).click()
-    for words in ("Start Page of the Facility", "Help with the Facility", "Contact the Support", "My Sessions"):
+    for words in (
+        "Start Page of the Facility",
+        "Help with the Facility",
+        "Contact the Support",
+        "My Sessions",
+    ):
         entry = page.get_by_role("menuitem", name=words)
         expect(entry).to_be_visible()
     with page.expect_popup() as opened:
