@@ -109,11 +109,24 @@ class Unit:
     name: str
     items: list[pytest.Item]
 
-    @property
-    def throughout(self) -> bool:
-        """Whether what any of its tests needs is kept from the first to the last."""
-        marks = (mark for item in self.items for mark in item.iter_markers())
-        return self.name == ALONE or any(mark.kwargs.get("throughout") for mark in marks)
+    def scopes(self) -> dict[str, tuple[str, Needs]]:
+        """By test: for what its things are had (a test, a file that keeps them throughout, or all that run
+        alone), and which these are.
+        """
+        files: dict[Path, list[pytest.Item]] = {}
+        for item in self.items:
+            files.setdefault(item.path, []).append(item)
+        scopes = {}
+        for path, items in files.items():
+            kept = any(mark.kwargs.get("throughout") for item in items for mark in item.iter_markers())
+            for item in items:
+                if self.name == ALONE:
+                    scopes[item.nodeid] = (ALONE, Needs.of(self.items))
+                elif kept:
+                    scopes[item.nodeid] = (str(path), Needs.of(items))
+                else:
+                    scopes[item.nodeid] = (item.nodeid, Needs.of([item]))
+        return scopes
 
     def rank(self, wanted: Mapping[str, int]) -> tuple[bool, bool, int]:
         """Where it stands: what takes long first, then what most others wait for, and what runs alone last.
@@ -180,10 +193,7 @@ class SideBySide:
             units.sort(key=lambda unit: unit.rank(wanted))
         items[:] = [item for unit in units for item in unit.items]
         for unit in units:
-            whole = Needs.of(unit.items)
-            for item in unit.items:
-                alone = (unit.name, whole) if unit.throughout else (item.nodeid, Needs.of([item]))
-                self._scopes[item.nodeid] = alone
+            self._scopes |= unit.scopes()
         told = getattr(self._config, "workerinput", {})
         if told.get("workerid") == "gw0":
             plan = {}
