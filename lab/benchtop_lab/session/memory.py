@@ -22,7 +22,9 @@ from benchtop_lab.login_node import processes
 PAGE = resource.getpagesize()
 EVERY, OFTEN = 0.25, 0.05  # seconds between looks: often above half of what was granted
 ANEW = 2.0  # seconds after which it is looked anew which processes there are
-FIRST_TO_GO = "800"  # oom_score_adj of what a session starts; the session itself has 0, on the login node 500
+# By how much of the node's memory, in thousandths, the kernel of the system takes what a session starts for
+# larger than it is: it goes before JupyterLab, and not before somebody else who takes a good part.
+FIRST_TO_GO = 100
 
 
 def resident(pid: int) -> int:
@@ -89,7 +91,8 @@ class Watch:
             if pid not in self._told:
                 self._told.add(pid)
                 with contextlib.suppress(OSError):
-                    Path(f"/proc/{pid}/oom_score_adj").write_text(FIRST_TO_GO)
+                    own_worth = int(Path("/proc/self/oom_score_adj").read_text())
+                    Path(f"/proc/{pid}/oom_score_adj").write_text(str(own_worth + FIRST_TO_GO))
 
     def look(self) -> None:
         """End what takes the most, if all together take too much."""

@@ -50,3 +50,15 @@ def test_what_nobody_was_granted_is_taken_from_whoever_has_most():
 
 def test_a_folder_is_as_full_as_its_blocks_or_its_files_whichever_is_more():
     assert 0 <= guard.folder("/") <= 1
+
+
+def test_whoever_has_hardly_anything_is_not_put_out_though_nothing_is_left(monkeypatch: pytest.MonkeyPatch):
+    """What the one had who was just put out is freed when their last process is gone."""
+    out: list[int] = []
+    monkeypatch.setattr(guard, "put_out", lambda uid, processes: out.append(uid))
+    folder = guard.FOLDERS[0]
+    bar = guard.least(folder)
+    assert bar > MB
+    assert not guard.decide(folder, {ALICE: 4096, BOB: bar - 1}, {}, {})
+    assert guard.decide(folder, {ALICE: 4096, BOB: bar}, {}, {})
+    assert out == [BOB]
