@@ -172,7 +172,9 @@ def test_a_kernel_that_dies_says_why(
     expect(dialog).to_have_count(0)
     page.keyboard.insert_text(f"held = b'x' * ({MEMORY} << 20)")
     page.keyboard.press("Shift+Enter")
-    expect(dialog).to_contain_text(f"the session used more memory than requested ({MEMORY} MB; it had taken")
+    expect(dialog).to_contain_text(
+        f"the session needed more memory than requested ({MEMORY} MB; it had taken"
+    )
     expect(dialog.get_by_role("button", name="Start again with more memory")).to_be_visible()
     page.screenshot(path=pictures / f"lab-kernel-died-{cluster}.png")
     dialog.get_by_role("button", name="Start again with more memory").click()

@@ -17,12 +17,13 @@ from support.hub import Hub
 from support.wait import wait_until
 
 pytestmark = [
-    pytest.mark.needs("hpc/erin", "htc/erin", throughout=True),
+    pytest.mark.needs("hpc/carol", "htc/bob", throughout=True),
     pytest.mark.shares("slurm", "condor", throughout=True),
     pytest.mark.long,
 ]
 
 PLACES = tuple(NODES)
+WHO = {"hpc": "carol", "htc": "bob"}
 TOLD = 60  # seconds in which somebody whose session cannot start reads why
 ENDED = 30  # … and in which nothing is left of it
 ASKED: dict[str, dict[str, object]] = {
@@ -49,8 +50,8 @@ BROKEN = {
 
 
 @dataclass
-class Erin:
-    """Erin at one place, with her home."""
+class Owner:
+    """Somebody at one place, with their home."""
 
     place: str
     hub: Hub
@@ -82,20 +83,19 @@ class Erin:
 
     def left(self) -> str:
         """What of hers still runs there."""
-        script = "pgrep --uid erin --list-full | grep -v pgrep || true"
+        script = f"pgrep --uid {self.hub.person} --list-full | grep -v pgrep || true"
         return "".join(self.home.run(script, node=node, check=False) for node in NODES[self.place])
 
 
 @pytest.fixture(scope="module")
-def erin_at(
+def owner_at(
     settings: Settings, signed_in: Callable[[str], requests.Session]
-) -> Iterator[Callable[[str], Erin]]:
-    """`erin_at("htc")`: she has no session there, and none of the files that these tests make."""
-    home = Home(settings, "erin")
-    known: dict[str, Erin] = {}
+) -> Iterator[Callable[[str], Owner]]:
+    """`owner_at("htc")`: somebody without a session there, and without the files that these tests make."""
+    known: dict[str, Owner] = {}
 
-    def clear(erin: Erin) -> None:
-        home.remove(
+    def clear(owner: Owner) -> None:
+        owner.home.remove(
             ".jupyter",
             ".local",
             ".ipython",
@@ -106,17 +106,19 @@ def erin_at(
             ".pam_environment",
             LOG,
         )
-        sessions.end(erin.hub)
+        sessions.end(owner.hub)
 
-    def go(place: str) -> Erin:
+    def go(place: str) -> Owner:
         cluster = place.partition("-")[0]
-        erin = known.setdefault(place, Erin(place, Hub(settings, signed_in("erin"), "erin", cluster), home))
-        clear(erin)
-        return erin
+        who = WHO[cluster]
+        hub = Hub(settings, signed_in(who), who, cluster)
+        owner = known.setdefault(place, Owner(place, hub, Home(settings, who)))
+        clear(owner)
+        return owner
 
     yield go
-    for erin in known.values():
-        clear(erin)
+    for owner in known.values():
+        clear(owner)
 
 
 # ---- shell files ------------------------------------------------------------------------------------
@@ -125,131 +127,131 @@ def erin_at(
 @pytest.mark.parametrize("place", ["hpc-login", "htc-login"])
 @pytest.mark.parametrize("text", ["echo hi\nread x\nexit 1\n", "exec sleep 600\n"])
 def test_no_shell_file_has_a_say_in_a_session_on_the_login_node(
-    erin_at: Callable[[str], Erin], place: str, text: str
+    owner_at: Callable[[str], Owner], place: str, text: str
 ):
-    erin = erin_at(place)
+    owner = owner_at(place)
     for name in (".bashrc", ".bash_profile", ".profile", ".ssh/rc"):
-        erin.home.put(name, text)
+        owner.home.put(name, text)
     for name in (".ssh/environment", ".pam_environment"):
-        erin.home.put(name, "BASH_ENV=/home/erin/.bashrc\n")
+        owner.home.put(name, f"BASH_ENV={owner.home.path}/.bashrc\n")
     begun = time.monotonic()
-    erin.begin()
-    assert erin.hub.ready()
+    owner.begin()
+    assert owner.hub.ready()
     assert time.monotonic() - begun < sessions.START
-    sessions.end(erin.hub)
-    wait_until(lambda: not erin.left(), timeout=ENDED, what="nothing of erin's to be left")
+    sessions.end(owner.hub)
+    wait_until(lambda: not owner.left(), timeout=ENDED, what="nothing to be left")
 
 
 # ---- the home itself --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_a_full_home_is_told_of_and_keeps_nobody_from_working(erin_at: Callable[[str], Erin], place: str):
-    erin = erin_at(place)
-    with erin.home.full(place):
-        erin.begin()
-        assert erin.computes()
-        told = erin.ask("home")
+def test_a_full_home_is_told_of_and_keeps_nobody_from_working(owner_at: Callable[[str], Owner], place: str):
+    owner = owner_at(place)
+    with owner.home.full(place):
+        owner.begin()
+        assert owner.computes()
+        told = owner.ask("home")
         assert told["refuses"] == "it is full"
         assert told["nearly"]
-        large = erin.ask("home/largest")
+        large = owner.ask("home/largest")
         assert large["complete"]
         assert [found["path"] for found in large["files"]] == ["data/big"]  # type: ignore[attr-defined]
         assert [found["path"] for found in large["folders"]] == ["data"]  # type: ignore[attr-defined]
-        sessions.end(erin.hub)
+        sessions.end(owner.hub)
 
 
 @pytest.mark.parametrize("place", ["hpc", "htc-login"])
-def test_a_home_that_takes_no_more_files_is_told_of(erin_at: Callable[[str], Erin], place: str):
-    erin = erin_at(place)
-    with erin.home.tiny(place, files=3):
+def test_a_home_that_takes_no_more_files_is_told_of(owner_at: Callable[[str], Owner], place: str):
+    owner = owner_at(place)
+    with owner.home.tiny(place, files=3):
         for node in NODES[place]:
-            erin.home.run("touch a b c 2>/dev/null; true", node=node)
-        erin.begin()
-        assert erin.computes()
-        assert erin.ask("home")["refuses"] == "it is full"
-        sessions.end(erin.hub)
+            owner.home.run("touch a b c 2>/dev/null; true", node=node)
+        owner.begin()
+        assert owner.computes()
+        assert owner.ask("home")["refuses"] == "it is full"
+        sessions.end(owner.hub)
 
 
-def test_a_home_that_may_not_be_written_to_is_told_of(erin_at: Callable[[str], Erin]):
-    erin = erin_at("hpc")
-    with erin.home.mode("500"):
-        erin.begin()
-        assert erin.computes()
-        assert erin.ask("home")["refuses"] == "its permissions do not let you write there"
-        sessions.end(erin.hub)
+def test_a_home_that_may_not_be_written_to_is_told_of(owner_at: Callable[[str], Owner]):
+    owner = owner_at("hpc")
+    with owner.home.mode("500"):
+        owner.begin()
+        assert owner.computes()
+        assert owner.ask("home")["refuses"] == "its permissions do not let you write there"
+        sessions.end(owner.hub)
 
 
-def test_a_home_with_room_is_not_warned_of(erin_at: Callable[[str], Erin]):
+def test_a_home_with_room_is_not_warned_of(owner_at: Callable[[str], Owner]):
     """The control."""
-    erin = erin_at("htc")
-    erin.begin()
-    told = erin.ask("home")
+    owner = owner_at("htc")
+    owner.begin()
+    told = owner.ask("home")
     assert told["refuses"] == ""
     assert 0 < int(str(told["used"])) < int(str(told["size"]))
-    assert erin.ask("settings") == {"without": False, "left_out": [], "broken": []}
-    assert erin.home.run(f"test -s {LOG} && echo there").split() == ["there"]
+    assert owner.ask("settings") == {"without": False, "left_out": [], "broken": []}
+    assert owner.home.run(f"test -s {LOG} && echo there").split() == ["there"]
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_a_home_in_which_nobody_can_live_is_a_sentence(erin_at: Callable[[str], Erin], place: str):
-    erin = erin_at(place)
-    with erin.home.missing():
-        assert "your home folder /home/erin does not exist on" in erin.fails()
-    with erin.home.of_somebody_else():
-        assert "your home folder /home/erin belongs to root, not to you" in erin.fails()
-    with erin.home.mode("000"):
-        shown = erin.fails()
-    assert "the permissions of your home folder /home/erin (mode 0000) do not let you in" in shown
+def test_a_home_in_which_nobody_can_live_is_a_sentence(owner_at: Callable[[str], Owner], place: str):
+    owner = owner_at(place)
+    with owner.home.missing():
+        assert f"your home folder {owner.home.path} does not exist on" in owner.fails()
+    with owner.home.of_somebody_else():
+        assert f"your home folder {owner.home.path} belongs to root, not to you" in owner.fails()
+    with owner.home.mode("000"):
+        shown = owner.fails()
+    assert f"the permissions of your home folder {owner.home.path} (mode 0000) do not let you in" in shown
     assert "Traceback" not in shown
-    wait_until(lambda: not erin.left(), timeout=ENDED, what="nothing of erin's to be left")
+    wait_until(lambda: not owner.left(), timeout=ENDED, what="nothing to be left")
 
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("make", ["mkdir", "mkfifo", "ln -s /nowhere/log"])
 def test_what_stands_where_the_log_belongs_holds_nothing_up(
-    erin_at: Callable[[str], Erin], place: str, make: str
+    owner_at: Callable[[str], Owner], place: str, make: str
 ):
-    erin = erin_at(place)
-    erin.home.run(f"{make} {LOG}")
-    erin.begin()
-    sessions.end(erin.hub)
-    wait_until(lambda: not erin.left(), timeout=ENDED, what="nothing of erin's to be left")
+    owner = owner_at(place)
+    owner.home.run(f"{make} {LOG}")
+    owner.begin()
+    sessions.end(owner.hub)
+    wait_until(lambda: not owner.left(), timeout=ENDED, what="nothing to be left")
 
 
 # ---- settings files ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("place", ["hpc", "htc", "htc-login"])
-def test_settings_that_cannot_be_read_are_left_out_and_named(erin_at: Callable[[str], Erin], place: str):
-    erin = erin_at(place)
-    cluster = erin.hub.cluster
+def test_settings_that_cannot_be_read_are_left_out_and_named(owner_at: Callable[[str], Owner], place: str):
+    owner = owner_at(place)
+    cluster = owner.hub.cluster
     name = f"{cluster}-{hashlib.sha256(cluster.encode()).hexdigest()[:4]}"  # as JupyterLab calls its file
     workspace = f".jupyter/lab/workspaces/{cluster}/{name}.jupyterlab-workspace"
     broken = {**BROKEN, workspace: '{"data": {}, "metadata"'}
     for path, text in broken.items():
-        erin.home.put(path, text)
-    erin.home.run(f"mkfifo {TOUR}")
-    erin.begin()
+        owner.home.put(path, text)
+    owner.home.run(f"mkfifo {TOUR}")
+    owner.begin()
     for path in (
         "lab/api/settings",
         "lab/api/workspaces",
         f"lab/api/workspaces/{cluster}",
         "api/kernelspecs",
     ):
-        answer = erin.hub._call(f"{erin.hub.lab}lab", path, "GET")
+        answer = owner.hub._call(f"{owner.hub.lab}lab", path, "GET")
         assert answer.ok, (path, answer.text)
-    assert erin.computes(), "by the kernel of the facility, which erin's own one of that name would hide"
-    named = {found["path"] for found in erin.ask("settings")["broken"]}  # type: ignore[attr-defined]
+    assert owner.computes(), "by the facility's kernel, which their own one of that name would hide"
+    named = {found["path"] for found in owner.ask("settings")["broken"]}  # type: ignore[attr-defined]
     assert named == {f"~/{path}" for path in [*broken, TOUR]}
     # who changes that setting again keeps what could not be read
     changed = {"raw": '{"theme": "JupyterLab Dark"}'}
-    saved = erin.hub._call(
-        f"{erin.hub.lab}lab", "lab/api/settings/@jupyterlab/apputils-extension:themes", "PUT", changed
+    saved = owner.hub._call(
+        f"{owner.hub.lab}lab", "lab/api/settings/@jupyterlab/apputils-extension:themes", "PUT", changed
     )
     assert saved.ok, saved.text
-    assert json.loads(erin.home.run(f"cat {THEMES}")) == {"theme": "JupyterLab Dark"}
-    assert erin.home.run(f"cat {THEMES}.unreadable") == BROKEN[THEMES]
+    assert json.loads(owner.home.run(f"cat {THEMES}")) == {"theme": "JupyterLab Dark"}
+    assert owner.home.run(f"cat {THEMES}.unreadable") == BROKEN[THEMES]
 
 
 @pytest.mark.parametrize("place", ["hpc", "htc", "hpc-login"])
@@ -263,54 +265,56 @@ def test_settings_that_cannot_be_read_are_left_out_and_named(erin_at: Callable[[
     ids=["sys.exit", "os._exit", "a value that cannot be"],
 )
 def test_settings_that_end_jupyterlab_are_named_and_can_be_done_without(
-    erin_at: Callable[[str], Erin], place: str, text: str, words: str
+    owner_at: Callable[[str], Owner], place: str, text: str, words: str
 ):
-    erin = erin_at(place)
-    erin.home.put(CONFIG, text)
-    shown = erin.fails()
+    owner = owner_at(place)
+    owner.home.put(CONFIG, text)
+    shown = owner.fails()
     assert words in shown
     assert "To find out, start without them." in shown
     if "sys.exit" not in text:
         return
-    page = erin.hub.browser.get(f"{erin.hub.base}/hub/spawn-pending/erin", timeout=60)
+    page = owner.hub.browser.get(f"{owner.hub.base}/hub/spawn-pending/owner", timeout=60)
     (form,) = BeautifulSoup(page.text, "html.parser").select("form#without")
     fields = {str(field["name"]): str(field["value"]) for field in form.select("input")}
-    address = f"{erin.hub.settings.url}{form['action']}"
-    answer = erin.hub.browser.post(address, data=fields, headers={"Referer": address}, timeout=60)
+    address = f"{owner.hub.settings.url}{form['action']}"
+    answer = owner.hub.browser.post(address, data=fields, headers={"Referer": address}, timeout=60)
     assert answer.ok, answer.text
-    wait_until(erin.hub.ready, timeout=sessions.START, what="the session without her settings")
-    assert erin.hub.open().ok
-    told = erin.ask("settings")
+    wait_until(owner.hub.ready, timeout=sessions.START, what="the session without her settings")
+    assert owner.hub.open().ok
+    told = owner.ask("settings")
     assert told["without"]
     assert told["left_out"] == ["~/.jupyter"]
     assert told["broken"] == [{"path": f"~/{CONFIG}", "why": "ends whatever reads it (exit code 3)"}]
 
 
 @pytest.mark.parametrize("place", ["hpc", "htc"])
-def test_a_folder_of_settings_that_is_a_link_to_nothing_is_named(erin_at: Callable[[str], Erin], place: str):
-    erin = erin_at(place)
-    erin.home.run("ln -s /nowhere/jupyter .jupyter && ln -s /nowhere/ipython .ipython && touch .local")
-    erin.begin()
-    assert erin.computes()
-    why = {found["path"]: found["why"] for found in erin.ask("settings")["broken"]}  # type: ignore[attr-defined]
+def test_a_folder_of_settings_that_is_a_link_to_nothing_is_named(
+    owner_at: Callable[[str], Owner], place: str
+):
+    owner = owner_at(place)
+    owner.home.run("ln -s /nowhere/jupyter .jupyter && ln -s /nowhere/ipython .ipython && touch .local")
+    owner.begin()
+    assert owner.computes()
+    why = {found["path"]: found["why"] for found in owner.ask("settings")["broken"]}  # type: ignore[attr-defined]
     assert why["~/.jupyter"] == "is a link to /nowhere/jupyter, which does not exist"
     assert why["~/.ipython"] == "is a link to /nowhere/ipython, which does not exist"
     assert why["~/.local"] == "is not a folder"
 
 
 @pytest.mark.parametrize("place", ["hpc", "htc-login"])
-def test_a_start_without_own_settings_uses_none_of_them_once(erin_at: Callable[[str], Erin], place: str):
-    erin = erin_at(place)
-    erin.home.put(".ipython/profile_default/startup/00-mine.py", "mine = 1\n")
-    erin.home.put(".bash_profile", "exit 1\n")
-    erin.home.put(KERNEL, json.dumps({"argv": ["/bin/false"], "display_name": "Mine"}))
-    erin.begin(without_settings=True)
-    told = erin.ask("settings")
+def test_a_start_without_own_settings_uses_none_of_them_once(owner_at: Callable[[str], Owner], place: str):
+    owner = owner_at(place)
+    owner.home.put(".ipython/profile_default/startup/00-mine.py", "mine = 1\n")
+    owner.home.put(".bash_profile", "exit 1\n")
+    owner.home.put(KERNEL, json.dumps({"argv": ["/bin/false"], "display_name": "Mine"}))
+    owner.begin(without_settings=True)
+    told = owner.ask("settings")
     assert told["left_out"] == ["~/.ipython", "~/.local/share/jupyter", "~/.bash_profile"]
     assert told["broken"] == [{"path": "~/.bash_profile", "why": "ends whatever reads it (exit code 1)"}]
     ask = "import os; print('mine' in dir(), os.environ.get('PYTHONNOUSERSITE'), os.getcwd())"
-    assert traffic.run(erin.hub, erin.hub.kernel(), ask) == "False 1 /home/erin"
-    sessions.end(erin.hub)
-    erin.home.remove(KERNEL)
-    erin.begin()  # the next one has them again
-    assert traffic.run(erin.hub, erin.hub.kernel(), "print('mine' in dir())") == "True"
+    assert traffic.run(owner.hub, owner.hub.kernel(), ask) == f"False 1 {owner.home.path}"
+    sessions.end(owner.hub)
+    owner.home.remove(KERNEL)
+    owner.begin()  # the next one has them again
+    assert traffic.run(owner.hub, owner.hub.kernel(), "print('mine' in dir())") == "True"

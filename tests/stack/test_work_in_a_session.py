@@ -119,7 +119,7 @@ def test_a_cell_that_takes_too_much_memory_costs_its_kernel_and_not_the_session(
     granted = status(own)["memory"]["granted"] >> 20
     death = dies(own, f"held = bytes(1) * ({granted + 500} << 20); held = held.replace(bytes(1), bytes([1]))")
     assert death["memory"]
-    assert f"used more memory than requested ({granted} MB; it had taken " in str(death["reason"])
+    assert f"needed more memory than requested ({granted} MB; it had taken " in str(death["reason"])
     assert "Start a session with more memory" in str(death["reason"])
 
 

@@ -14,7 +14,7 @@ def why(returncode: int | None, *, used: int = 0, granted: int = 0) -> str:
     """
     if used:
         in_use = f"({granted >> 20} MB; it had taken {used >> 20} MB)"
-        return f"the session used more memory than requested {in_use}. {MORE}"
+        return f"the session needed more memory than requested {in_use}. {MORE}"
     if returncode is None or returncode == 0:
         return "it ended by itself."
     if returncode > 0:

@@ -21,6 +21,9 @@ from benchtop_lab.login_node import processes
 
 PAGE = resource.getpagesize()
 EVERY, OFTEN = 0.25, 0.05  # seconds between looks: often above half of what was granted
+# The part of what was granted that is never used: a batch system that looks in the moment of the excess
+# would end the session, kernel and all.
+RESERVE = 32
 ANEW = 2.0  # seconds after which it is looked anew which processes there are
 # By how much of the node's memory, in thousandths, the kernel of the system takes what a session starts for
 # larger than it is: it goes before JupyterLab, and not before somebody else who takes a good part.
@@ -94,20 +97,25 @@ class Watch:
                     own_worth = int(Path("/proc/self/oom_score_adj").read_text())
                     Path(f"/proc/{pid}/oom_score_adj").write_text(str(own_worth + FIRST_TO_GO))
 
+    @property
+    def most(self) -> int:
+        """Bytes that may be in use."""
+        return self.granted - self.granted // RESERVE
+
     def look(self) -> None:
         """End what takes the most, if all together take too much."""
         self.used = self._of(self._job)
-        if self.used <= self.granted:
+        if self.used <= self.most:
             return
         self.look_around()
         self.used = self._of(self._job)
-        if self.used > self.granted:
+        if self.used > self.most:
             self._relieve()
 
     def _of(self, pids: Iterable[int]) -> int:
         every = list(pids)
         used = sum(map(resident, every))
-        return processes.memory(every) << 20 if self.shared_once and used > self.granted else used
+        return processes.memory(every) << 20 if self.shared_once and used > self.most else used
 
     def _children_of(self, pid: int) -> list[int]:
         return [found.pid for found in self._everybody.values() if found.parent == pid]

@@ -121,7 +121,7 @@ def test_why_a_kernel_died(code, words):
 
 def test_for_want_of_memory_with_both_figures_and_what_to_do():
     words = why(-9, used=1400 << 20, granted=900 << 20)
-    assert words.startswith("the session used more memory than requested (900 MB; it had taken 1400 MB).")
+    assert words.startswith("the session needed more memory than requested (900 MB; it had taken 1400 MB).")
     assert "Start a session with more memory" in words
 
 
