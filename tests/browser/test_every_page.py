@@ -24,14 +24,14 @@ SEEN = {
     "erin": ["/", "/sessions/hpc", f"{HPC}/admin", f"{HPC}/home", f"{HTC}/token"],
 }
 
-FORMS = {"alice": ("hpc/alice", "htc/alice"), "carol": ("hpc/carol",)}
+FORMS = {"alice": ("hpc/alice", "htc/alice"), "carol": ("hpc/carol",), "erin": ("hpc/erin", "htc/erin")}
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize(
     "name",
     [
-        # whose form is looked at has no session meanwhile: it would be opened instead
+        # who has a session would be shown it in place of the form; and the Start page tells once what ended
         pytest.param(name, id=name or "signed-out", marks=pytest.mark.needs(*FORMS.get(name, ())))
         for name in SEEN
     ],

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 from benchtop.settings import Settings
 from support import pages
 
-pytestmark = [pytest.mark.needs("hpc/alice", "htc/bob"), pytest.mark.shares("slurm", "condor")]
+pytestmark = [pytest.mark.needs("hpc/alice", "htc/alice", "htc/bob"), pytest.mark.shares("slurm", "condor")]
 
 FORM = {"hpc": "alice", "htc": "bob"}  # who looks at which
 

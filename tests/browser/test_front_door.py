@@ -13,6 +13,8 @@ from benchtop.settings import Settings
 from support import pages
 from support.front_door import NO_ACCESS, form_of
 
+pytestmark = pytest.mark.needs("hpc/carol", "hpc/erin", "htc/erin")  # whose Start pages are opened
+
 POLICY = r"^CSP |Content.Security.Policy"
 HUB = "/jupyterhub/hpc/hub"
 END = """async (name) => {
@@ -40,7 +42,6 @@ def end_own(page: Page, settings: Settings) -> None:
     assert page.evaluate(END, page.evaluate("window.jhdata.user")) in {202, 204, 400, 404}
 
 
-@pytest.mark.needs("hpc/carol")
 @pytest.mark.shares("slurm")
 def test_the_next_person_on_the_same_browser_finds_nothing_of_the_first(carol: Page, settings: Settings):
     page = carol
@@ -64,7 +65,6 @@ def test_the_next_person_on_the_same_browser_finds_nothing_of_the_first(carol: P
     pages.wait_for_lab(page)
 
 
-@pytest.mark.needs("hpc/carol")
 def test_who_logs_in_over_anothers_forgotten_session_is_themselves(
     carol: Page, new_visitor: Callable[[], Page], settings: Settings
 ):
@@ -80,7 +80,6 @@ def test_who_logs_in_over_anothers_forgotten_session_is_themselves(
     assert "carol" not in page.locator("body").inner_text()
 
 
-@pytest.mark.needs("hpc/carol")
 @pytest.mark.shares("slurm")
 def test_jupyterlab_lives_with_its_content_security_policy(carol: Page, settings: Settings):
     page = carol

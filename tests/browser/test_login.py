@@ -156,6 +156,7 @@ def test_somebody_without_a_cluster_gets_a_page_that_says_whom_to_ask(
     assert answer.status == 403
 
 
+@pytest.mark.needs("hpc/alice", "htc/alice")
 def test_the_landing_page_offers_what_the_person_may_use(page: Page, settings: Settings, pictures: Path):
     page.goto(settings.url)
     expect(page.locator("#username")).to_be_visible()

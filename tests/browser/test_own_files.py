@@ -13,7 +13,7 @@ from support import pages, sessions
 from support.homes import Home
 from support.hub import Hub
 
-pytestmark = [pytest.mark.needs("hpc/erin"), pytest.mark.shares("slurm")]
+pytestmark = [pytest.mark.needs("hpc/erin", "htc/erin"), pytest.mark.shares("slurm")]
 
 STARTS = 120_000  # milliseconds, on a busy machine
 CONFIG = ".jupyter/jupyter_server_config.py"

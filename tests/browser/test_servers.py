@@ -21,7 +21,7 @@ def announced(settings: Settings, nothing_announced: None) -> str:
     return text
 
 
-@pytest.mark.needs("announcement", "hpc/alice")
+@pytest.mark.needs("announcement", "hpc/alice", "htc/alice")
 def test_the_page_of_ones_servers(
     page: Page, settings: Settings, pictures: Path, announced: str, arrive: Callable[[Page, str], None]
 ):
@@ -33,7 +33,7 @@ def test_the_page_of_ones_servers(
     pages.nothing_serious(page, pictures / "servers-phone.png")
 
 
-@pytest.mark.needs("hpc/alice")
+@pytest.mark.needs("hpc/alice", "htc/alice")
 def test_a_name_that_cannot_be_is_told_at_the_field_without_a_script(
     chromium: Browser, page: Page, settings: Settings, arrive: Callable[[Page, str], None]
 ):
@@ -55,7 +55,7 @@ def test_a_name_that_cannot_be_is_told_at_the_field_without_a_script(
         context.close()
 
 
-@pytest.mark.needs("announcement")
+@pytest.mark.needs("announcement", "hpc/erin", "htc/erin")
 def test_the_list_of_all_sessions(
     page: Page, settings: Settings, pictures: Path, announced: str, arrive: Callable[[Page, str], None]
 ):
@@ -90,6 +90,7 @@ OPEN = """at => new Promise(done => {
 LIST, PEOPLE = "/sessions/hpc", "/jupyterhub/hpc/hub/admin"
 
 
+@pytest.mark.needs("hpc/erin", "htc/erin")
 def test_no_script_in_an_administrators_notebook_gets_hold_of_their_pages(
     page: Page, settings: Settings, arrive: Callable[[Page, str], None]
 ):

@@ -84,6 +84,7 @@ def test_an_administrators_list_has_its_buttons_on_the_screen(start: Page, setti
         assert 0 <= box["x"] <= box["x"] + box["width"] <= width, f"{width} px: {box}"
 
 
+@pytest.mark.needs("hpc/carol")
 def test_a_scientist_reads_nothing_of_cells_addresses_and_gpus_that_are_not_theirs(
     page: Page, arrive: Callable[[Page, str], None]
 ):

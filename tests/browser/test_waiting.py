@@ -14,7 +14,7 @@ from support import pages
 from support.hub import Hub
 from support.wait import wait_until
 
-pytestmark = [pytest.mark.needs("hpc/alice"), pytest.mark.shares("slurm")]
+pytestmark = [pytest.mark.needs("hpc/alice", "htc/alice"), pytest.mark.shares("slurm")]
 
 STARTS = 120  # seconds, on a busy machine
 CONFIG = "/home/alice/.jupyter/jupyter_server_config.py"
