@@ -274,7 +274,7 @@ def test_settings_that_end_jupyterlab_are_named_and_can_be_done_without(
     assert "To find out, start without them." in shown
     if "sys.exit" not in text:
         return
-    page = owner.hub.browser.get(f"{owner.hub.base}/hub/spawn-pending/owner", timeout=60)
+    page = owner.hub.browser.get(f"{owner.hub.base}/hub/spawn-pending/{owner.hub.person}", timeout=60)
     (form,) = BeautifulSoup(page.text, "html.parser").select("form#without")
     fields = {str(field["name"]): str(field["value"]) for field in form.select("input")}
     address = f"{owner.hub.settings.url}{form['action']}"
