@@ -38,13 +38,15 @@ def hub(settings: Settings, signed_in: Callable[[str], requests.Session]) -> Cal
 
 
 def form(own: Hub) -> tuple[str, dict[str, str]]:
-    """Where the form goes, and what it holds as it comes: what a browser without scripts sends."""
+    """Where the form goes, and what it holds as it comes for a job: what a browser without scripts sends."""
     page = BeautifulSoup(own.browser.get(f"{own.base}/hub/spawn", timeout=30).text, "html.parser")
     (found,) = page.select("#spawn_form")
-    values = {str(one["name"]): str(one.get("value", "")) for one in found.select("input[name]")}
+    fields = found.select("input[name]:not([type=checkbox]), input[name]:checked")
+    values = {str(one["name"]): str(one.get("value", "")) for one in fields}
     for one in found.select("select[name]"):
         chosen = one.select_one("option[selected]") or one.select_one("option")
         values[str(one["name"])] = str(chosen["value"]) if chosen else ""
+    values["where"] = "batch"  # the last start may have been on the login node
     return str(found["action"]), values
 
 
