@@ -8,6 +8,7 @@ Nothing but the standard library: this works before, and also without, anything 
 
 import json
 import os
+import signal
 import ssl
 import sys
 import time
@@ -24,6 +25,8 @@ TRUST = Path("/etc/benchtop/trust/bundle.pem")  # the facility's CAs: the hub is
 PATIENCE = 300.0  # seconds that a hub may be away while a session starts
 LINES, CHARACTERS = 20, 4000  # of last words
 LAST_PATIENCE = 3.0  # seconds for them: until they are told, the job does not end
+# Of a session that somebody else ended, whatever it was at: its status, as a shell has it
+BY_OTHERS = frozenset({128 + signal.SIGKILL, 128 + signal.SIGTERM})
 WHY = "why"  # a file in the session's own folder: the end of a sentence on what ended it
 
 
@@ -100,16 +103,17 @@ def own_log() -> Path:
     return Path("/proc/self/fd/2").readlink()
 
 
-def last_words(env: Mapping[str, str], log: Path) -> None:
+def last_words(env: Mapping[str, str], log: Path, status: int) -> None:
     """Tell the hub what the log says: the person who waits reads it.
 
-    env: of the session. Raises OSError and Unwanted.
+    env: of the session; status: by which it ended, as a shell has it. Raises OSError and Unwanted.
     """
     url, token = f"{env['JUPYTERHUB_API_URL']}/session/last-words", env["JUPYTERHUB_API_TOKEN"]
     said: dict[str, object] = {"log": tail(log)}
     if folder := env.get(FOLDER):
-        with suppress(OSError):
-            said["why"] = Path(folder, WHY).read_text()[:CHARACTERS]
+        if status not in BY_OTHERS:
+            with suppress(OSError):
+                said["why"] = Path(folder, WHY).read_text()[:CHARACTERS]
         if not log.is_relative_to(env.get("HOME", "/")):
             said["kept"] = False  # it goes with the session
     post(url, token, said, patience=LAST_PATIENCE)
@@ -127,6 +131,6 @@ def note_why(sentence: str, env: Mapping[str, str]) -> None:
 
 if __name__ == "__main__":
     try:
-        last_words(os.environ, own_log())
+        last_words(os.environ, own_log(), int(sys.argv[1]))
     except (OSError, Unwanted) as error:
         sys.exit(f"the hub could not be told why: {error}")

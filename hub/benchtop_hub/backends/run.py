@@ -34,9 +34,7 @@ ending=
 trap 'ending=yes; kill -TERM "$!" 2>/dev/null' TERM
 # bash has whom it starts beside it ignore Ctrl-C, and kernels and terminals would do so as well
 env --default-signal=INT,QUIT {python} -I -m benchtop_lab.session {arguments}&
-{stand_by}# by SIGKILL or SIGTERM somebody else ended it, whatever it was at
-case "$status" in 137 | 143) rm -f -- "$BENCHTOP_RUN/why" ;; esac
-[ "$status" = 0 ] || [ "$ending" ] || {python} -I -m benchtop_lab.report
+{stand_by}[ "$status" = 0 ] || [ "$ending" ] || {python} -I -m benchtop_lab.report "$status"
 [ -z "$BENCHTOP_RUN" ] || rm -rf -- "$BENCHTOP_RUN"
 {leave}"""
 

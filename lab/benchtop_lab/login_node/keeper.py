@@ -54,7 +54,7 @@ class Session:
         self.asked, self.record = asked, record
         self.ends_at = time.monotonic() + asked.runtime
         self.look_at = time.monotonic() + PRESENCE
-        self.folder = ""
+        self.folder, self.status = "", 0  # by which it ended, as a shell has it
         with contextlib.suppress(OSError):
             self.folder = new_folder()
         log = open_log(asked.log, self.folder)
@@ -101,6 +101,7 @@ class Session:
             if status is not None:
                 kill(offspring(os.getpid()))
                 code = os.waitstatus_to_exitcode(status)
+                self.status = code if code >= 0 else 128 - code
                 return ("COMPLETED", "") if code == 0 else ("FAILED", _how(code, self.asked))
             used = memory(offspring(os.getpid()))
             # It ends the kernel that took it by itself (session/memory.py), and has until the next look
@@ -145,7 +146,7 @@ class Session:
         from benchtop_lab import report  # noqa: PLC0415 it takes a while to load, and few sessions fail
 
         with contextlib.suppress(OSError, report.Unwanted, KeyError):
-            report.last_words(self.env, self.log)
+            report.last_words(self.env, self.log, self.status)
 
 
 def _how(code: int, asked: Asked) -> str:

@@ -90,7 +90,7 @@ def test_the_program_tells_the_end_of_its_own_log_with_the_token_of_the_environm
         errors.write("no space left\n")
         errors.flush()
         subprocess.run(
-            [sys.executable, "-m", "benchtop_lab.report"], env=environment, stderr=errors, check=True
+            [sys.executable, "-m", "benchtop_lab.report", "1"], env=environment, stderr=errors, check=True
         )
     assert listening_hub.heard == [
         ("/hub/api/session/last-words", "token its-own-token", {"log": "no space left"})
@@ -111,7 +111,7 @@ def test_a_hub_that_is_away_holds_up_nobody(tmp_path):
     environment = {"JUPYTERHUB_API_URL": "http://127.0.0.1:9/hub/api", "JUPYTERHUB_API_TOKEN": "x"}
     (tmp_path / "log").touch()
     with pytest.raises(OSError, match="refused"):
-        report.last_words(environment, tmp_path / "log")
+        report.last_words(environment, tmp_path / "log", 1)
 
 
 def test_the_port_is_taken_before_it_is_told():
