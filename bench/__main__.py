@@ -51,7 +51,7 @@ def main() -> None:
     for one in measurements(settings, options.rounds):
         if isinstance(one, Figure):
             figures.append(one)
-            print(one.line(), flush=True)
+            print(one.describe(), flush=True)
         else:
             tables.append(one)
             print(one.text(), flush=True)
@@ -60,7 +60,7 @@ def main() -> None:
     )
     head = HEAD.format(commit=commit.stdout.strip(), cores=os.cpu_count(), rounds=options.rounds)
     if options.write:
-        lines = "\n".join(figure.line() for figure in figures)
+        lines = "\n".join(figure.describe() for figure in figures)
         page = "\n\n".join([head + lines, *(table.text() for table in tables)])
         (ROOT / "docs" / "benchmarks.md").write_text(f"{page}\n")
 

@@ -122,10 +122,10 @@ def measure(settings: Settings, own: Hub) -> list[Figure | Table]:
                 floors += in_turn(settings, node, straight, TIMES, warm=WARM)
     finally:
         own.api("DELETE", f"users/{own.person}/tokens/{token['id']}")
-    return told(rows, floors)
+    return figures(rows, floors)
 
 
-def told(rows: list[list[float]], floors: list[list[float]]) -> list[Figure | Table]:
+def figures(rows: list[list[float]], floors: list[list[float]]) -> list[Figure | Table]:
     """The figure that has a bar, and all of them."""
     columns = list(zip(*rows, strict=True))
     ours, others = columns[: len(WHAT)], columns[len(WHAT) :]

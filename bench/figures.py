@@ -23,7 +23,7 @@ class Figure:
     bar: str = ""
     aim: str = ""
 
-    def line(self) -> str:
+    def describe(self) -> str:
         """The line, in Markdown."""
         cells = (self.what, self.bar or "-", self.aim or "-", self.measured, self.floor or "-")
         return f"| {' | '.join(cells)} |"

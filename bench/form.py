@@ -48,14 +48,18 @@ def measure(settings: Settings, rounds: int) -> list[Figure]:
     floors, warm, cold = zip(*taken, strict=True)
     size = f"{PEOPLE} people, {2 * PEOPLE} associations, {ACCOUNTS} of the asker's"
     return [
-        Figure(f"form, {size}, median", told(warm), told(floors), bar=BAR, aim=AIM),
+        Figure(f"form, {size}, median", describe(warm), describe(floors), bar=BAR, aim=AIM),
         Figure(
-            "the same, what people may use asked of Slurm anew", told(cold), told(floors), bar=BAR, aim=AIM
+            "the same, what people may use asked of Slurm anew",
+            describe(cold),
+            describe(floors),
+            bar=BAR,
+            aim=AIM,
         ),
     ]
 
 
-def told(seconds: tuple[float, ...]) -> str:
+def describe(seconds: tuple[float, ...]) -> str:
     """The median and the 95th percentile."""
     return f"{1000 * median(seconds):.0f} ms (p95 {1000 * p95(seconds):.0f})"
 

@@ -49,14 +49,14 @@ def configuration(hub: BenchtopHub) -> Iterator[str]:
     try:
         JupyterHub.load_config_file(hub, str(HERE / CONFIG))
     except BaseException as wrong:
-        yield told(wrong)
+        yield explain(wrong)
         return
     try:
         hub.update_config(hub.config)
         chosen = [getattr(hub, name) for name in ("authenticator_class", "spawner_class", "proxy_class")]
     except TraitError as wrong:
         reason = re.sub(r" of <[^>]*> instance", "", str(wrong))
-        yield f"{place('JupyterHub', said=reason)}: {reason}"
+        yield f"{place('JupyterHub', message=reason)}: {reason}"
         return
     session = hub.spawner_class
     hand_on(hub.config, session)
@@ -158,9 +158,9 @@ def templates(folder: Path) -> Iterator[str]:
             yield f"hub/templates/{name}:{1 if missing else line}: {reason}"
 
 
-def place(section: str, option: str = "", said: str = "") -> str:
+def place(section: str, option: str = "", message: str = "") -> str:
     """Where the configuration mentions an option: `file:line`. The last one is the one that counts."""
-    names = [option] if option else re.findall(r"'(\w+)' trait", said)
+    names = [option] if option else re.findall(r"'(\w+)' trait", message)
     found = f"hub/jobs/{script()}:1" if option == "batch_script" else f"hub/{CONFIG}:1"
     # in whatever section it is, unless it is in this one
     for where in dict.fromkeys((r"c\.\w+" if names else section, section or r"c\.\w+")):
@@ -184,7 +184,7 @@ def script() -> str:
     return str(getattr(session, "script", ""))
 
 
-def told(wrong: BaseException) -> str:
+def explain(wrong: BaseException) -> str:
     """Where in the configuration an exception came from, and what it says."""
     if isinstance(wrong, SyntaxError) and wrong.filename:
         return f"{shown(wrong.filename)}:{wrong.lineno}: {wrong.msg}"

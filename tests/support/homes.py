@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from benchtop.settings import Settings
 from benchtop.stack import compose
+from support.batch import Batch
 
 NODES = {
     "hpc": ("cpu-1", "gpu-1", "gpu-2"), "htc": ("condor-ep-1", "condor-ep-2"),
@@ -32,10 +33,8 @@ class Home:
 
     def run(self, script: str, *words: str, node: str = ROOT, check: bool = True) -> str:
         """What a shell of the person's prints, which begins in their home and reads none of their files."""
-        who = ["setpriv", "--reuid", self.person, "--regid", "people", "--init-groups", "--"]
-        shell = ["env", f"HOME={self.path}", "sh", "-c", f'cd "$HOME" && {{ {script}\n}}', "sh", *words]
-        done = compose.run(self.settings, "exec", "-T", node, *who, *shell, check=check)
-        return done.stdout.decode()
+        shell = ["sh", "-c", f'cd "$HOME" && {{ {script}\n}}', "sh", *words]
+        return Batch(self.settings, "hpc").run(self.person, *shell, on=node, check=check).stdout.decode()
 
     def put(self, path: str, text: str) -> None:
         """Write a file of theirs."""
@@ -96,11 +95,7 @@ class Home:
         try:
             yield
         finally:
-            self._chmod(before)
-
-    def _chmod(self, mode: str) -> None:
-        who = ["setpriv", "--reuid", self.person, "--regid", "people", "--init-groups", "--"]
-        compose.run(self.settings, "exec", "-T", ROOT, *who, "chmod", mode, self.path)
+            Batch(self.settings, "hpc").run(self.person, "chmod", before, self.path, on=ROOT)
 
     def _as_root(self, *command: str) -> None:
         compose.run(self.settings, "exec", "-T", "--user", "root", ROOT, *command)

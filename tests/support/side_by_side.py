@@ -194,14 +194,14 @@ class SideBySide:
         items[:] = [item for unit in units for item in unit.items]
         for unit in units:
             self._scopes |= unit.scopes()
-        told = getattr(self._config, "workerinput", {})
-        if told.get("workerid") == "gw0":
+        given = getattr(self._config, "workerinput", {})
+        if given.get("workerid") == "gw0":
             plan = {}
             for unit in units:
                 for item in unit.items:
                     needs = self._scopes[item.nodeid][1]
                     plan[item.nodeid] = (unit.name, sorted(needs.own), sorted(needs.shared))
-            Path(told["plan"]).write_text(json.dumps(plan))
+            Path(given["plan"]).write_text(json.dumps(plan))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(

@@ -53,7 +53,7 @@ class ReportHandler(APIHandler):
         self.log.warning("report refused reason=%s user=%s from=%s", reason, name, self.request.remote_ip)
         raise HTTPError(403, "Only a session that is being started may report.")
 
-    def said(self, key: str, *more: str) -> dict[str, Any]:
+    def read_report(self, key: str, *more: str) -> dict[str, Any]:
         """The report, which has this key and perhaps some of the others. Raises 400."""
         report: object = None
         if len(self.request.body) <= LARGEST:
@@ -70,7 +70,7 @@ class PortHandler(ReportHandler):
     def post(self) -> None:
         """Take the port."""
         spawner = self.spawner()
-        port = self.said("port")["port"]
+        port = self.read_report("port")["port"]
         if type(port) is not int or port not in PORTS:  # True is an int as well
             raise HTTPError(400, "A port is a number from 1024 to 65535.")
         if not spawner.report_port(port):
@@ -87,7 +87,7 @@ class LastWordsHandler(ReportHandler):
     def post(self) -> None:
         """Take the text."""
         spawner = self.spawner()
-        report = self.said("log", *_MORE)
+        report = self.read_report("log", *_MORE)
         log = report.pop("log")
         if not isinstance(log, str):
             raise HTTPError(400, "A log is text.")

@@ -1,6 +1,5 @@
 """A person's tokens. Upstream lists those of servers that ended long ago as well, as "Never" used."""
 
-import re
 from typing import Any, cast
 
 from jupyterhub.handlers import BaseHandler
@@ -9,7 +8,7 @@ from jupyterhub.user import User
 from jupyterhub.utils import url_path_join
 from tornado import web
 
-OF_A_SERVER = re.compile(r"Server at (?P<path>/\S+)")  # what upstream calls the token of a session
+from benchtop_hub.upstream.tokens import path_of, path_of_session
 
 
 class Tokens(TokenPageHandler):
@@ -40,12 +39,11 @@ class Tokens(TokenPageHandler):
 
 def is_of_one_that_ended(user: User, token: Any) -> bool:  # noqa: ANN401 upstream's has no types
     """Is this the token of a session, or one that a session has of somebody's browser, and has it ended?"""
-    path = OF_A_SERVER.fullmatch(token.note or "")
+    path = path_of_session(token)
     client = str(token.client_id or "")
     running = [name for name in cast(Any, user.orm_spawners) if lives(user, name)]
     if path:
-        known = {url_path_join(user.base_url, name).rstrip("/") for name in running}
-        return path["path"].rstrip("/") not in known
+        return path not in {path_of(user, name) for name in running}
     if not client.startswith("jupyterhub-user-"):
         return False
     clients = [cast(Any, user.orm_spawners)[name].oauth_client for name in running]

@@ -1,10 +1,24 @@
 """Tokens, where JupyterHub leaves one behind, or asks for a word that it does not always set."""
 
+import re
 from typing import Any
 
 from jupyterhub.handlers import BaseHandler
 from jupyterhub.user import User
 from jupyterhub.utils import url_escape_path, url_path_join
+
+_OF_A_SESSION = re.compile(r"Server at (?P<path>/\S+)")  # what upstream calls the token of a session
+
+
+def path_of_session(token: Any) -> str:  # noqa: ANN401 upstream's has no types
+    """Where the session is whose token this is; "" for any other token."""
+    found = _OF_A_SESSION.fullmatch(token.note or "")
+    return found["path"] if found else ""
+
+
+def path_of(user: User, name: str) -> str:
+    """The same of a person's server."""
+    return str(url_path_join(user.base_url, url_escape_path(name), "/"))
 
 
 def declare() -> None:
@@ -21,8 +35,7 @@ def take_back(user: User, name: str) -> None:
 
     Upstream revokes the one that it remembers, and a hub that was restarted meanwhile remembers none.
     """
-    note = f"Server at {url_path_join(user.base_url, url_escape_path(name), '/')}"
     known: Any = user
-    for token in [token for token in known.api_tokens if token.note == note]:
+    for token in [token for token in known.api_tokens if path_of_session(token) == path_of(user, name)]:
         known.db.delete(token)
     known.db.commit()

@@ -62,9 +62,6 @@ def refuses(home: Path) -> str:
     probe = home / f".benchtop-{secrets.token_hex(8)}"
     try:
         handle = os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    except OSError as error:
-        return _WHY.get(error.errno or 0, error.strerror or "nothing can be written there")
-    try:
         try:
             fill(handle)
         finally:

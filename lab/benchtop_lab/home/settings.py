@@ -16,6 +16,7 @@ LARGEST = 1 << 20  # bytes of a settings file
 LARGEST_WITH_COMMENTS = 200_000  # … of one that is no plain JSON: json5 takes a second for so much
 MOST, PATIENCE = 1000, 3.0  # files that are looked at, and seconds
 PLACES = (".jupyter", ".jupyter/lab", ".ipython", ".local", ".local/share", ".local/share/jupyter")
+CUSTOMIZE = ".local/lib/python3*/site-packages/*customize.py"  # Python reads these as it begins
 FILES = (
     ".jupyter/*.py",
     ".jupyter/*.json",
@@ -31,7 +32,7 @@ FILES = (
     ".ipython/profile_default/*_config.py",
     ".ipython/profile_default/*_config.json",
     ".ipython/profile_default/startup/*.py",
-    ".local/lib/python3*/site-packages/*customize.py",
+    CUSTOMIZE,
 )
 
 

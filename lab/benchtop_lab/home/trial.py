@@ -11,6 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from benchtop_lab.home import own, settings
+
 PATIENCE = 5.0  # seconds of each
 _DONE = "benchtop: read to the end"
 _BASH = f". \"$1\" >/dev/null 2>&1; echo '{_DONE}'"
@@ -21,18 +23,16 @@ from traitlets.config.loader import PyFileConfigLoader
 PyFileConfigLoader(sys.argv[1]).load_config()
 print({_DONE!r})
 """
-SHELL = (".bash_profile", ".bash_login", ".profile", ".bashrc")
 JUPYTER = tuple(f".jupyter/jupyter_{name}.py" for name in ("config", "server_config", "lab_config"))
-CUSTOMIZE = ".local/lib/python3*/site-packages/*customize.py"  # Python reads these as it begins
 IPYTHON = tuple(f".ipython/profile_default/{name}_config.py" for name in ("ipython", "ipython_kernel"))
 
 
 def failing(home: Path) -> dict[Path, str]:
     """Those that end, hold up or fail whoever reads them, with the end of a sentence about each."""
     found = {}
-    for name in SHELL:
+    for name in own.SHELL_FILES:
         found[home / name] = _tried(home / name, ["/bin/bash", "--norc", "--noprofile", "-c", _BASH, "bash"])
-    for path in home.glob(CUSTOMIZE):
+    for path in home.glob(settings.CUSTOMIZE):
         found[path] = _tried(path, [sys.executable, "-I", "-c", _PROGRAM])
     for name in (*JUPYTER, *IPYTHON):
         found[home / name] = _tried(home / name, [sys.executable, "-I", "-c", _PYTHON])

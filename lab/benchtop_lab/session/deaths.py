@@ -7,7 +7,7 @@ from collections.abc import Mapping
 MORE = "Start a session with more memory, or work on less data at a time."
 
 
-def why(returncode: int | None, *, used: int = 0, granted: int = 0) -> str:
+def explain_death(returncode: int | None, *, used: int = 0, granted: int = 0) -> str:
     """What became of a kernel, as sentences.
 
     returncode: as subprocess has it; used: bytes that the session had in use when the kernel was ended for it

@@ -15,7 +15,7 @@ from tornado.web import HTTPError, authenticated
 
 from benchtop_lab.session.elsewhere import Board
 from benchtop_lab.session.names import in_words, own_name
-from benchtop_lab.session.watching import Watched, watched
+from benchtop_lab.session.watching import Watched
 
 MINUTE = 60_000  # ms
 WATCHED, BOARD = "benchtop_watched", "benchtop_board"  # of the server's settings
@@ -85,7 +85,7 @@ def with_kernels(server: ServerApp) -> list[str]:
 def load(server: ServerApp) -> None:
     """Add all of it to a server."""
     settings = server.web_app.settings
-    settings[WATCHED] = watched(server)
+    settings[WATCHED] = Watched(server, os.environ)
     settings[WATCHED].start()
     board = settings[BOARD] = Board(Path(os.path.expanduser("~")), own_name(os.environ))  # noqa: PTH111 no error without
     PeriodicCallback(lambda: board.write(with_kernels(server)), MINUTE).start()

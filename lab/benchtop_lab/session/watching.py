@@ -1,6 +1,5 @@
 """The server's kernels, watched: what memory they take, and why one died."""
 
-import os
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 from jupyter_client.restarter import KernelRestarter
 from jupyter_server.serverapp import ServerApp
 
-from benchtop_lab.session.deaths import Deaths, why
+from benchtop_lab.session.deaths import Deaths, explain_death
 from benchtop_lab.session.memory import Watch
 
 
@@ -63,15 +62,10 @@ class Watched:
         watch = self.watch
         used = watch.ended.get(process.pid, 0) if watch and process else 0
         code = process.poll() if process else None
-        reason = why(code, used=used, granted=watch.granted if watch else 0)
+        reason = explain_death(code, used=used, granted=watch.granted if watch else 0)
         self.say(f"kernel {manager.kernel_id} died: {reason}")
         self.deaths.note(manager.kernel_id, reason, memory=bool(used))
 
     def memory(self) -> dict[str, int] | None:
         """Bytes in use, and what was asked for; None where nobody knows."""
         return {"used": self.watch.used, "granted": self.watch.granted} if self.watch else None
-
-
-def watched(server: ServerApp) -> Watched:
-    """Of this server."""
-    return Watched(server, os.environ)

@@ -3,13 +3,11 @@
  * The hub knows why (hub/benchtop_hub/pages/ending.py), and is asked with the person's own login. JupyterLab's
  * own plugin for this is turned off in lab/config/jupyter/labconfig/page_config.json.
  */
-import { ask, own, SECOND } from "./server.js";
+import { ask, own, SECOND, wait } from "./server.js";
 
 const EVERY = 2 * SECOND;
 const PATIENCE = 20; // questions to a hub that takes the session for running: it looks every five seconds
 const UNHEARD = 3; // … and to one that does not answer
-
-const wait = (time) => new Promise((done) => setTimeout(done, time));
 
 /** What the hub says of this session. */
 export const ending = (urls) => {

@@ -2,6 +2,7 @@
  *
  * What is asked for is answered by lab/benchtop_lab/home/.
  */
+import { element } from "./elements.js";
 import { ask, MINUTE, own } from "./server.js";
 
 const EVERY = 2 * MINUTE;
@@ -25,13 +26,6 @@ const warning = ({ refuses, nearly, share, files, used, size: all }) => {
   if (!nearly) return "";
   const what = files ? `has ${percent(share)} of the files that it may have` : `is ${percent(share)} full (${size(used)} of ${size(all)})`;
   return `Your home folder ${what}. Delete or move what you no longer need before it is full.`;
-};
-
-const element = (tag, text = "", ...children) => {
-  const made = document.createElement(tag);
-  made.textContent = text;
-  made.append(...children);
-  return made;
 };
 
 const table = (title, rows, open) => {

@@ -1,12 +1,10 @@
 /* Says why a kernel died, in place of "appears to have died", and that a message is too large to be sent. */
 import { ending, go } from "./ended.js";
-import { ask, own, SECOND } from "./server.js";
+import { ask, own, SECOND, wait } from "./server.js";
 
 const LARGEST = 100 * 2 ** 20; // bytes, as the server has it: lab/config/jupyter/jupyter_server_config.py
 const MORE = 2; // times the memory that was not enough
 const PATIENCE = 60; // questions to the hub until the session is gone
-
-const wait = (time) => new Promise((done) => setTimeout(done, time));
 
 /** Save, end this session, and lead to the form of the next one with more memory. */
 const startAgain = async (app, urls) => {

@@ -3,6 +3,8 @@
 export const SECOND = 1000;
 export const MINUTE = 60 * SECOND;
 
+export const wait = (time) => new Promise((done) => setTimeout(done, time));
+
 const { baseUrl, token } = JSON.parse(document.getElementById("jupyter-config-data")?.textContent || "{}");
 
 /* This page's own token, by which JupyterLab itself asks its server, and nobody else. It is good for as long as the

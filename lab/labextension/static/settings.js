@@ -2,20 +2,13 @@
  *
  * Which these are is the server's to say: lab/benchtop_lab/home/.
  */
+import { element } from "./elements.js";
 import { ask, own } from "./server.js";
 
 const LONGEST = 138; // characters of a notice: JupyterLab cuts off what is longer, and all is in the dialogue
 const SHOW = "benchtop:own-settings";
 
 const listed = (broken) => broken.map(({ path, why }) => `${path} ${why}`);
-
-/** An element with text and children. */
-const element = (tag, text = "", ...children) => {
-  const made = document.createElement(tag);
-  made.textContent = text;
-  made.append(...children);
-  return made;
-};
 
 const list = (lines) => element("ul", "", ...lines.map((line) => element("li", line)));
 

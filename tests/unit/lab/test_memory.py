@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchtop_lab.session import memory
-from benchtop_lab.session.deaths import Deaths, why
+from benchtop_lab.session.deaths import Deaths, explain_death
 from support.wait import wait_until
 
 TAKES = (
@@ -116,11 +116,11 @@ def test_the_kernel_of_the_system_is_told_whom_to_end_first(program):
     ],
 )
 def test_why_a_kernel_died(code, words):
-    assert why(code).startswith(words)
+    assert explain_death(code).startswith(words)
 
 
 def test_for_want_of_memory_with_both_figures_and_what_to_do():
-    words = why(-9, used=1400 << 20, granted=900 << 20)
+    words = explain_death(-9, used=1400 << 20, granted=900 << 20)
     assert words.startswith("the session needed more memory than requested (900 MB; it had taken 1400 MB).")
     assert "Start a session with more memory" in words
 
