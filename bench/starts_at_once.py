@@ -29,7 +29,7 @@ LOGINS = 4  # at a time: the front door lets an address make few steps of logins
 # Ten of each fit: eight CPUs a node in Slurm's debug, six a node in HTCondor's Jupyter slots
 SMALL: Mapping[str, Mapping[str, object]] = {
     "hpc": {"partition": "debug", "cpus": 1, "memory": 384, "runtime": 15},
-    "htc": {"cpus": 1, "memory": 320, "disk": 64, "runtime": 15},
+    "htc": {"cpus": 1, "memory": 320, "disk": "64 MB", "runtime": 15},
 }
 
 
