@@ -124,8 +124,8 @@ def test_a_cell_that_takes_too_much_memory_costs_its_kernel_and_not_the_session(
 
 
 def test_so_does_what_takes_it_piece_by_piece(own: Hub):
-    # 400 MB in a second at most, as a computation does: the batch system ends whoever is faster than a look at
-    # memory is on a machine that is busy with other tests
+    # 400 MB in a second at most, as a computation does: on a machine that is busy with other tests, the batch
+    # system ends whoever is faster than a look at memory
     piece = "held.append(b'x' * (20 << 20)); time.sleep(0.05)"
     death = dies(own, f"import time\nheld = []\nwhile True:\n    {piece}")
     assert death["memory"]
