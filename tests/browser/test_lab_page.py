@@ -11,6 +11,7 @@ from playwright.sync_api import Locator, Page, expect
 from benchtop.settings import Settings
 from support import pages, sessions
 from support.batch import Batch
+from support.homes import Home
 from support.hub import Hub
 
 pytestmark = [
@@ -193,7 +194,7 @@ def test_a_session_that_ran_out_of_memory_says_so_where_its_owner_looks_and_lead
     pictures: Path,
 ):
     sessions.end(both[cluster])
-    with sessions.greedy(Batch(settings, cluster), "erin") as take:
+    with sessions.greedy(Home(settings, "erin")) as take:
         own = start(cluster)
         arrive(page, "erin")
         show(page, own)

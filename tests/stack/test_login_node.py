@@ -9,7 +9,7 @@ from testinfra.host import Host
 
 from benchtop.settings import Settings
 from support import sessions, traffic
-from support.batch import Batch
+from support.homes import Home
 from support.hub import Hub
 from support.wait import wait_until
 
@@ -96,7 +96,7 @@ def test_its_batch_commands_work_without_a_password_or_a_token(alice: Hub, clust
 
 def test_too_much_memory_of_its_own_ends_it_and_its_owner_is_told_once(alice: Hub, cluster: str):
     """Of a kernel, it ends the kernel alone: test_work_in_a_session.py."""
-    with sessions.greedy(Batch(alice.settings, cluster), "alice") as take:
+    with sessions.greedy(Home(alice.settings, "alice")) as take:
         begin(alice)
         take()
         wait_until(lambda: alice.server() is None, timeout=NOTICED, what="the hub to notice the end")

@@ -15,6 +15,7 @@ from benchtop.settings import Settings
 from benchtop.stack import compose
 from support import sessions
 from support.batch import Batch
+from support.homes import Home
 from support.hub import Hub
 from support.wait import stays, wait_until
 
@@ -71,7 +72,7 @@ def asked(batch: Batch, person: str) -> int:
 @pytest.mark.needs("hpc/carol")
 def test_a_job_reports_twice_but_not_something_else_and_not_too_late(own: sessions.Own, settings: Settings):
     reader, batch = own("carol", "hpc"), Batch(settings, "hpc")
-    with sessions.slow(reader, batch) as go_on:
+    with sessions.slow(Home(settings, reader.person)) as go_on:
         sessions.start(reader)
         job, session = sessions.loading(reader, batch)
         port = int(str(session["port"]))
@@ -120,7 +121,7 @@ def test_a_job_that_dies_before_jupyterlab_answers_is_told_within_seconds(
     own: sessions.Own, settings: Settings, cluster: str, how: str
 ):
     reader, batch = own("erin", cluster), Batch(settings, cluster)
-    with sessions.slow(reader, batch):
+    with sessions.slow(Home(settings, reader.person)):
         sessions.start(reader)
         job, session = sessions.loading(reader, batch)
         if how == "killed":

@@ -3,7 +3,6 @@
 What Slurm's queue says of a job that waits is in test_hub_sessions.py.
 """
 
-import shlex
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from testinfra.host import Host
 
 from benchtop.settings import Settings
 from support import sessions
+from support.homes import Home
 from support.hub import Hub
 from support.wait import wait_until
 
@@ -72,8 +72,7 @@ class Starts:
 
     def configure(self, text: str) -> None:
         """Have each JupyterLab of hers run this first."""
-        script = f"mkdir -p {CONFIG.rpartition('/')[0]} && printf %s {shlex.quote(text)} > {CONFIG}"
-        self.as_erin(script)
+        Home(self.hub.settings, "erin").put(CONFIG, text)
 
     def log(self) -> str:
         """What the latest session of hers without a name said."""

@@ -21,8 +21,8 @@ ROOT = "cpu-1"  # whose root may give a home away, and move it
 AWAY = ".moved-by-a-test"
 
 
-def check_home(settings: Settings, person: str) -> None:
-    """Fail a test that writes what sessions read, and that a session on another cluster would read as well.
+def check_held_everywhere(settings: Settings, person: str) -> None:
+    """Fail a test that has not asked for a person on each of their clusters, which have one home.
 
     Raises AssertionError.
     """
@@ -48,8 +48,8 @@ class Home:
         return Batch(self.settings, "hpc").run(self.person, *shell, on=node, check=check).stdout.decode()
 
     def put(self, path: str, text: str) -> None:
-        """Write a file of theirs."""
-        check_home(self.settings, self.person)
+        """Write a file of theirs, which their sessions read on each cluster."""
+        check_held_everywhere(self.settings, self.person)
         self.run('mkdir -p "$(dirname "$1")" && printf %s "$2" >"$1"', path, text)
 
     def remove(self, *paths: str) -> None:

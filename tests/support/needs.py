@@ -31,8 +31,7 @@ class Needs:
             if item.get_closest_marker("alone"):
                 own.add(EVERYTHING)
         for thing in own | shared:
-            parts = thing.split("/")
-            shared.update("/".join(parts[:count]) for count in range(1, len(parts)))
+            shared.update(_wholes(thing))
         return cls(frozenset(own), frozenset(shared - own))
 
     def disturb(self, other: Needs) -> bool:
@@ -41,11 +40,22 @@ class Needs:
 
     def hold(self, thing: str) -> bool:
         """Is this, or what it is a part of, had by nobody else meanwhile?"""
-        parts = thing.split("/")
-        return bool(self.own & {EVERYTHING, *("/".join(parts[: count + 1]) for count in range(len(parts)))})
+        return not self.own.isdisjoint({EVERYTHING, thing, *_wholes(thing)})
 
 
-held: Needs | None = None  # of the test that runs; None where nothing keeps tests apart, as in a benchmark
+def _wholes(thing: str) -> set[str]:
+    """What it is a part of: `hpc` of `hpc/alice`."""
+    parts = thing.split("/")
+    return {"/".join(parts[:count]) for count in range(1, len(parts))}
+
+
+_held: Needs | None = None  # of the test that runs; None where nothing keeps tests apart, as in a benchmark
+
+
+def hold(needs: Needs | None) -> None:
+    """Take note of what the test has that runs now; None: no test does."""
+    global _held  # noqa: PLW0603 one test runs at a time in a process
+    _held = needs
 
 
 def check_held(thing: str) -> None:
@@ -53,4 +63,4 @@ def check_held(thing: str) -> None:
 
     Raises AssertionError.
     """
-    assert held is None or held.hold(thing), f"this changes {thing}: mark the test needs({thing!r})"
+    assert _held is None or _held.hold(thing), f"this changes {thing}: mark the test needs({thing!r})"

@@ -13,7 +13,7 @@ import requests
 from benchtop.settings import Settings
 from benchtop.stack import compose
 from support.batch import Batch, Job
-from support.homes import check_home
+from support.homes import Home
 from support.hub import Hub
 from support.visitors import NAVIGATES
 from support.wait import wait_until
@@ -127,16 +127,13 @@ def told_once(own: Hub) -> str:
 
 
 @contextmanager
-def slow(own: Hub, batch: Batch) -> Iterator[Callable[[], None]]:
-    """JupyterLab of this person waits while it starts; what is given ends that."""
-    check_home(own.settings, own.person)
-    file = SLOW.format(person=own.person)
-    node = {"hpc": "cpu-1", "htc": "condor-ep-1"}[own.cluster]
-    put = f'mkdir -p "$(dirname {file})" && printf %s "$1" > {file}'
-    batch.run(own.person, "sh", "-c", put, "sh", WAITS, on=node)
+def slow(home: Home) -> Iterator[Callable[[], None]]:
+    """JupyterLab of its owner waits while it starts; what is given ends that."""
+    file = SLOW.format(person=home.person)
+    home.put(file, WAITS)
 
     def go_on() -> None:
-        batch.run(own.person, "rm", "-f", file, on=node)
+        home.remove(file)
 
     try:
         yield go_on
@@ -156,21 +153,19 @@ threading.Thread(target=take, daemon=True).start()
 
 
 @contextmanager
-def greedy(batch: Batch, person: str) -> Iterator[Callable[[], None]]:
-    """A session that this person starts now takes too much memory itself, when what is given is called."""
-    check_home(batch.settings, person)
-    node = {"hpc": "cpu-1", "htc": "condor-ep-1"}[batch.cluster]
-    file = SLOW.format(person=person)
-    put = f'rm -f ~/take-memory; mkdir -p ~/.jupyter; printf %s "$1" > {file}'
-    batch.run(person, "sh", "-c", put, "sh", GREEDY, on=node)
+def greedy(home: Home) -> Iterator[Callable[[], None]]:
+    """A session that its owner starts now takes too much memory itself, when what is given is called."""
+    file, sign = SLOW.format(person=home.person), "take-memory"
+    home.remove(sign)
+    home.put(file, GREEDY)
 
     def take() -> None:
-        batch.run(person, "sh", "-c", "touch ~/take-memory", on=node)
+        home.put(sign, "")
 
     try:
         yield take
     finally:
-        batch.run(person, "sh", "-c", f"rm -f ~/take-memory {file}", on=node)
+        home.remove(sign, file)
 
 
 def loading(own: Hub, batch: Batch) -> tuple[Job, dict[str, object]]:

@@ -28,8 +28,7 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
 
-from support import needs as held
-from support.needs import Needs
+from support.needs import Needs, hold
 
 ALONE = "what runs alone"
 
@@ -187,7 +186,7 @@ class SideBySide:
                 fcntl.flock(self._run, fcntl.LOCK_EX)
             self._locks.take(needs)
             self._held = scope
-            held.held = needs
+            hold(needs)
             self._waited += time.monotonic() - began
         try:
             return (yield)
@@ -195,7 +194,7 @@ class SideBySide:
             if not nextitem or self._scopes[nextitem.nodeid][0] != scope:
                 self._locks.release()
                 self._held = ""
-                held.held = None
+                hold(None)
 
     def pytest_sessionfinish(self) -> None:
         """Tell the controller for how long this worker waited for others, and let what runs alone begin."""

@@ -146,11 +146,11 @@ def test_what_became_of_each_suite_is_written_down(tmp_path: Path):
 
 
 def test_who_starts_what_the_test_has_not_asked_for_is_told(monkeypatch):
-    monkeypatch.setattr(of_tests, "held", Needs(frozenset({"hpc/alice", "htc"}), frozenset({"hpc"})))
+    monkeypatch.setattr(of_tests, "_held", Needs(frozenset({"hpc/alice", "htc"}), frozenset({"hpc"})))
     of_tests.check_held("hpc/alice")
     of_tests.check_held("htc/bob")
     for thing in ("hpc/carol", "hpc"):
         with pytest.raises(AssertionError, match=f"needs\\('{thing}'\\)"):
             of_tests.check_held(thing)
-    monkeypatch.setattr(of_tests, "held", None)
+    monkeypatch.setattr(of_tests, "_held", None)
     of_tests.check_held("hpc/carol")
