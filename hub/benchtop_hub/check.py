@@ -56,7 +56,7 @@ def configuration(hub: BenchtopHub) -> Iterator[str]:
         chosen = [getattr(hub, name) for name in ("authenticator_class", "spawner_class", "proxy_class")]
     except TraitError as wrong:
         reason = re.sub(r" of <[^>]*> instance", "", str(wrong))
-        yield f"{place('JupyterHub', message=reason)}: {reason}"
+        yield f"{line_of('JupyterHub', message=reason)}: {reason}"
         return
     session = hub.spawner_class
     hand_on(hub.config, session)
@@ -68,10 +68,12 @@ def configuration(hub: BenchtopHub) -> Iterator[str]:
         if section in known:
             mistakes += wrong_options(known[section], options)
         else:
-            mistakes.append(f"{place(section)}: there is no {section} here: its options would have no effect")
+            mistakes.append(
+                f"{line_of(section)}: there is no {section} here: its options would have no effect"
+            )
     for name, sentence in settings.refused(hub.config, session):
         section, _, option = name.partition(".")
-        mistakes.append(f"{place(section, option)}: {name}: {sentence}")
+        mistakes.append(f"{line_of(section, option)}: {name}: {sentence}")
     yield from mistakes
     if not mistakes and issubclass(session, Session):  # else it may not even be possible to make one
         yield from site(hub, session)
@@ -84,11 +86,11 @@ def site(hub: BenchtopHub, session: type[Session]) -> Iterator[str]:
         heeded = [backend.check_defaults(spawner.site_defaults) for backend in spawner.backends]
         script = spawner.batch_script
     except (ValueError, OSError) as wrong:
-        yield f"{place_of(wrong)}: {wrong}"
+        yield f"{line_of_complaint(wrong)}: {wrong}"
         return
     unread = settings.unread(script, spawner.site_defaults, frozenset().union(*heeded))
     for option, sentence in unread:
-        yield f"{place('', option)}: {option}: {sentence}"
+        yield f"{line_of('', option)}: {option}: {sentence}"
 
 
 async def rehearsal(hub: BenchtopHub, person: str) -> list[str]:
@@ -100,10 +102,10 @@ async def rehearsal(hub: BenchtopHub, person: str) -> list[str]:
             granted = await backend.check_request(backend.parse_request({}), spawner.person)
             await backend.rehearse(granted, spawner.launch({}))
         except ValueError as wrong:
-            mistakes.append(f"{place_of(wrong)}: {backend.name}: {wrong}")
+            mistakes.append(f"{line_of_complaint(wrong)}: {backend.name}: {wrong}")
         except (*TROUBLES, request.Refused) as trouble:
             if isinstance(trouble, commands.Failed) and not backend.is_silent(trouble):
-                mistakes.append(f"{place('', 'batch_script')}: {backend.name}: {trouble}")
+                mistakes.append(f"{line_of('', 'batch_script')}: {backend.name}: {trouble}")
             else:
                 print(f"{backend.name} could not be asked about it: {trouble}")
     return mistakes
@@ -122,7 +124,7 @@ def wrong_options(kind: type[HasTraits], options: Config) -> Iterator[str]:
     """Options that the class does not have, and values that it does not take."""
     traits = kind.class_traits(config=True)
     for option, value in options.items():
-        where = place(kind.__name__, option)
+        where = line_of(kind.__name__, option)
         if option not in traits:
             yield f"{where}: {kind.__name__} has no option {option}"
             continue
@@ -158,7 +160,7 @@ def templates(folder: Path) -> Iterator[str]:
             yield f"hub/templates/{name}:{1 if missing else line}: {reason}"
 
 
-def place(section: str, option: str = "", message: str = "") -> str:
+def line_of(section: str, option: str = "", message: str = "") -> str:
     """Where the configuration mentions an option: `file:line`. The last one is the one that counts."""
     names = [option] if option else re.findall(r"'(\w+)' trait", message)
     found = f"hub/jobs/{script()}:1" if option == "batch_script" else f"hub/{CONFIG}:1"
@@ -172,10 +174,10 @@ def place(section: str, option: str = "", message: str = "") -> str:
     return found
 
 
-def place_of(wrong: Exception) -> str:
+def line_of_complaint(wrong: Exception) -> str:
     """Where the option is set with whose name a complaint begins; else it is about the batch script."""
     option = str(wrong).partition(":")[0]
-    return place("", option if option.isidentifier() else "batch_script")
+    return line_of("", option if option.isidentifier() else "batch_script")
 
 
 def script() -> str:

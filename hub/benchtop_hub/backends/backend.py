@@ -7,12 +7,14 @@ restart of the hub.
 
 import asyncio
 import time
+from abc import ABCMeta, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
+from traitlets import MetaHasTraits
 from traitlets.config import LoggingConfigurable
 
 from benchtop_hub import wording
@@ -112,7 +114,11 @@ class _Kept(Generic[T]):
     at: float
 
 
-class Backend(LoggingConfigurable, Generic[RequestT, GrantedT]):
+class _Abstract(ABCMeta, MetaHasTraits):
+    """A Configurable that is made only when nothing of it is missing."""
+
+
+class Backend(LoggingConfigurable, Generic[RequestT, GrantedT], metaclass=_Abstract):
     """Who runs sessions, for the people of one hub."""
 
     where: ClassVar[str]  # the word of a request that chooses it
@@ -146,60 +152,60 @@ class Backend(LoggingConfigurable, Generic[RequestT, GrantedT]):
         """The request of a form's fields, or of the API's JSON. Raises request.Refused."""
         return request.parse(sent, self.request, self.fields)
 
+    @abstractmethod
     async def check_request(self, request: RequestT, person: Person) -> GrantedT:
         """The request with its open parts filled, if this person may have it.
 
         Raises request.Refused, or one of TROUBLES.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     async def render_form(self, person: Person, before: Before, places: Places, *, anew: bool = False) -> str:
         """The form's fields as HTML. anew: by answers of this moment. Raises one of TROUBLES."""
-        raise NotImplementedError
 
     async def describe_free(self, person: Person) -> str:
         """What is free now of what this person may use, as a sentence. Raises one of TROUBLES."""
         return ""
 
+    @abstractmethod
     async def expected_start(self, granted: GrantedT, launch: Launch) -> str:
         """When such a session would start, as a sentence; starts nothing. Raises one of TROUBLES."""
-        raise NotImplementedError
 
     async def rehearse(self, granted: GrantedT, launch: Launch) -> None:
         """Have the scheduler judge the job, and start nothing. Raises one of TROUBLES."""
 
+    @abstractmethod
     def check_defaults(self, settings: Mapping[str, str]) -> frozenset[str]:
         """Which of the site's `req_` settings are heeded, by the names without it.
 
         Raises ValueError with a sentence for one that cannot be read.
         """
-        raise NotImplementedError
 
     # ---- jobs ---------------------------------------------------------------------------------
 
+    @abstractmethod
     def describe_queue(self, granted: GrantedT) -> str:
         """Where the job waits, as a person reads it: "partition debug"."""
-        raise NotImplementedError
 
     def describe_place(self, granted: GrantedT) -> str:
         """Where the session runs, beside the name of its node: "partition debug"."""
         return self.describe_queue(granted).removeprefix("the ")
 
+    @abstractmethod
     async def submit(self, granted: GrantedT, launch: Launch) -> str:
         """Submit the job and return its number. Raises one of TROUBLES."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def list_jobs(self, person: str) -> str:
         """What the scheduler says of the jobs in its queue, asked in one person's name."""
-        raise NotImplementedError
 
+    @abstractmethod
     def parse_queue(self, listing: str) -> Mapping[str, Job]:
         """The jobs of a listing, by number."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def list_nodes(self, person: str, max_age: float) -> Set[str]:
         """The nodes, by what was known of them at most `max_age` seconds ago. Raises as `run` does."""
-        raise NotImplementedError
 
     async def is_node(self, name: str, person: str) -> bool:
         """Is this a node of the cluster? A session is looked for nowhere else. Raises as `run` does."""
@@ -208,9 +214,9 @@ class Backend(LoggingConfigurable, Generic[RequestT, GrantedT]):
                 return True
         return False
 
+    @abstractmethod
     async def cancel(self, number: str, person: str) -> bool:
         """Tell the scheduler to end a job; False when it knows no such job. Raises Denied, or as `run`."""
-        raise NotImplementedError
 
     async def insist(self, number: str, person: str) -> None:
         """What is left to do for a job that was cancelled and does not end: here, to say it again."""
@@ -275,7 +281,7 @@ class Backend(LoggingConfigurable, Generic[RequestT, GrantedT]):
 
     def clean_complaint(self, complaint: str) -> str:
         """The complaint of a command without its own name and prefixes, as a sentence."""
-        raise NotImplementedError
+        return complaint
 
     def is_silent(self, failed: commands.Failed) -> bool:
         """Did the command fail because nobody answered it?"""
@@ -298,9 +304,9 @@ class Backend(LoggingConfigurable, Generic[RequestT, GrantedT]):
         shown = self.show_token(person, await self.cell.minter.token(person))
         return await commands.run(*command, stdin=stdin, env={**(env or {}), **shown}, errors=errors)
 
+    @abstractmethod
     def show_token(self, person: str, token: str) -> dict[str, str]:
         """The variables by which a command shows the token of a person."""
-        raise NotImplementedError
 
     def forget(self) -> None:
         """Ask for everything anew: the scheduler has just contradicted what was remembered."""

@@ -18,10 +18,11 @@ from traitlets import Integer, Unicode
 
 from benchtop_hub import wording
 from benchtop_hub.access.minter import Refused
-from benchtop_hub.backends import commands, marks, request, written
+from benchtop_hub.backends import commands, marks, page, request, written
 from benchtop_hub.backends.backend import Backend, Launch, Pending, Person
+from benchtop_hub.backends.page import Places
 from benchtop_hub.backends.queue import NUMBER, Job
-from benchtop_hub.backends.request import WITHOUT_SETTINGS
+from benchtop_hub.backends.request import WITHOUT_SETTINGS, Before
 
 _NO_SUCH = "no such session"
 # Nothing of the hub's own configuration, one key, one host, and no question to anybody.
@@ -106,6 +107,14 @@ class LoginNode(Backend[Request, Granted]):
             )
             raise request.Refused(request.Problem("runtime", str(wanted), "login_longest", sentence))
         return Granted(wanted, self.login_memory)
+
+    async def render_form(self, person: Person, before: Before, places: Places, *, anew: bool = False) -> str:
+        """What is asked where a site has nothing but login nodes."""
+        values = page.as_written({"runtime": "", **before.asked, **before.sent})
+        own = [place for place in places if place.where == self.where]
+        return page.render(
+            self.cell.templates, "login-form.html", before, message="", places=own, values=values
+        )
 
     async def expected_start(self, granted: Granted, launch: Launch) -> str:
         """There is no queue."""

@@ -8,11 +8,15 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from bs4 import BeautifulSoup
 from jupyterhub.spawner import SpawnException
 
 from benchtop_hub.backends import commands, request
+from benchtop_hub.backends.backend import Backend, Person
 from benchtop_hub.backends.login_node import Granted
+from benchtop_hub.backends.page import Place
 from benchtop_hub.backends.queue import Job
+from benchtop_hub.backends.request import Before
 from benchtop_hub.backends.slurm.backend import SlurmBackend
 from benchtop_hub.sessions import certificates
 from standins import LOGIN_NUMBER as NUMBER
@@ -103,6 +107,26 @@ def test_a_node_that_does_not_answer_is_no_end(ssh, node):
     ssh.fails = "ssh: connect to host hpc-login port 22: Connection refused"
     with pytest.raises(commands.Failed):
         asyncio.run(node.cancel(NUMBER, "alice"))
+
+
+def test_a_site_with_nothing_but_login_nodes_has_a_form(node):
+    places = [Place("batch", "Batch", "elsewhere"), Place(node.where, node.label, node.hint)]
+    problem = request.Problem("runtime", "9 days", "login_longest", "Runtime: too long.")
+    for before, runtime in (
+        (Before({"runtime": 90}), "1 h 30 min"),
+        (Before({}, {"runtime": "9 days"}, problem), "9 days"),
+    ):
+        form = asyncio.run(node.render_form(Person("alice"), before, places))
+        page = BeautifulSoup(form, "html.parser")
+        fields = {field["name"]: field.get("value") for field in page.select("input")}
+        assert (fields["where"], fields["runtime"]) == ("login", runtime)
+        assert [alert.get_text() for alert in page.select(".alert")] == []
+        assert "elsewhere" not in form
+
+
+def test_a_backend_of_which_something_is_missing_is_not_made():
+    with pytest.raises(TypeError, match=r"abstract method.*render_form"):
+        Backend(cell("hpc-1"))
 
 
 # ---- a session of a spawner ------------------------------------------------------------------
