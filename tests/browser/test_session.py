@@ -102,7 +102,8 @@ def test_alice_runs_a_cell_inside_a_job_with_a_pascal_gpu(
     page.screenshot(path=pictures / "notebook.png")
 
     who, where, gpus, job, smi = said.splitlines()
-    assert (who, where, gpus) == ("alice", "gpu-1", "gpus=0")
+    assert (who, where) == ("alice", "gpu-1")
+    assert gpus in {"gpus=0", "gpus=1"}  # whichever nobody else has
     assert [job] == [f"job={number}" for number in jobs("alice")]
     assert "emulated" in smi.lower()
     figures = {
