@@ -14,7 +14,8 @@ Services = Callable[..., Host]
 
 NODES = {"hpc": ("gpu-1", "hpc-login"), "htc": ("condor-ep-1", "htc-login")}
 SERVICES = {"hpc": ("hpc-minter", "slurmctld"), "htc": ("htc-minter", "condor-ap")}
-AS_ALICE = "setpriv --reuid alice --regid people --init-groups --no-new-privs "
+# Frank has no job, by whose end a node would put his programs out
+AS_STRANGER = "setpriv --reuid frank --regid people --init-groups --no-new-privs "
 PYTHON = "/opt/lab/bin/python -c %s"
 MANY = 300  # connections; a socket's queue is 128 long, and a daemon of Slurm's takes 150 by itself
 AT_ONCE = 1.0  # seconds that a look may take meanwhile
@@ -79,12 +80,12 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 
 def hold(pool: ThreadPoolExecutor, node: Host, seconds: int) -> Future[dict[str, int]]:
-    """Alice's job holds connections to every socket there that she may connect to; how many each took."""
-    sockets = json.loads(node.check_output(AS_ALICE + PYTHON, SOCKETS))
+    """Somebody holds connections to every socket there that they may connect to; how many each took."""
+    sockets = json.loads(node.check_output(AS_STRANGER + PYTHON, SOCKETS))
     assert not [path for path in sockets if "nslcd" in path]
     words = [HOLD, str(MANY), str(seconds), *sockets]
     return pool.submit(
-        lambda: json.loads(node.check_output(AS_ALICE + PYTHON + " %s" * (len(words) - 1), *words))
+        lambda: json.loads(node.check_output(AS_STRANGER + PYTHON + " %s" * (len(words) - 1), *words))
     )
 
 
@@ -152,5 +153,5 @@ def test_nodes_know_the_same_people_as_the_services(cluster: str, service: Servi
 
 def test_nobody_on_a_node_changes_who_is_who(cluster: str, service: Services):
     for node in (service(name) for name in NODES[cluster]):
-        assert "dave" in node.check_output(AS_ALICE + "cat /var/lib/extrausers/passwd")
+        assert "dave" in node.check_output(AS_STRANGER + "cat /var/lib/extrausers/passwd")
         assert node.run("touch /var/lib/extrausers/passwd").rc != 0, "not even root there"

@@ -51,6 +51,7 @@ def tier3(slurm: Host, carol: Hub) -> Iterator[Callable[[], None]]:
 
     yield grant
     slurm.run("sacctmgr --immediate delete user name=carol account=tier3")
+    wait_until(lambda: "tier3" not in reloaded(carol, "account"), timeout=5, what="the hub to know that, too")
 
 
 @pytest.mark.shares("people")
