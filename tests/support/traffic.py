@@ -98,23 +98,23 @@ class Traffic:
                 self.answered += 1
             await asyncio.sleep(PAUSE)
 
-    async def _execute(self, line: WebSocketClientConnection, code: str) -> str:
-        """What a cell prints. Raises one of CUT when the websocket ends or stays silent."""
+    async def _execute(self, line: WebSocketClientConnection, code: str, patience: float = PATIENCE) -> str:
+        """What a cell prints. Raises one of CUT when the websocket ends, or stays silent for `patience` s."""
         sent = _message(code)
         number = sent["header"]["msg_id"]
         await line.write_message(json.dumps(sent))
         printed, replied, idle = "", False, False
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + patience
         while not (replied and idle):
             try:
                 raw = await asyncio.wait_for(line.read_message(), end - time.monotonic())
             except TimeoutError:
-                self.failed.append(f"no answer in {PATIENCE} s: {code}")
-                raise EOFError from None
+                self.failed.append(f"no answer in {patience} s: {code[:99]}")
+                raise EOFError(self.failed[-1]) from None
             if raw is None:
                 if not self._over.is_set():
-                    self.failed.append(f"cut: {code}")
-                raise EOFError
+                    self.failed.append(f"cut: {code[:99]}")
+                raise EOFError(f"the websocket ended before the answer: {code[:99]}")
             got = json.loads(raw)
             if got["parent_header"].get("msg_id") != number:
                 continue
@@ -139,14 +139,14 @@ async def _connect(hub: Hub, path: str) -> WebSocketClientConnection:
     return await websocket_connect(request, resolver=resolver, max_message_size=LARGEST)
 
 
-def run(hub: Hub, kernel: str, code: str) -> str:
-    """What one cell prints. Raises one of CUT when the session ends meanwhile."""
+def run(hub: Hub, kernel: str, code: str, patience: float = PATIENCE) -> str:
+    """What one cell prints within so many seconds. Raises one of CUT when the session ends meanwhile."""
 
     async def once() -> str:
         traffic = Traffic(hub, kernel)
         line = await traffic._open()
         try:
-            return await traffic._execute(line, code)
+            return await traffic._execute(line, code, patience)
         finally:
             line.close()
 

@@ -20,8 +20,8 @@ from pathlib import Path
 from benchtop_lab.login_node import processes
 
 PAGE = resource.getpagesize()
-# Seconds between looks: often above half of what was granted. A kernel may take 2 GB in a second, and the batch
-# system must not see it above its share: it looks every five seconds and ends the whole session.
+# Seconds between looks: often above half of what was granted. A kernel may take 2 GB in a second, and the
+# batch system must not see it above its share: it looks every five seconds and ends the whole session.
 EVERY, OFTEN = 0.1, 0.02
 # The part of what was granted that is never used: a batch system that looks in the moment of the excess
 # would end the session, kernel and all.
