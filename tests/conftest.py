@@ -42,10 +42,10 @@ def settings() -> Settings:
 
 @cache
 def container(settings: Settings, name: str) -> str:
-    """The id of a service's container."""
+    """The name of a service's container, which stays when a test has it made anew."""
     found = compose.run(settings, "ps", "--all", "--quiet", name).stdout.decode().split()
     assert len(found) == 1, f"{name} has {len(found)} containers: is the stack up? `make up` starts it"
-    return found[0]
+    return f"{settings.project}-{name}-1"
 
 
 @pytest.fixture
