@@ -15,7 +15,7 @@ from benchtop import topology
 from benchtop.config import apply, live
 from benchtop.config.people import PEOPLE
 from benchtop.console import OUT, Problem, say, step
-from benchtop.host import base_image, doctor, engine
+from benchtop.host import base_image, doctor, egress, engine
 from benchtop.keys import changed, secrets
 from benchtop.people import accounts
 from benchtop.people.roster import PEOPLE_GID, People
@@ -39,6 +39,8 @@ def up(settings: Settings) -> None:
     if foreign:
         raise Problem(foreign.fix)
     apply.settle(settings)
+    images.write_host_ca(settings)
+    secrets.keep_host_network(settings, egress.prepare(settings))
     changed.note(settings, secrets.ensure(settings))
     accounts.prepare(settings, everybody)
     notices.prepare(settings)
@@ -90,7 +92,7 @@ def clean(settings: Settings, *, yes: bool, images_too: bool, all_too: bool) -> 
         click.confirm(f"Remove {what}?", abort=True)
     with step("Removing the facility and its data") as current:
         compose.run(settings, "--profile", "*", "down", "--volumes", "--remove-orphans")
-        for name in ("secrets", "private", "notices", "live", "live-before"):
+        for name in ("secrets", "private", "notices", "live", "live-before", "egress"):
             _remove(settings.state / name)
         if images_too:
             built = compose.docker("images", "--format", "{{.Repository}}:{{.Tag}}", f"{settings.project}/*")

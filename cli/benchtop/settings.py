@@ -36,6 +36,7 @@ class Settings:
     support: str
     clusters: tuple[str, ...] = topology.CLUSTERS
     cells: int = topology.MOST_CELLS
+    egress: bool = True
 
     @property
     def url(self) -> str:
@@ -110,6 +111,7 @@ class Settings:
             project=_project(root, values.get("COMPOSE_PROJECT_NAME") or ""),
             clusters=_clusters(value("CLUSTERS")),
             cells=_cells(value("CELLS")),
+            egress=_on_or_off("BENCHTOP_EGRESS", values.get("BENCHTOP_EGRESS") or "on"),
         )
 
 
@@ -131,6 +133,12 @@ def _cells(text: str) -> int:
             f"CELLS={text} is no number of cells: a cluster can have 1 to {topology.MOST_CELLS} of them."
         )
     return int(text)
+
+
+def _on_or_off(key: str, text: str) -> bool:
+    if text.strip() not in {"on", "off"}:
+        raise Problem(f"{key}={text} is neither on nor off: choose one of them.")
+    return text.strip() == "on"
 
 
 def _support(text: str) -> str:

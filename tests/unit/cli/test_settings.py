@@ -56,6 +56,7 @@ def test_the_environment_wins(checkout):
         ("CLUSTERS", ""),
         ("BENCHTOP_SUPPORT", "who knows"),
         ("BENCHTOP_SUPPORT", ""),
+        ("BENCHTOP_EGRESS", "maybe"),
         ("CELLS", "0"),
         ("CELLS", "4"),
         ("CELLS", "03"),
@@ -65,6 +66,11 @@ def test_the_environment_wins(checkout):
 def test_a_value_that_cannot_work_is_named(checkout, key, value):
     with pytest.raises(Problem, match=key):
         Settings.load(checkout, {key: value})
+
+
+@pytest.mark.parametrize(("text", "on"), [("on", True), ("off", False), ("", True)])
+def test_the_way_out_is_there_unless_it_is_switched_off(checkout, text, on):
+    assert Settings.load(checkout, {"BENCHTOP_EGRESS": text}).egress is on
 
 
 @pytest.mark.parametrize("text", ["htc,hpc", "hpc,htc", " hpc , htc", "hpc,hpc,htc"])
