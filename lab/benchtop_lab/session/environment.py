@@ -10,6 +10,7 @@ Nothing but the standard library.
 
 import sys
 from collections.abc import MutableMapping
+from contextlib import suppress
 from pathlib import Path
 
 from benchtop_lab.home.log import FOLDER
@@ -34,6 +35,16 @@ THREADS = frozenset({
 # … and what is the session's own
 SESSION = ("BENCHTOP_", "JPY_", "JUPYTERHUB_", "SLURM", "_CONDOR_")
 OWN, JOB, BIN = "BENCHTOP_OWN", "BENCHTOP_JOB", "BENCHTOP_BIN"
+# How programs reach the internet: lines NAME=VALUE, which `make up` wrote (cli/benchtop/host/egress.py)
+WAY_OUT = Path("/etc/benchtop/egress/environment")
+
+
+def lead_out(env: MutableMapping[str, str], file: Path = WAY_OUT) -> None:
+    """Tell programs of the session how they reach the internet, as far as nothing else says otherwise."""
+    with suppress(OSError):
+        for line in file.read_text().splitlines():
+            name, _, value = line.partition("=")
+            env.setdefault(name, value)
 
 
 def keep_to_itself(env: MutableMapping[str, str]) -> None:

@@ -132,6 +132,7 @@ def main() -> int:
         print(f"The session cannot start: {why}.", file=sys.stderr)
         return 1
     environment.keep_to_itself(os.environ)
+    environment.lead_out(os.environ)
     listening = listen()
     port = listening.getsockname()[1]
     os.environ["JUPYTERHUB_SERVICE_URL"] = with_port(os.environ["JUPYTERHUB_SERVICE_URL"], port)
