@@ -13,6 +13,7 @@ from collections.abc import MutableMapping
 from pathlib import Path
 
 from benchtop_lab.home.log import FOLDER
+from benchtop_lab.kernels.places import ACCOUNT
 
 # By these a session knows its own job. No command of Slurm takes one of them for a wish but the number, by
 # which srun would start a step of the session.
@@ -38,6 +39,7 @@ OWN, JOB, BIN = "BENCHTOP_OWN", "BENCHTOP_JOB", "BENCHTOP_BIN"
 
 def keep_to_itself(env: MutableMapping[str, str]) -> None:
     """Take out what would be a default of other jobs, and name the rest of what is this session's."""
+    env[ACCOUNT] = env.get("SLURM_JOB_ACCOUNT", "")
     for name in [name for name in env if name.startswith(WISHES) and name not in ABOUT_THE_JOB]:
         del env[name]
     env[JOB] = env.get("SLURM_JOB_ID", "")
