@@ -5,29 +5,19 @@ environments of the software area that they may see on this cluster. All of it i
 asks: what is published is there at the next look.
 """
 
-import grp
 import logging
-import os
 import re
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from pathlib import Path
 
 from benchtop_lab import software
+from benchtop_lab.groups import own_groups
+from benchtop_lab.session.environment import ACCOUNT
 
 MAP = Path("/etc/benchtop/kernel-paths.yaml")
-ACCOUNT, CLUSTER = "BENCHTOP_ACCOUNT", "BENCHTOP_CLUSTER"  # of the environment
+CLUSTER = "BENCHTOP_CLUSTER"  # of the environment
 
 log = logging.getLogger("benchtop.kernels")
-
-
-def own_groups() -> list[str]:
-    """The names of all groups of whoever runs this."""
-    found = []
-    for number in dict.fromkeys([os.getgid(), *os.getgroups()]):
-        with suppress(KeyError):
-            found.append(grp.getgrgid(number).gr_name)
-    return found
 
 
 def read_map(path: Path = MAP) -> Mapping[str, Mapping[str, list[str]]]:

@@ -13,7 +13,6 @@ from collections.abc import MutableMapping
 from pathlib import Path
 
 from benchtop_lab.home.log import FOLDER
-from benchtop_lab.kernels.places import ACCOUNT
 
 # By these a session knows its own job. No command of Slurm takes one of them for a wish but the number, by
 # which srun would start a step of the session.
@@ -34,6 +33,8 @@ THREADS = frozenset({
 })  # fmt: skip
 # … and what is the session's own
 SESSION = ("BENCHTOP_", "JPY_", "JUPYTERHUB_", "SLURM", "_CONDOR_")
+# Which of Slurm's accounts the session counts for: kernels are found by it
+ACCOUNT = "BENCHTOP_ACCOUNT"
 OWN, JOB, BIN = "BENCHTOP_OWN", "BENCHTOP_JOB", "BENCHTOP_BIN"
 
 
