@@ -35,6 +35,10 @@ THREADS = frozenset({
 SESSION = ("BENCHTOP_", "JPY_", "JUPYTERHUB_", "SLURM", "_CONDOR_")
 # Which of Slurm's accounts the session counts for: kernels are found by it
 ACCOUNT = "BENCHTOP_ACCOUNT"
+# In what the session runs, as the hub has it (chosen.py): "", NAME/VERSION, or a path; and where the area is
+CHOSEN, AREA = "BENCHTOP_ENVIRONMENT", "BENCHTOP_SOFTWARE"
+# The kernel that a notebook begins with, for the server's settings
+KERNEL = "BENCHTOP_KERNEL"
 OWN, JOB, BIN = "BENCHTOP_OWN", "BENCHTOP_JOB", "BENCHTOP_BIN"
 
 

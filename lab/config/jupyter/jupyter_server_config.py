@@ -8,7 +8,7 @@ from traitlets.config import get_config
 
 from benchtop_lab.home import own
 from benchtop_lab.kernels import provisioner
-from benchtop_lab.session import deaths, exports, workspaces
+from benchtop_lab.session import deaths, environment, exports, workspaces
 
 c = get_config()
 
@@ -45,6 +45,9 @@ c.KernelProvisionerFactory.default_provisioner_name = provisioner.NAME
 c.AsyncIOLoopKernelManager.restarter_class = "benchtop_lab.kernels.restarter.Restarter"
 c.KernelRestarter.restart_limit = deaths.TIMES - 1
 c.KernelRestarter.time_to_dead = 1.0  # seconds between two looks
+# What a notebook begins with where the session's environment says so
+if kernel := os.environ.get(environment.KERNEL):
+    c.MultiKernelManager.default_kernel_name = kernel
 # Kernels talk by sockets in the person's own folder: by TCP, anybody on the same node could listen in.
 c.KernelManager.transport = "ipc"
 # A session that is told to stop gives its kernels this long (seconds) before it ends them.
