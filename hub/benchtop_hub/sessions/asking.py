@@ -92,6 +92,14 @@ class Asked(Adopted):
             self.user.settings[AREA] = area
         return area
 
+    def check_software(self) -> None:
+        """Raises ValueError with a sentence for an area that the hub cannot see."""
+        if not Path(self.software).is_absolute() or not Path(self.software).is_dir():
+            raise ValueError(
+                f"software: {self.software} is not a folder on the hubs. "
+                "Give the path of the software area, which hubs and nodes see at the same place."
+            )
+
     async def find_environment(self, asked: str) -> str:
         """In what a session is to be started: "", NAME/VERSION, or a path. Raises request.Refused."""
         home = self.home.format(username=self.user.name)
