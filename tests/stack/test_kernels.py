@@ -20,7 +20,8 @@ pytestmark = [pytest.mark.shares("slurm", "condor"), pytest.mark.long]
 
 ROOT = Path(__file__).parents[2]
 KERNELS = ".local/share/jupyter/kernels"
-PYTHON = "/opt/lab/bin/python"
+FACILITY = ["/opt/lab/bin/python", "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+IN_AN_IMAGE = ["/usr/local/bin/benchtop-container", "/", *FACILITY]
 TOLD = 10  # seconds until somebody reads what failed
 PLACES = [
     pytest.param(
@@ -58,8 +59,7 @@ def home(own: Hub, settings: Settings) -> Iterator[Home]:
 
 def put(home: Home, name: str, setup: str | None = None, **more: Any) -> None:
     """A kernel of one's own; `more` goes into its kernel.json."""
-    argv = [PYTHON, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    spec = {"argv": argv, "display_name": f"Kernel {name}", "language": "python", **more}
+    spec = {"argv": FACILITY, "display_name": f"Kernel {name}", "language": "python", **more}
     home.put(f"{KERNELS}/{name}/kernel.json", json.dumps(spec))
     if setup is not None:
         home.put(f"{KERNELS}/{name}/setup.sh", setup)
@@ -103,8 +103,7 @@ def test_a_setup_is_read_before_the_kernel_of_ones_own(own: Hub, home: Home):
     setup = (
         'export MINE="a b"; PATH=$PWD/none:/opt/lab/bin:$PATH; ulimit -n 777; module --version 2>/dev/null'
     )
-    argv = ["python3", "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    put(home, "mine", setup, argv=argv)
+    put(home, "mine", setup, argv=["python3", *FACILITY[1:]])
     known = own.jupyter("GET", "kernelspecs").json()["kernelspecs"]
     assert known["mine"]["spec"]["metadata"]["benchtop"]["source"] == "own"
     code = "import os, resource; print(os.environ['MINE'], resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
@@ -120,16 +119,7 @@ def test_a_kernel_that_cannot_be_read_costs_no_other(own: Hub, home: Home):
 
 
 def test_a_kernel_runs_inside_an_image(own: Hub, home: Home):
-    argv = [
-        "/usr/local/bin/benchtop-container",
-        "/",
-        PYTHON,
-        "-m",
-        "ipykernel_launcher",
-        "-f",
-        "{connection_file}",
-    ]
-    put(home, "image", "export FROM_SETUP=yes", argv=argv)
+    put(home, "image", "export FROM_SETUP=yes", argv=IN_AN_IMAGE)
     home.put("seen-in-an-image", "home")
     code = (
         "import os, pathlib; print(os.environ['APPTAINER_CONTAINER'], os.environ['FROM_SETUP'], os.getuid(), "
@@ -143,16 +133,7 @@ def test_a_kernel_runs_inside_an_image(own: Hub, home: Home):
 
 
 def test_a_kernel_in_an_image_is_interrupted_and_ended(own: Hub, home: Home):
-    argv = [
-        "/usr/local/bin/benchtop-container",
-        "/",
-        PYTHON,
-        "-m",
-        "ipykernel_launcher",
-        "-f",
-        "{connection_file}",
-    ]
-    put(home, "image", argv=argv)
+    put(home, "image", argv=IN_AN_IMAGE)
     kernel = start(own, "image").json()["id"]
     pid = traffic.run(own, kernel, "import os; print(os.getpid())")
     assert own.jupyter("POST", f"kernels/{kernel}/interrupt").status_code == 204
@@ -202,30 +183,48 @@ def test_libraries_that_break_python_are_named(own: Hub, home: Home):
     assert "file too short" in message
 
 
+# A second after it has begun, it ends, and says something where a crash does
+DIES = """
+import os, sys, threading
+def end():
+    os.write(sys.stderr._original_stdstream_copy, b"out of luck\\n")
+    os._exit(5)
+threading.Timer(1, end).start()
+"""
+STARTUP = ".ipython/profile_default/startup/99-dies.py"
+
+
 def test_a_kernel_that_dies_three_times_is_left_dead(own: Hub, home: Home):
-    dies = "import os, threading, sys; print('out of luck', file=sys.__stderr__, flush=True); os._exit(5)"
-    put(home, "dies", env={"PYTHONSTARTUP": "", "DIES": dies})
-    home.put(".ipython/profile_default/startup/99-dies.py", "import os\nexec(os.environ.get('DIES', ''))\n")
+    put(home, "dies", env={"DIES": DIES})
+    home.put(STARTUP, "import os\nexec(os.environ.get('DIES', ''))\n")
     try:
-        began = time.monotonic()
-        answer = start(own, "dies")
-        if answer.ok:  # it had opened its sockets before
-            kernel = answer.json()["id"]
-            death = wait_until(
-                lambda: (
-                    (found := own.facility("GET", f"kernels/{kernel}")).ok and found.json()["final"] and found
-                ),
-                timeout=TOLD,
-                what="the end of the kernel",
-            ).json()
-            assert "not started again" in death["reason"]
-            assert "out of luck" in death["lines"]
-            assert kernel not in [known["id"] for known in own.jupyter("GET", "kernels").json()]
-        else:
-            assert "out of luck" in answer.json()["message"]
-        assert time.monotonic() - began < TOLD
+        kernel = start(own, "dies").json()["id"]
+        assert traffic.run(own, kernel, "print('there')") == "there"
+        death = wait_until(lambda: last_death(own, kernel), timeout=TOLD, what="the end of the kernel")
     finally:
-        home.remove(".ipython/profile_default/startup/99-dies.py")
+        home.remove(STARTUP)
+    assert "died 3 times in a row, and is not started again" in death["reason"]
+    assert "it ended with exit code 5" in death["reason"]
+    assert death["lines"].endswith("out of luck")
+    assert kernel not in [known["id"] for known in own.jupyter("GET", "kernels").json()]
+
+
+def last_death(own: Hub, kernel: str) -> dict[str, Any] | None:
+    """Of a kernel that is not started again."""
+    answer = own.facility("GET", f"kernels/{kernel}")
+    death: dict[str, Any] = answer.json() if answer.ok else {}
+    return death if death.get("final") else None
+
+
+def test_one_that_dies_before_it_answers_is_not_tried_again(own: Hub, home: Home):
+    put(home, "dies", env={"DIES": "import os; os._exit(5)"}, argv=["python3", *FACILITY[1:]])
+    home.put(STARTUP, "import os\nexec(os.environ.get('DIES', ''))\n")
+    try:
+        kernel = start(own, "dies").json()["id"]  # the facility's own Python: nobody waits for its sockets
+        death = wait_until(lambda: last_death(own, kernel), timeout=TOLD, what="the end of the kernel")
+    finally:
+        home.remove(STARTUP)
+    assert "ended while it was starting (exit code 5), and is not started again" in death["reason"]
 
 
 def test_the_doctor_names_what_is_wrong_and_with_what(own: Hub, home: Home):
