@@ -14,6 +14,7 @@ import cell_in_browser
 import footprint
 import form
 import hub_kill
+import kernels
 import logins
 import pool
 import round_trip
@@ -74,6 +75,7 @@ def measurements(settings: Settings, rounds: int) -> Iterator[Figure | Table]:
     with session(settings, settings.clusters[0]) as own:
         yield from round_trip.measure(settings, own)
         yield from cell_in_browser.measure(settings, own)
+        yield from kernels.measure(settings, own)
         yield from hub_kill.measure(settings, own)
     if "htc" in settings.clusters:
         yield from pool.measure(settings, rounds)

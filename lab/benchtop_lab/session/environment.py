@@ -33,11 +33,14 @@ THREADS = frozenset({
 })  # fmt: skip
 # … and what is the session's own
 SESSION = ("BENCHTOP_", "JPY_", "JUPYTERHUB_", "SLURM", "_CONDOR_")
+# Which of Slurm's accounts the session counts for: kernels are found by it
+ACCOUNT = "BENCHTOP_ACCOUNT"
 OWN, JOB, BIN = "BENCHTOP_OWN", "BENCHTOP_JOB", "BENCHTOP_BIN"
 
 
 def keep_to_itself(env: MutableMapping[str, str]) -> None:
     """Take out what would be a default of other jobs, and name the rest of what is this session's."""
+    env[ACCOUNT] = env.get("SLURM_JOB_ACCOUNT", "")
     for name in [name for name in env if name.startswith(WISHES) and name not in ABOUT_THE_JOB]:
         del env[name]
     env[JOB] = env.get("SLURM_JOB_ID", "")
