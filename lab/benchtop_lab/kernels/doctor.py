@@ -8,7 +8,8 @@ import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from jupyter_client import AsyncKernelManager, KernelProvisionerFactory
+from jupyter_client import AsyncKernelManager
+from jupyter_client.provisioning import KernelProvisionerFactory
 from traitlets.config import Config
 
 from benchtop_lab.home import reading, settings
@@ -16,6 +17,12 @@ from benchtop_lab.kernels import failures, places, provisioner
 from benchtop_lab.kernels.specs import KernelSpecs
 
 ANSWERS = 30.0  # seconds that a kernel has to answer once it runs
+CONFIG = Config(
+    {
+        "KernelProvisionerFactory": {"default_provisioner_name": provisioner.NAME},
+        "Provisioner": {"copy_to": -1},  # what a kernel prints is in the report
+    }
+)
 
 
 async def check(names: Collection[str]) -> int:
@@ -25,8 +32,7 @@ async def check(names: Collection[str]) -> int:
     """
     reading.install()
     provisioner.install()
-    config = Config({"KernelProvisionerFactory": {"default_provisioner_name": provisioner.NAME}})
-    KernelProvisionerFactory.instance(config=config)
+    KernelProvisionerFactory.instance(config=CONFIG)
     specs = KernelSpecs()
     known = specs.find_kernel_specs()
     wrong = 0
@@ -78,7 +84,7 @@ async def _try(name: str, specs: KernelSpecs) -> str:
     with tempfile.TemporaryDirectory(prefix="benchtop.kernel.") as folder:
         manager = AsyncKernelManager(
             kernel_name=name, kernel_spec_manager=specs, transport="ipc", autorestart=False,
-            connection_file=f"{folder}/kernel.json",
+            connection_file=f"{folder}/kernel.json", config=CONFIG,
         )  # fmt: skip
         try:
             await manager.start_kernel()
@@ -91,8 +97,11 @@ async def _try(name: str, specs: KernelSpecs) -> str:
         try:
             await client.wait_for_ready(timeout=ANSWERS)
         except RuntimeError as error:
-            lines = getattr(manager.provisioner, "last_lines", "")
-            return failures.with_lines(f"It runs and does not answer: {error}.", lines)
+            code = await manager.provisioner.poll()
+            why = f"It runs and does not answer: {error}."
+            if code is not None:
+                why = failures.died_at_start(manager.kernel_spec.display_name, code, manager.provisioner.env)
+            return failures.with_lines(why, manager.provisioner.last_lines)
         finally:
             client.stop_channels()
             with contextlib.suppress(asyncio.CancelledError):

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvisioner
-from traitlets import Float
+from traitlets import Float, Int
 
 from benchtop_lab.kernels import failures
 from benchtop_lab.kernels.failures import KernelFailedError, LastLines
@@ -38,10 +38,12 @@ class Provisioner(LocalProvisioner):  # type: ignore[misc]
         8.0, config=True, help="Seconds that a setup.sh has, unless its kernel.json says more."
     )
     start_seconds = Float(8.0, config=True, help="Seconds for which a start is watched closely.")
+    copy_to = Int(2, config=True, help="The handle to which a kernel's stderr is copied; -1: to none.")
 
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 as upstream has it
         super().__init__(**kwargs)
         self.lines = LastLines()
+        self.env: dict[str, str] = {}  # that the kernel was started with
         self._reading = -1
 
     @property
@@ -58,7 +60,8 @@ class Provisioner(LocalProvisioner):  # type: ignore[misc]
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> Any:  # noqa: ANN401 as upstream has it
         """Start it. Raises KernelFailedError with what its owner has to know."""
-        name, env, setup = self.kernel_spec.display_name, kwargs["env"], self.setup
+        name, setup = self.kernel_spec.display_name, self.setup
+        env = self.env = kwargs["env"]
         ready, handles = -1, tuple[int, ...]()
         if setup:
             if (
@@ -149,8 +152,9 @@ class Provisioner(LocalProvisioner):  # type: ignore[misc]
                 self._stop_reading()
                 return
             self.lines.add(data)
-            with contextlib.suppress(OSError):  # a home that is full
-                os.write(2, data)
+            if self.copy_to >= 0:
+                with contextlib.suppress(OSError):  # a home that is full
+                    os.write(self.copy_to, data)
 
     def _stop_reading(self) -> None:
         if self._reading >= 0:

@@ -39,5 +39,5 @@ def _failed_at_start(manager: Any) -> str:  # noqa: ANN401 jupyter_server's
     code = process.poll() if process else None
     if not code or code < 0 or getattr(manager, "execution_state", "") != "starting":
         return ""
-    env = (manager._launch_args or {}).get("env") or {}
+    env = getattr(manager.provisioner, "env", {})
     return failures.died_at_start(manager.kernel_spec.display_name, code, env)
