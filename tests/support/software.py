@@ -33,6 +33,19 @@ WITH_KERNEL = (
     + "*/jupyterlab*|*/jupyterhub*|*/jupyter_server*|*/benchtop*) ;;\n"
     + '*) ln -s "$path" "$packages/" ;; esac; done\n'
 )
+# An image of the node's own system, as far as a Python and a shell need it, with the same packages
+_IMAGE = """\
+root="$1/rootfs"
+mkdir -p "$root/usr/local/share/jupyter" "$root/usr/local/etc/jupyter"
+for path in home software tmp var/tmp opt/lab etc/benchtop dev proc sys run; do mkdir -p "$root/$path"; done
+cd /
+tar -cf - bin sbin lib lib64 usr/bin usr/lib64 usr/lib/python3* usr/lib/*-linux-gnu etc | tar -C "$root" -xf -
+packages="$root/usr/local/lib/$(basename "$(readlink -f /usr/bin/python3)")/dist-packages"
+mkdir -p "$packages"
+echo /opt/lab/lib/python3*/site-packages >"$packages/facility.pth"
+ln -s /opt/lab/share/jupyter/lab "$root/usr/local/share/jupyter/lab"
+cp -r /opt/lab/etc/jupyter/jupyter_server_config.d "$root/usr/local/etc/jupyter/"
+"""
 _KERNEL = """\
 mkdir -p "$1/share/jupyter/kernels/$2"
 cp /opt/lab/share/jupyter/kernels/python3/logo-* "$1/share/jupyter/kernels/$2/"
@@ -52,13 +65,18 @@ class Area:
         """A version of an environment, from which a session can be started; it is the current one."""
         folder = f"/software/{name}/{version}"
         title = str(more.get("title", name.title()))
+        image = more.get("kind") == "container"
+        inside = ["/usr/local/bin/benchtop-container", f"{folder}/rootfs", "python3"]
+        python = inside if image else [f"{folder}/bin/python"]
         spec = {
-            "argv": [f"{folder}/bin/python", "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+            "argv": [*python, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
             "display_name": title, "language": "python",
             "metadata": {"benchtop": {"environment": name, "version": version, "title": title}},
         }  # fmt: skip
         content = about(f"{name}/{version}", more)
-        self.run(WITH_LAB + _KERNEL, folder, name, json.dumps(spec), json.dumps(content))
+        self.run(
+            (_IMAGE if image else WITH_LAB) + _KERNEL, folder, name, json.dumps(spec), json.dumps(content)
+        )
         self.switch(name, version)
 
     def switch(self, name: str, version: str) -> None:
