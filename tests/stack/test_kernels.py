@@ -1,7 +1,6 @@
 """Kernels of one's own, of a group and inside an image, in sessions of both clusters and on a login node."""
 
 import json
-import shlex
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 import requests
 
 from benchtop.settings import Settings
-from support import sessions, traffic
+from support import images, sessions, traffic
 from support.homes import Home
 from support.hub import Hub
 from support.wait import wait_until
@@ -21,7 +20,7 @@ pytestmark = [pytest.mark.shares("slurm", "condor"), pytest.mark.long]
 ROOT = Path(__file__).parents[2]
 KERNELS = ".local/share/jupyter/kernels"
 FACILITY = ["/opt/lab/bin/python", "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-IN_AN_IMAGE = ["/usr/local/bin/benchtop-container", "/", *FACILITY]
+IMAGE = "my-image"
 TOLD = 10  # seconds until somebody reads what failed
 PLACES = [
     pytest.param(
@@ -46,6 +45,14 @@ def own(
     yield dave
     sessions.end(dave)
     Home(settings, "dave").remove(KERNELS, "modules")
+
+
+@pytest.fixture
+def in_an_image(home: Home) -> Iterator[dict[str, Any]]:
+    """What makes a kernel of the facility's Python run in an image, in its kernel.json."""
+    home.run(images.MAKE, IMAGE)
+    yield {"argv": [images.OPEN, f"{home.path}/{IMAGE}", *FACILITY], "env": images.BOUND}
+    home.remove(IMAGE)
 
 
 @pytest.fixture
@@ -118,8 +125,8 @@ def test_a_kernel_that_cannot_be_read_costs_no_other(own: Hub, home: Home):
     assert "broken" not in known
 
 
-def test_a_kernel_runs_inside_an_image(own: Hub, home: Home):
-    put(home, "image", "export FROM_SETUP=yes", argv=IN_AN_IMAGE)
+def test_a_kernel_runs_inside_an_image(own: Hub, home: Home, in_an_image: dict[str, Any]):
+    put(home, "image", "export FROM_SETUP=yes", **in_an_image)
     home.put("seen-in-an-image", "home")
     code = (
         "import os, pathlib; print(os.environ['APPTAINER_CONTAINER'], os.environ['FROM_SETUP'], os.getuid(), "
@@ -127,13 +134,13 @@ def test_a_kernel_runs_inside_an_image(own: Hub, home: Home):
     )
     uid = home.run("id -u").strip()
     try:
-        assert runs(own, "image", code) == f"/ yes {uid} home True"
+        assert runs(own, "image", code) == f"{home.path}/{IMAGE} yes {uid} home True"
     finally:
         home.remove("seen-in-an-image")
 
 
-def test_a_kernel_in_an_image_is_interrupted_and_ended(own: Hub, home: Home):
-    put(home, "image", argv=IN_AN_IMAGE)
+def test_a_kernel_in_an_image_is_interrupted_and_ended(own: Hub, home: Home, in_an_image: dict[str, Any]):
+    put(home, "image", **in_an_image)
     kernel = start(own, "image").json()["id"]
     pid = traffic.run(own, kernel, "import os; print(os.getpid())")
     assert own.jupyter("POST", f"kernels/{kernel}/interrupt").status_code == 204
@@ -163,7 +170,7 @@ def test_a_setup_that_hangs_is_ended(own: Hub, home: Home):
 def test_what_is_gone_is_named(own: Hub, home: Home):
     put(home, "gone", argv=["/software/gone/1/bin/python", "-m", "x"])
     assert "/software/gone/1/bin/python does not exist on" in told(own, "gone")
-    image = ["/usr/local/bin/benchtop-container", "/software/gone/1/rootfs", "python3"]
+    image = [images.OPEN, "/software/gone/1/rootfs", "python3"]
     put(home, "gone", argv=image)
     assert "its image /software/gone/1/rootfs does not exist on" in told(own, "gone")
     put(home, "gone", "true", argv=image)
@@ -234,7 +241,7 @@ def test_the_doctor_names_what_is_wrong_and_with_what(own: Hub, home: Home):
     assert "✓ python3: works" in shown
     assert "exit=0\r" in shown
     put(home, "fails", "echo 'no licence server' >&2; return 3")
-    put(home, "image", argv=["/usr/local/bin/benchtop-container", "/software/gone/rootfs", "python3"])
+    put(home, "image", argv=[images.OPEN, "/software/gone/rootfs", "python3"])
     home.put(f"{KERNELS}/broken/kernel.json", "{")
     shown = shell(own, "benchtop-kernels doctor; echo exit=$?")
     assert "✓ sound: works" in shown
@@ -278,12 +285,12 @@ def blocks(page: str) -> list[str]:
     "page", ["bring-your-own-kernel.md", "use-a-container-kernel.md", "offer-kernels-to-a-group.md"]
 )
 def test_what_a_how_to_says_works(own: Hub, home: Home, page: str):
-    home.run("ln -sfn / my-image")
+    home.run(images.MAKE, IMAGE)
     try:
         for block in blocks(page):
-            script = f"bash -lec {shlex.quote(block)}"
-            home.put("how-to.sh", script)
-            shown = shell(own, "cd; bash how-to.sh; echo exit=$?")
+            home.put("how-to.sh", block)
+            begin = f"cd; export APPTAINER_BIND={images.BOUND['APPTAINER_BIND']}"
+            shown = shell(own, begin, "bash -e how-to.sh; echo exit=$?")
             assert "exit=0\r" in shown, shown
     finally:
-        home.remove("how-to.sh", "my-image")
+        home.remove("how-to.sh", IMAGE)
