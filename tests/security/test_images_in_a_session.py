@@ -123,8 +123,9 @@ def test_an_image_can_be_opened_and_gives_nobody_a_capability(settings: Settings
     )
     Home(settings, PERSON).run(images.MAKE, "my-image")
     shell = (
-        f"cd; export APPTAINER_BIND={images.BOUND['APPTAINER_BIND']}; echo seen >.in-an-image; for name in apptainer singularity; do "
-        f'"$name" --silent exec my-image sh -c "{look}" || exit; done; rm -r .in-an-image my-image'
+        f"cd; export APPTAINER_BIND={images.BOUND['APPTAINER_BIND']}; echo seen >.in-an-image; "
+        f'for name in apptainer singularity; do "$name" --silent exec my-image sh -c "{look}" || exit; done; '
+        "rm -r .in-an-image my-image"
     )
     seen = as_person(settings, node, "sh", "-c", shell).splitlines()
     once = [PERSON, "CapEff:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2", "/software", "seen"]
