@@ -22,11 +22,12 @@ KERNELS = ".local/share/jupyter/kernels"
 FACILITY = ["/opt/lab/bin/python", "-m", "ipykernel_launcher", "-f", "{connection_file}"]
 IMAGE = "my-image"
 TOLD = 10  # seconds until somebody reads what failed
+WHO = {"hpc": "carol", "htc": "bob"}
 PLACES = [
     pytest.param(
         (cluster, where),
         id=f"{cluster}-{where}",
-        marks=pytest.mark.needs(f"{cluster}/dave", throughout=True),
+        marks=pytest.mark.needs(f"{cluster}/{WHO[cluster]}", throughout=True),
     )
     for cluster, where in (("hpc", "batch"), ("htc", "batch"), ("hpc", "login"))
 ]
@@ -36,15 +37,15 @@ PLACES = [
 def own(
     request: pytest.FixtureRequest, settings: Settings, signed_in: Callable[[str], requests.Session]
 ) -> Iterator[Hub]:
-    """Dave's session, which all tests of one place share."""
+    """A session, which all tests of one place share."""
     cluster, where = request.param
-    dave = Hub(settings, signed_in("dave"), "dave", cluster)
-    sessions.end(dave)
+    person = WHO[cluster]
+    hub = Hub(settings, signed_in(person), person, cluster)
+    sessions.end(hub)
     wanted = sessions.SMALL[cluster] if where == "batch" else {"runtime": 20}
-    sessions.begin(dave, **{**wanted, "where": where})
-    yield dave
-    sessions.end(dave)
-    Home(settings, "dave").remove(KERNELS, "modules")
+    sessions.begin(hub, **{**wanted, "where": where})
+    yield hub
+    sessions.end(hub)
 
 
 @pytest.fixture
@@ -57,11 +58,11 @@ def in_an_image(home: Home) -> Iterator[dict[str, Any]]:
 
 @pytest.fixture
 def home(own: Hub, settings: Settings) -> Iterator[Home]:
-    """Dave's, without kernels and modules of his own, before and after."""
-    dave = Home(settings, own.person)
-    dave.remove(KERNELS, "modules")
-    yield dave
-    dave.remove(KERNELS, "modules")
+    """The person's, without kernels and modules of their own, before and after."""
+    theirs = Home(settings, own.person)
+    theirs.remove(KERNELS, "modules")
+    yield theirs
+    theirs.remove(KERNELS, "modules")
 
 
 def put(home: Home, name: str, setup: str | None = None, **more: Any) -> None:
@@ -80,7 +81,8 @@ def start(own: Hub, name: str) -> requests.Response:
 def told(own: Hub, name: str) -> str:
     """Why it does not start, within TOLD seconds, and that nothing is left of it."""
     began = time.monotonic()
-    answer = start(own, name)
+    notebook = {"path": f"{name}.ipynb", "name": "", "type": "notebook", "kernel": {"name": name}}
+    answer = own.jupyter("POST", "sessions", notebook)
     assert time.monotonic() - began < TOLD
     assert answer.status_code == 500, answer.text
     assert name not in [kernel["name"] for kernel in own.jupyter("GET", "kernels").json()]
@@ -164,7 +166,7 @@ def test_a_setup_that_hangs_is_ended(own: Hub, home: Home):
     message = told(own, "hangs")
     assert "did not come to an end within 8 seconds" in message
     assert "waiting for the tape" in message
-    assert "gone\r" in shell(own, "pgrep -u dave -fx 'sleep 300' || echo go''ne")
+    assert "gone\r" in shell(own, "pgrep -u $(id -u) -fx 'sleep 300' || echo go''ne")
 
 
 def test_what_is_gone_is_named(own: Hub, home: Home):
@@ -180,6 +182,7 @@ def test_what_is_gone_is_named(own: Hub, home: Home):
 def test_libraries_that_break_python_are_named(own: Hub, home: Home):
     home.put("broken-libraries/libz.so.1", "no library")
     home.run("cp broken-libraries/libz.so.1 broken-libraries/libexpat.so.1")
+    home.run("cp broken-libraries/libz.so.1 broken-libraries/libm.so.6")
     put(home, "broken", env={"LD_LIBRARY_PATH": f"{home.path}/broken-libraries"})
     try:
         message = told(own, "broken")
@@ -201,7 +204,7 @@ threading.Timer(1, end).start()
 STARTUP = ".ipython/profile_default/startup/99-dies.py"
 
 
-def test_a_kernel_that_dies_three_times_is_left_dead(own: Hub, home: Home):
+def test_a_kernel_that_dies_again_and_again_is_left_dead(own: Hub, home: Home):
     put(home, "dies", env={"DIES": DIES})
     home.put(STARTUP, "import os\nexec(os.environ.get('DIES', ''))\n")
     try:
@@ -210,8 +213,8 @@ def test_a_kernel_that_dies_three_times_is_left_dead(own: Hub, home: Home):
         death = wait_until(lambda: last_death(own, kernel), timeout=TOLD, what="the end of the kernel")
     finally:
         home.remove(STARTUP)
-    assert "died 3 times in a row, and is not started again" in death["reason"]
-    assert "it ended with exit code 5" in death["reason"]
+    assert "is not started again" in death["reason"]
+    assert "exit code 5" in death["reason"]
     assert death["lines"].endswith("out of luck")
     assert kernel not in [known["id"] for known in own.jupyter("GET", "kernels").json()]
 
@@ -227,11 +230,15 @@ def test_one_that_dies_before_it_answers_is_not_tried_again(own: Hub, home: Home
     put(home, "dies", env={"DIES": "import os; os._exit(5)"}, argv=["python3", *FACILITY[1:]])
     home.put(STARTUP, "import os\nexec(os.environ.get('DIES', ''))\n")
     try:
-        kernel = start(own, "dies").json()["id"]  # the facility's own Python: nobody waits for its sockets
-        death = wait_until(lambda: last_death(own, kernel), timeout=TOLD, what="the end of the kernel")
+        answer = start(own, "dies")
+        reason = answer.json().get("message")
+        if answer.ok:  # its sockets were there a moment before it ended
+            kernel = answer.json()["id"]
+            death = wait_until(lambda: last_death(own, kernel), timeout=TOLD, what="the end of the kernel")
+            reason = death["reason"]
     finally:
         home.remove(STARTUP)
-    assert "ended while it was starting (exit code 5), and is not started again" in death["reason"]
+    assert "ended while it was starting (exit code 5), and is not started again" in reason
 
 
 def test_the_doctor_names_what_is_wrong_and_with_what(own: Hub, home: Home):
@@ -281,8 +288,16 @@ def blocks(page: str) -> list[str]:
     return [block.split("\n```")[0] for block in text.split("```sh\n")[1:]]
 
 
+PAGES = ("bring-your-own-kernel.md", "use-a-container-kernel.md", "offer-kernels-to-a-group.md")
+
+
 @pytest.mark.parametrize(
-    "page", ["bring-your-own-kernel.md", "use-a-container-kernel.md", "offer-kernels-to-a-group.md"]
+    ("own", "page"),
+    [
+        pytest.param(place.values[0], page, id=f"{place.id}-{page}", marks=place.marks)
+        for place, page in zip(PLACES, PAGES, strict=True)
+    ],
+    indirect=["own"],
 )
 def test_what_a_how_to_says_works(own: Hub, home: Home, page: str):
     home.run(images.MAKE, IMAGE)

@@ -5,7 +5,7 @@ MAKE = """
 rm -rf "$1"
 for folder in usr opt etc tmp proc sys dev; do mkdir -p "$1/$folder"; done
 for name in bin lib lib64 sbin; do ln -s "usr/$name" "$1/$name"; done
-cp /etc/os-release "$1/etc/"
+cp /etc/os-release /etc/passwd /etc/group "$1/etc/"
 """
 BOUND = {"APPTAINER_BIND": "/usr,/opt"}
 OPEN = "/usr/local/bin/benchtop-container"
