@@ -27,6 +27,7 @@ from software_area import (
 NODES_PYTHON = Path("/usr/bin/python3")
 # Where Debian keeps the pip that it gives to new virtual environments
 WHEELS = Path("/usr/share/python-wheels")
+OWN_PACKAGES = Path("/usr/local/share/benchtop/site-packages")  # lab/config/site-packages
 LINES = 12
 _FULL = re.compile(r"No space left on device|os error 28|ENOSPC|Disk quota exceeded")
 _AWAY = re.compile(
@@ -53,7 +54,20 @@ def build(name: str) -> None:
     _install(own, "--require-hashes", "--requirement", str(lock))
     if not re.search(r"^pip==", lock.read_text(), re.MULTILINE):  # for people's own packages
         _install(own, "--no-index", "--no-deps", *map(str, WHEELS.glob("pip-*.whl")))
+    let_people_add(place)
     _finish(name, place, _version(own), session=None)
+
+
+def let_people_add(place: Path) -> None:
+    """Have an environment find packages that its user installs, in a folder for this environment alone.
+
+    Python looks for a user's packages only in environments that take in those of the system, too.
+    """
+    config = place / "pyvenv.cfg"
+    taken_in = "include-system-site-packages = "
+    config.write_text(config.read_text().replace(f"{taken_in}false", f"{taken_in}true"))
+    for packages in place.glob("lib/python3*/site-packages"):
+        shutil.copytree(OWN_PACKAGES, packages, dirs_exist_ok=True)
 
 
 def unpack(name: str) -> None:
