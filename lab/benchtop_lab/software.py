@@ -136,7 +136,9 @@ def find(name: str, version: str = CURRENT, root: Path = AREA) -> Environment | 
 def environments(root: Path = AREA, *, groups: Collection[str], cluster: str) -> list[Environment]:
     """Those that are offered, by name. groups: of the person; cluster: hpc or htc, or "" for either."""
     try:
-        names = sorted(entry.name for entry in root.iterdir() if (entry / CURRENT).is_symlink())
+        # what begins with a dot is the builder's own, and closed to people
+        shown = [entry for entry in root.iterdir() if not entry.name.startswith(".")]
+        names = sorted(entry.name for entry in shown if (entry / CURRENT).is_symlink())
     except OSError:  # no area here, or nobody may look: nothing is offered
         return []
     found = (find(name, root=root) for name in names)

@@ -51,3 +51,21 @@ def test_no_name_leads_elsewhere(tmp_path: Path, name: str):
 
 def test_without_an_area_there_is_nothing(tmp_path: Path):
     assert software.environments(tmp_path / "none", groups=(), cluster="") == []
+
+
+def test_a_folder_of_the_builders_that_nobody_else_may_open_hides_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    area = examples.make(tmp_path)
+    before = software.environments(area, groups=(), cluster="")
+    assert before
+    (area / ".cache").mkdir(mode=0o700)
+    is_symlink = Path.is_symlink
+
+    def closed(path: Path) -> bool:  # as for somebody who is not root
+        if path.parent.name == ".cache":
+            raise PermissionError
+        return is_symlink(path)
+
+    monkeypatch.setattr(Path, "is_symlink", closed)
+    assert software.environments(area, groups=(), cluster="") == before
