@@ -219,6 +219,23 @@ def test_a_package_is_installed_by_a_cell_and_removed_by_a_terminal(own: Hub):
     assert "returncode=0" in shell(own, remove)
 
 
+def test_what_is_installed_for_one_environment_is_in_no_other(own: Hub):
+    package_index.address()
+    lasting(own, f"/software/base/current/bin/pip install --quiet {package_index.PACKAGE}")
+    try:
+        started = own.jupyter("POST", "kernels", {"name": "base"})
+        assert started.ok, started.text
+        kernel = str(started.json()["id"])
+        place = traffic.run(own, kernel, "import iniconfig; print(iniconfig.__file__)")
+        own.jupyter("DELETE", f"kernels/{kernel}")
+        assert place.startswith("/home/erin/.local/benchtop/base-py3")
+        assert "No module named" in shell(own, "/opt/lab/bin/python -c 'import iniconfig'")
+        left_out = "PYTHONNOUSERSITE=1 /software/base/current/bin/python -c 'import iniconfig'"
+        assert "No module named" in shell(own, left_out), "nor where somebody leaves out their own settings"
+    finally:
+        lasting(own, f"/software/base/current/bin/pip uninstall --yes --quiet {package_index.PACKAGE}")
+
+
 def test_an_environment_of_ones_own_becomes_a_kernel(own: Hub, is_job: bool):
     if is_job == (own.cluster == "htc"):
         return  # a job of Slurm's and the login node of the other cluster: the rest is the same
