@@ -60,6 +60,13 @@ def folder(path):
         except OSError as error:
             print(error.strerror)
         time.sleep(30)
+def mounted(kind):
+    user = os.getuid()
+    os.unshare(os.CLONE_NEWUSER | os.CLONE_NEWNS)
+    open("/proc/self/uid_map", "w").write(f"{user} {user} 1")
+    if ctypes.CDLL(None).mount(b"x", b"/mnt", kind.encode(), 0, 0):
+        raise OSError("cannot mount")
+    folder("/mnt")
 def files():
     libc = ctypes.CDLL(None)
     for _ in range(8):
@@ -207,7 +214,13 @@ KEPT, PUT_OUT = "what it has is bounded", "whoever takes it is put out"
 
 @pytest.mark.parametrize(
     ("what", "held_by"),
-    [("threads files", KEPT), ("memory", PUT_OUT), ("folder:/tmp", PUT_OUT), ("folder:/dev/shm", PUT_OUT)],
+    [
+        ("threads files", KEPT),
+        ("memory", PUT_OUT),
+        ("folder:/tmp", PUT_OUT),
+        ("folder:/dev/shm", PUT_OUT),
+        ("mounted:tmpfs", PUT_OUT),
+    ],
 )
 def test_one_persons_excess_costs_nobody_else_more_than_a_second(
     neighbour: Neighbour, what: str, held_by: str
