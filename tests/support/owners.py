@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import requests
 from bs4 import BeautifulSoup
@@ -38,7 +39,7 @@ class Owner:
         """Ask for a session there."""
         return self.hub.start(**ASKED[self.place], **more)
 
-    def begin(self, **more: object) -> None:
+    def begin(self, **more: Any) -> None:
         """Start one, wait until it is ready, open it."""
         sessions.begin(self.hub, **ASKED[self.place], **more)
 
