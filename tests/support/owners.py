@@ -18,7 +18,7 @@ PLACES = tuple(NODES)
 WHO = {"hpc": "carol", "htc": "bob"}
 TOLD = 60  # seconds in which somebody whose session cannot start reads why
 ENDED = 30  # … and in which nothing is left of it
-ASKED: dict[str, dict[str, object]] = {
+ASKED: dict[str, dict[str, Any]] = {
     "hpc": {"partition": "debug", "runtime": 10},
     "htc": {"runtime": 10},
     "hpc-login": {"where": "login", "runtime": 10},
