@@ -24,7 +24,7 @@ from benchtop_lab.home.log import FOLDER
 TRUST = Path("/etc/benchtop/trust/bundle.pem")  # the facility's CAs: the hub is reached by its gateway only
 PATIENCE = 300.0  # seconds that a hub may be away while a session starts
 LINES, CHARACTERS = 20, 4000  # of last words
-LAST_PATIENCE = 3.0  # seconds for them: until they are told, the job does not end
+LAST_PATIENCE = 10.0  # seconds for them: until they are told, the job does not end
 # Of a session that somebody else ended, whatever it was at: its status, as a shell has it
 BY_OTHERS = frozenset({128 + signal.SIGKILL, 128 + signal.SIGTERM})
 WHY = "why"  # a file in the session's own folder: the end of a sentence on what ended it

@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from benchtop.people import roster
 from benchtop.settings import Settings
 from support import pages
+from support.needs import check_held
 
 CDP_PORT = os.environ.get("BENCHTOP_CDP_PORT", "9222")
 # A page of the facility answers within seconds; a session that starts has its own, longer wait.
@@ -38,14 +40,17 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def arrive(settings: Settings) -> Callable[[Page, str], None]:
-    """`arrive(page, "alice")`: she is on the landing page, by the login of an earlier test if it still holds.
+def arrive(settings: Settings, everybody: roster.People) -> Callable[[Page, str], None]:
+    """`arrive(page, "alice")`: she is on the Start page, by the login of an earlier test if it still holds.
 
-    Keycloak takes each one-time code once, and the next one comes half a minute later.
+    Keycloak takes each one-time code once, and the next one comes half a minute later. What the Start page
+    tells once, it tells here: the test has her for itself on each cluster.
     """
     known: dict[str, list[Any]] = {}
 
     def come(page: Page, name: str) -> None:
+        for cluster in everybody.people[name].clusters:
+            check_held(f"{cluster}/{name}")
         page.context.add_cookies(known.get(name, []))
         page.goto(settings.url)
         if page.url != f"{settings.url}/":

@@ -32,7 +32,7 @@ def own(home: Home, settings: Settings, signed_in: Callable[[str], requests.Sess
     hub = Hub(settings, signed_in("erin"), "erin")
 
     def clear() -> None:
-        home.remove(".jupyter", ".ipython", ".local", ".bash_profile", "large")
+        home.remove(".jupyter", ".ipython", ".local", ".bash_profile", ".bashrc", ".profile", "large")
         sessions.end(hub)
 
     clear()

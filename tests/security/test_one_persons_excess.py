@@ -316,7 +316,7 @@ def test_a_broken_ad_hides_nobody_elses_session(
     """Which calls itself one of the same cell. A start takes the answer of the queue."""
     batch = Batch(settings, "htc")
     with sessions.owners(settings, signed_in) as meet:
-        own = meet("bob", "htc")
+        own = meet(OTHER, "htc")
         batch.clear(ATTACKER)
         marked = f'My.BenchtopCell = "{own.cell}"\nMy.BenchtopMark = "{own.cell}:{ATTACKER}:{"0" * 32}"\n'
         text = JOB.format(command="true", node="nowhere").replace("queue", f"hold = true\n{marked}queue 3")

@@ -35,7 +35,7 @@ pytestmark = [
 ]
 
 OWNER = "alice"
-STRANGERS = {"hpc": "carol", "htc": "bob"}
+STRANGER = "frank"  # has no job, by whose end a node would put him out
 PAGE = "The page of somebody else."
 # Runs on the node as a stranger: listens on the port as soon as that is free, answers whatever it is asked,
 # in plain and by TLS, and tells what it heard. Stdin says with which certificate, a line each time.
@@ -210,7 +210,7 @@ def test_an_impostor_of_a_session_that_was_killed_is_told_nothing_and_shown_to_n
     host = x509.load_pem_x509_certificate(base64.b64decode(real)).extensions
     names = host.get_extension_for_class(x509.SubjectAlternativeName).value.get_values_for_type(x509.DNSName)
     batch = Batch(settings, own.cluster)
-    with impostor(settings, node, STRANGERS[own.cluster], port) as stranger:
+    with impostor(settings, node, STRANGER, port) as stranger:
         keeper = batch.said(OWNER, "python3", "-c", KILL, str(process["pid"]), on=node).strip()
         try:
             stranger.shows("")
@@ -252,7 +252,7 @@ def test_nor_does_one_of_a_session_that_was_cancelled_hear_a_word(
         job = batch.job(OWNER)
         assert job
         (process,) = batch.said(OWNER, "python3", "-c", sessions.SESSION, on=job.node).splitlines()
-        with impostor(settings, job.node, STRANGERS["hpc"], json.loads(process)["port"]) as stranger:
+        with impostor(settings, job.node, STRANGER, json.loads(process)["port"]) as stranger:
             batch.cancel(OWNER, job.number)
             stranger.shows(anothers(settings, own.cell))
             pages: list[str] = []

@@ -20,7 +20,7 @@ LIMITS = {"Max processes": "512", "Max open files": "4096", "Max cpu time": str(
 
 # Alice, on each; carol and bob have a shell there.
 EACH = [
-    pytest.param(cluster, marks=pytest.mark.needs(f"{cluster}/alice", f"{cluster}/{other}"))
+    pytest.param(cluster, marks=pytest.mark.needs("hpc/alice", "htc/alice", f"{cluster}/{other}"))
     for cluster, other in (("hpc", "carol"), ("htc", "bob"))
 ]
 

@@ -3,17 +3,14 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import pytest
-import requests
 from bs4 import BeautifulSoup
 
-from benchtop.settings import Settings
 from support import sessions, traffic
-from support.homes import NODES, Home
-from support.hub import Hub
+from support.homes import NODES
+from support.owners import ENDED, LOG, PLACES, Owner
 from support.wait import wait_until
 
 pytestmark = [
@@ -22,17 +19,6 @@ pytestmark = [
     pytest.mark.long,
 ]
 
-PLACES = tuple(NODES)
-WHO = {"hpc": "carol", "htc": "bob"}
-TOLD = 60  # seconds in which somebody whose session cannot start reads why
-ENDED = 30  # … and in which nothing is left of it
-ASKED: dict[str, dict[str, object]] = {
-    "hpc": {"partition": "debug", "runtime": 10},
-    "htc": {"runtime": 10},
-    "hpc-login": {"where": "login", "runtime": 10},
-    "htc-login": {"where": "login", "runtime": 10},
-}
-LOG = ".benchtop-session.log"
 CONFIG = ".jupyter/jupyter_server_config.py"
 THEMES = ".jupyter/lab/user-settings/@jupyterlab/apputils-extension/themes.jupyterlab-settings"
 TOUR = ".jupyter/lab/user-settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
@@ -47,78 +33,6 @@ BROKEN = {
     KERNEL: '{"argv": null}',
     ".local/share/jupyter/labextensions/mine/package.json": "{}",
 }
-
-
-@dataclass
-class Owner:
-    """Somebody at one place, with their home."""
-
-    place: str
-    hub: Hub
-    home: Home
-
-    def start(self, **more: object) -> requests.Response:
-        """Ask for a session there."""
-        return self.hub.start(**ASKED[self.place], **more)
-
-    def begin(self, **more: object) -> None:
-        """Start one, wait until it is ready, open it."""
-        sessions.begin(self.hub, **ASKED[self.place], **more)
-
-    def fails(self, **more: object) -> str:
-        """Start one that must fail; all that its owner is shown, without any HTML."""
-        assert self.start(**more).status_code in {201, 202, 500}  # the last one within ten seconds
-        wait_until(lambda: self.hub.server() is None, timeout=TOLD, what="the start to fail")
-        return BeautifulSoup(f"{self.hub.failure()} {self.hub.last_words()}", "html.parser").get_text(" ")
-
-    def ask(self, path: str) -> dict[str, object]:
-        """What the session's server says on an address of the facility's own."""
-        answer = self.hub._call(f"{self.hub.lab}lab", f"benchtop/{path}", "GET")
-        assert answer.ok, answer.text
-        return dict(answer.json())
-
-    def computes(self) -> bool:
-        """Does a notebook work?"""
-        return traffic.run(self.hub, self.hub.kernel(), "print(6 * 7)") == "42"
-
-    def left(self) -> str:
-        """What of hers still runs there."""
-        script = f"pgrep --uid {self.hub.person} --list-full | grep -v pgrep || true"
-        return "".join(self.home.run(script, node=node, check=False) for node in NODES[self.place])
-
-
-@pytest.fixture(scope="module")
-def owner_at(
-    settings: Settings, signed_in: Callable[[str], requests.Session]
-) -> Iterator[Callable[[str], Owner]]:
-    """`owner_at("htc")`: somebody without a session there, and without the files that these tests make."""
-    known: dict[str, Owner] = {}
-
-    def clear(owner: Owner) -> None:
-        owner.home.remove(
-            ".jupyter",
-            ".local",
-            ".ipython",
-            ".bashrc",
-            ".bash_profile",
-            ".profile",
-            ".ssh",
-            ".pam_environment",
-            LOG,
-        )
-        sessions.end(owner.hub)
-
-    def go(place: str) -> Owner:
-        cluster = place.partition("-")[0]
-        who = WHO[cluster]
-        hub = Hub(settings, signed_in(who), who, cluster)
-        owner = known.setdefault(place, Owner(place, hub, Home(settings, who)))
-        clear(owner)
-        return owner
-
-    yield go
-    for owner in known.values():
-        clear(owner)
 
 
 # ---- shell files ------------------------------------------------------------------------------------
@@ -191,20 +105,6 @@ def test_a_home_with_room_is_not_warned_of(owner_at: Callable[[str], Owner]):
     assert 0 < int(str(told["used"])) < int(str(told["size"]))
     assert owner.ask("settings") == {"without": False, "left_out": [], "broken": []}
     assert owner.home.run(f"test -s {LOG} && echo there").split() == ["there"]
-
-
-@pytest.mark.parametrize("place", PLACES)
-def test_a_home_in_which_nobody_can_live_is_a_sentence(owner_at: Callable[[str], Owner], place: str):
-    owner = owner_at(place)
-    with owner.home.missing():
-        assert f"your home folder {owner.home.path} does not exist on" in owner.fails()
-    with owner.home.of_somebody_else():
-        assert f"your home folder {owner.home.path} belongs to root, not to you" in owner.fails()
-    with owner.home.mode("000"):
-        shown = owner.fails()
-    assert f"the permissions of your home folder {owner.home.path} (mode 0000) do not let you in" in shown
-    assert "Traceback" not in shown
-    wait_until(lambda: not owner.left(), timeout=ENDED, what="nothing to be left")
 
 
 @pytest.mark.parametrize("place", PLACES)

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from benchtop.people import roster
 from benchtop.settings import Settings
 from benchtop.stack import compose
 from support.batch import Batch
+from support.needs import check_held
 
 NODES = {
     "hpc": ("cpu-1", "gpu-1", "gpu-2"), "htc": ("condor-ep-1", "condor-ep-2"),
@@ -17,6 +19,15 @@ NODES = {
 }  # fmt: skip
 ROOT = "cpu-1"  # whose root may give a home away, and move it
 AWAY = ".moved-by-a-test"
+
+
+def check_home(settings: Settings, person: str) -> None:
+    """Fail a test that writes what sessions read, and that a session on another cluster would read as well.
+
+    Raises AssertionError.
+    """
+    for cluster in roster.load(settings.live / "accounts/people.yaml").people[person].clusters:
+        check_held(f"{cluster}/{person}")
 
 
 @dataclass(frozen=True)
@@ -38,6 +49,7 @@ class Home:
 
     def put(self, path: str, text: str) -> None:
         """Write a file of theirs."""
+        check_home(self.settings, self.person)
         self.run('mkdir -p "$(dirname "$1")" && printf %s "$2" >"$1"', path, text)
 
     def remove(self, *paths: str) -> None:

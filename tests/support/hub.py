@@ -14,6 +14,7 @@ import requests
 
 from benchtop import topology
 from benchtop.settings import Settings
+from support.needs import check_held
 
 _PATIENCE = 120  # seconds: a start or a stop answers within ten, and a busy machine takes its time
 
@@ -49,10 +50,12 @@ class Hub:
 
     def start(self, **options: object) -> requests.Response:
         """Ask for the session; `options` as the form's fields."""
+        self._check_held()
         return self.api("POST", self._server, options)
 
     def press_start(self, **fields: object) -> requests.Response:
         """Send the form, as its button does; the answer is the page that waits."""
+        self._check_held()
         page = f"{self.base}/hub/spawn" + (f"/{self.person}/{self.name}" if self.name else "")
         root = f"{self.base}/hub/"
         token = _xsrf(self.browser, root.removeprefix(self.settings.url))
@@ -62,10 +65,12 @@ class Hub:
 
     def stop(self) -> requests.Response:
         """End the session; it may take until `server` says None."""
+        self._check_held()
         return self.api("DELETE", self._server)
 
     def forget(self) -> requests.Response:
         """End a session that has a name, and delete it."""
+        self._check_held()
         return self.api("DELETE", self._server, {"remove": True})
 
     def server(self) -> dict[str, object] | None:
@@ -95,6 +100,10 @@ class Hub:
         """What the waiting page shows now of a start that is under way."""
         # 0 is JupyterHub's own "Server requested"
         return next((str(event["message"]) for event in self._progress() if event.get("progress")), "")
+
+    def _check_held(self) -> None:
+        """What starts and ends is this person's, and a test beside this one may be at it."""
+        check_held(f"{self.cluster}/{self.person}")
 
     @property
     def _server(self) -> str:

@@ -13,7 +13,9 @@ import requests
 from benchtop.settings import Settings
 from benchtop.stack import compose
 from support.batch import Batch, Job
+from support.homes import check_home
 from support.hub import Hub
+from support.visitors import NAVIGATES
 from support.wait import wait_until
 
 Own = Callable[[str, str], Hub]
@@ -110,8 +112,8 @@ def over(own: Hub, batch: Batch) -> None:
 
 
 def told(own: Hub) -> list[str]:
-    """Why sessions ended, as the next page of the hub says it."""
-    page = own.browser.get(f"{own.base}/hub/home", timeout=60)
+    """Why sessions ended, as the next page of the hub says it to who goes there."""
+    page = own.browser.get(f"{own.base}/hub/home", headers=NAVIGATES, timeout=60)
     shown = re.findall(r'role="status">Your session (?:ended: )?([^<]+)<', page.text)
     return [unescape(words).strip() for words in shown]
 
@@ -127,6 +129,7 @@ def told_once(own: Hub) -> str:
 @contextmanager
 def slow(own: Hub, batch: Batch) -> Iterator[Callable[[], None]]:
     """JupyterLab of this person waits while it starts; what is given ends that."""
+    check_home(own.settings, own.person)
     file = SLOW.format(person=own.person)
     node = {"hpc": "cpu-1", "htc": "condor-ep-1"}[own.cluster]
     put = f'mkdir -p "$(dirname {file})" && printf %s "$1" > {file}'
@@ -155,6 +158,7 @@ threading.Thread(target=take, daemon=True).start()
 @contextmanager
 def greedy(batch: Batch, person: str) -> Iterator[Callable[[], None]]:
     """A session that this person starts now takes too much memory itself, when what is given is called."""
+    check_home(batch.settings, person)
     node = {"hpc": "cpu-1", "htc": "condor-ep-1"}[batch.cluster]
     file = SLOW.format(person=person)
     put = f'rm -f ~/take-memory; mkdir -p ~/.jupyter; printf %s "$1" > {file}'

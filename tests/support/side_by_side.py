@@ -18,7 +18,7 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,9 +28,10 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
 
-EVERYTHING = "everything"
+from support import needs as held
+from support.needs import Needs
+
 ALONE = "what runs alone"
-WITHOUT_FACILITY = ("tests/lint/", "tests/unit/")
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -47,35 +48,6 @@ def register(config: pytest.Config, locks: Path) -> None:
         config.pluginmanager.register(SideBySide(config, locks))
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Results(config, config.getoption("results")))
-
-
-@dataclass(frozen=True)
-class Needs:
-    """What tests have for themselves, and what they share with others, each with all that it is a part of."""
-
-    own: frozenset[str]
-    shared: frozenset[str]
-
-    @classmethod
-    def of(cls, items: Iterable[pytest.Item]) -> Needs:
-        """What all of these need together."""
-        own: set[str] = set()
-        shared: set[str] = set()
-        for item in items:
-            if not item.nodeid.startswith(WITHOUT_FACILITY):
-                shared.add(EVERYTHING)
-            own.update(thing for marker in item.iter_markers("needs") for thing in marker.args)
-            shared.update(thing for marker in item.iter_markers("shares") for thing in marker.args)
-            if item.get_closest_marker("alone"):
-                own.add(EVERYTHING)
-        for thing in own | shared:
-            parts = thing.split("/")
-            shared.update("/".join(parts[:count]) for count in range(1, len(parts)))
-        return cls(frozenset(own), frozenset(shared - own))
-
-    def disturb(self, other: Needs) -> bool:
-        """Whether the two cannot be had at the same time."""
-        return bool(self.own & (other.own | other.shared) or other.own & self.shared)
 
 
 class Locks:
@@ -215,6 +187,7 @@ class SideBySide:
                 fcntl.flock(self._run, fcntl.LOCK_EX)
             self._locks.take(needs)
             self._held = scope
+            held.held = needs
             self._waited += time.monotonic() - began
         try:
             return (yield)
@@ -222,6 +195,7 @@ class SideBySide:
             if not nextitem or self._scopes[nextitem.nodeid][0] != scope:
                 self._locks.release()
                 self._held = ""
+                held.held = None
 
     def pytest_sessionfinish(self) -> None:
         """Tell the controller for how long this worker waited for others, and let what runs alone begin."""

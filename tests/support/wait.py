@@ -9,11 +9,19 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 
-def wait_until(condition: Callable[[], T], *, timeout: float, what: str, every: float = 0.2) -> T:
+def wait_until(
+    condition: Callable[[], T],
+    *,
+    timeout: float,
+    what: str,
+    every: float = 0.2,
+    tell: Callable[[], str] = str,
+) -> T:
     """Ask until the answer is true, and return it; the time-out is the promise that is tested.
 
     condition: called at least once; timeout, every: seconds; what: ends "waited for …". A question that takes
     longer than `every` is asked half of the time at most, since other tests run beside this one.
+    tell: asked when it is in vain, for what else there is to know.
     Raises AssertionError with the last answer.
     """
     end = time.monotonic() + timeout
@@ -21,7 +29,7 @@ def wait_until(condition: Callable[[], T], *, timeout: float, what: str, every: 
         asked = time.monotonic()
         if answer := condition():
             return answer
-        assert time.monotonic() < end, f"waited {timeout:.0f} s for {what}; last answer: {answer!r}"
+        assert time.monotonic() < end, f"waited {timeout:.0f} s for {what}; last answer: {answer!r} {tell()}"
         time.sleep(min(max(every, time.monotonic() - asked), max(end - time.monotonic(), 0)))
 
 

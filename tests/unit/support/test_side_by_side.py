@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from support.side_by_side import Locks, Needs
+from support import needs as of_tests
+from support.needs import Needs
+from support.side_by_side import Locks
 
 SUPPORT = Path(__file__).parents[2]
 CONFTEST = """
@@ -141,3 +143,14 @@ def test_what_became_of_each_suite_is_written_down(tmp_path: Path):
     assert code == 1
     assert {name: told["suite"][name] for name in ("passed", "failed")} == {"passed": 2, "failed": 1}
     assert told["suite"]["seconds"] >= 3 * 0.3
+
+
+def test_who_starts_what_the_test_has_not_asked_for_is_told(monkeypatch):
+    monkeypatch.setattr(of_tests, "held", Needs(frozenset({"hpc/alice", "htc"}), frozenset({"hpc"})))
+    of_tests.check_held("hpc/alice")
+    of_tests.check_held("htc/bob")
+    for thing in ("hpc/carol", "hpc"):
+        with pytest.raises(AssertionError, match=f"needs\\('{thing}'\\)"):
+            of_tests.check_held(thing)
+    monkeypatch.setattr(of_tests, "held", None)
+    of_tests.check_held("hpc/carol")

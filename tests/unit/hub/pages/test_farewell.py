@@ -28,6 +28,15 @@ def test_what_shows_no_page_has_told_nobody(visitor):
     assert SAID in words(visitor.ask("/home"))
 
 
+def test_what_a_program_or_a_browser_in_advance_fetches_has_told_nobody(visitor):
+    visitor.start(runtime="1")
+    visitor.press("stop")
+    for headers in ({"Sec-Fetch-Mode": "cors"}, {"Sec-Fetch-Mode": ""}, {"Sec-Purpose": "prefetch"}):
+        assert SAID in words(visitor.ask("/home", headers=headers))
+    assert SAID in words(visitor.ask("/home"))
+    assert SAID not in words(visitor.ask("/home"))
+
+
 def test_nobody_else_reads_it(visitor, hub):
     visitor.start(runtime="1")
     visitor.press("stop")
