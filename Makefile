@@ -96,5 +96,6 @@ lock:  ## pin the Python packages of the host and of the images anew, with uv
 	$(UV) --universal --python-version 3.11 cli/requirements.in --output-file cli/requirements.lock
 	$(UV) --universal --python-version 3.11 tests/requirements.in --constraint cli/requirements.lock --output-file tests/requirements.lock
 	$(UV) --universal --python-version 3.11 tests/tls.in --output-file tests/tls.lock
+	$(UV) --python-version 3.13 tests/support/environments/tiny/requirements.in --output-file tests/support/environments/tiny/requirements.lock
 	$(UV) --python-version 3.13 images/software/requirements.in --output-file images/software/requirements.lock
 	for package in hub lab minter; do $(UV) --python-version 3.13 $$package/requirements.in --output-file $$package/requirements.lock || exit 1; done

@@ -17,15 +17,17 @@ from benchtop.settings import Settings
 from benchtop.stack import compose
 from figures import Figure, p95
 from round_trip import stands_at
-from support import traffic
+from starts import PERSON
+from support import images, traffic
 from support.hub import Hub
 
 ROUNDS, WARM = 10, 2
+IMAGE = "bench-image"
 FOLDER = ".local/share/jupyter/kernels"
 PYTHON = ("/opt/lab/bin/python", "-m", "ipykernel_launcher", "-f", "{connection_file}")
 KERNELS: Mapping[str, tuple[str, ...]] = {
     "bench-outside": PYTHON,
-    "bench-image": ("/usr/local/bin/benchtop-container", "/", *PYTHON),
+    "bench-image": (images.OPEN, f"/home/{PERSON}/{IMAGE}", *PYTHON),
     "bench-setup": PYTHON,
 }
 
@@ -76,11 +78,12 @@ def kernels(settings: Settings, own: Hub) -> Iterator[None]:
     become = ("setpriv", f"--reuid={own.person}", "--regid=people", "--init-groups")
     shell = ("exec", "-T", node, *become, "env", f"HOME=/home/{own.person}", "sh", "-c")
     for name, argv in KERNELS.items():
-        spec = json.dumps({"argv": argv, "display_name": name, "language": "python"})
+        spec = json.dumps({"argv": argv, "display_name": name, "language": "python", "env": images.BOUND})
         write = f"mkdir -p ~/{FOLDER}/{name} && cat >~/{FOLDER}/{name}/kernel.json"
         compose.run(settings, *shell, write, input=spec.encode())
+    compose.run(settings, *shell, f"cd && {images.MAKE}", "sh", IMAGE)
     compose.run(settings, *shell, f"touch ~/{FOLDER}/bench-setup/setup.sh")
     try:
         yield
     finally:
-        compose.run(settings, *shell, f"rm -r ~/{FOLDER}/bench-*")
+        compose.run(settings, *shell, f"rm -r ~/{IMAGE} ~/{FOLDER}/bench-*")

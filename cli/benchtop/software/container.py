@@ -34,7 +34,8 @@ def build(settings: Settings, recipe: Recipe, current: Step) -> None:
         asked = compose.docker("run", "--rm", "--network=none", "--entrypoint=", tag, "python3", "-c", _FACTS)
         (area.handed_in(settings) / recipe.name / "facts.json").write_bytes(asked.stdout)
         json.loads(asked.stdout)
-        made = compose.docker("create", tag).stdout.decode().strip()
+        # an image of ours has no command, and none is ever started
+        made = compose.docker("create", tag, "true").stdout.decode().strip()
         try:
             current.now("unpacking")
             with subprocess.Popen(["docker", "export", made], stdout=subprocess.PIPE) as export:

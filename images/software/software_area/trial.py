@@ -31,7 +31,7 @@ def try_kernels(name: str) -> None:
             try:
                 output = _run(manager, wanted["cell"], log)
             except (OSError, RuntimeError) as error:
-                raise Failure(f"The kernel {kernel} does not start: {error}", _end(log)) from error
+                raise Failure(f"The kernel {kernel} does not start: {error}.", _end(log)) from error
             finally:
                 if manager.has_kernel:
                     manager.shutdown_kernel(now=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 CONTAINER = "benchtop-container"  # the program whose first word is an image: images/node
 KEPT, LONGEST = 12, 300  # lines that a kernel printed last, and characters of each
-DOCTOR = "`benchtop-kernels doctor` in a terminal checks all your kernels"
+DOCTOR = "“benchtop-kernels doctor” in a terminal checks all your kernels"
 
 
 class KernelFailedError(RuntimeError):

@@ -8,6 +8,7 @@ asks: what is published is there at the next look.
 import logging
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 from benchtop_lab import software
@@ -22,13 +23,21 @@ log = logging.getLogger("benchtop.kernels")
 
 def read_map(path: Path = MAP) -> Mapping[str, Mapping[str, list[str]]]:
     """Group and account → folders of Jupyter's data; nothing of what cannot be read, which the log names."""
+    try:
+        return _read_map(path, path.stat().st_mtime_ns)
+    except OSError as error:
+        if not isinstance(error, FileNotFoundError):
+            log.warning("%s is not used: %s", path, error)
+        return {}
+
+
+@lru_cache(maxsize=1)
+def _read_map(path: Path, changed: int) -> Mapping[str, Mapping[str, list[str]]]:
     import yaml  # noqa: PLC0415 the server has loaded it already, and no other program waits for it
 
     try:
         content = yaml.safe_load(path.read_text())
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (ValueError, yaml.YAMLError) as error:
         log.warning("%s is not used: %s", path, error)
         return {}
     found: dict[str, dict[str, list[str]]] = {}

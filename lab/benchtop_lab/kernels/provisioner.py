@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvisioner
+from tornado.web import HTTPError
 from traitlets import Float, Int
 
 from benchtop_lab.kernels import failures
@@ -29,6 +30,24 @@ SOCKETS = 5  # that a kernel opens before it takes anything
 PYTHONS = frozenset(
     {"python", f"python{sys.version_info[0]}", f"python{sys.version_info[0]}.{sys.version_info[1]}"}
 )
+
+
+class StartFailedError(HTTPError, KernelFailedError):
+    """One that Jupyter's server passes on as it is: of others, it answers "Unhandled error"."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(500, text, reason="The kernel did not start")
+        self.text = _Plain(text)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class _Plain(str):
+    """Text that stays readable where the server writes `repr` of it, after somebody chose another kernel."""
+
+    __slots__ = ()
+    __repr__ = str.__str__
 
 
 class Provisioner(LocalProvisioner):  # type: ignore[misc]
@@ -73,7 +92,7 @@ class Provisioner(LocalProvisioner):  # type: ignore[misc]
             handles = (written,)
             cmd = ["/bin/bash", str(RUN), str(written), str(setup), *cmd]
         elif why := failures.missing(name, cmd, env):
-            raise KernelFailedError(why)
+            raise StartFailedError(why)
         self.lines = LastLines()
         self._stop_reading()
         self._reading, stderr = os.pipe()
@@ -81,7 +100,7 @@ class Provisioner(LocalProvisioner):  # type: ignore[misc]
         try:
             connection = await super().launch_kernel(cmd, stderr=stderr, pass_fds=handles, **kwargs)
         except OSError as error:  # an interpreter that its first line names, for example
-            raise KernelFailedError(f"The kernel “{name}” cannot start: {error}.") from None
+            raise StartFailedError(f"The kernel “{name}” cannot start: {error}.") from None
         finally:
             for handle in (stderr, *handles):
                 os.close(handle)
@@ -89,7 +108,8 @@ class Provisioner(LocalProvisioner):  # type: ignore[misc]
         try:
             if setup:
                 await self._wait_for_setup(name, setup, ready)
-            if setup or cmd[0] != sys.executable:  # of the facility's own kernel, nobody waits for more
+            if setup or not Path(self.kernel_spec.resource_dir).is_relative_to(sys.prefix):
+                # The facility's own kernel is not waited for: it is known to start, and has to be quick
                 await self._wait_for_start(name, env)
         except KernelFailedError:
             await self._give_up()
@@ -109,9 +129,9 @@ class Provisioner(LocalProvisioner):  # type: ignore[misc]
             if _written(ready):
                 return
             if code is not None:
-                raise KernelFailedError(self._with_lines(failures.setup_failed(name, setup, code)))
+                raise StartFailedError(self._with_lines(failures.setup_failed(name, setup, code)))
             if time.monotonic() > end:
-                raise KernelFailedError(self._with_lines(failures.setup_hangs(name, setup, seconds)))
+                raise StartFailedError(self._with_lines(failures.setup_hangs(name, setup, seconds)))
             await asyncio.sleep(CLOSELY)
 
     async def _wait_for_start(self, name: str, env: dict[str, str]) -> None:
@@ -120,7 +140,7 @@ class Provisioner(LocalProvisioner):  # type: ignore[misc]
         while not self._has_sockets() and time.monotonic() < end:
             code = self.process.poll()
             if code is not None:
-                raise KernelFailedError(self._with_lines(failures.died_at_start(name, code, env)))
+                raise StartFailedError(self._with_lines(failures.died_at_start(name, code, env)))
             await asyncio.sleep(CLOSELY)
 
     def _has_sockets(self) -> bool:

@@ -14,17 +14,17 @@ OWN = ("modules", "privatemodules")  # in a home
 
 
 def offer(env: MutableMapping[str, str], groups: Iterable[str], lmod: Path = LMOD, area: Path = AREA) -> None:
-    """Say where Lmod and its modulefiles are, unless a job that the session belongs to has said so.
+    """Say where Lmod and its modulefiles are, unless the session's job has loaded some already.
 
     groups: of the person, whose modules go before the facility's
     """
-    if "LMOD_CMD" in env or not (lmod / "libexec/lmod").exists():
+    if env.get("LOADEDMODULES") or not (lmod / "libexec/lmod").exists():
         return
+    known = [env["MODULEPATH"]] if env.get("MODULEPATH") and "LMOD_CMD" not in env else []
     env["LMOD_ROOT"], env["LMOD_PKG"], env["MODULESHOME"] = str(lmod.parent), str(lmod), str(lmod)
     env["LMOD_DIR"], env["LMOD_CMD"] = str(lmod / "libexec"), str(lmod / "libexec/lmod")
     env["LMOD_SETTARG_FULL_SUPPORT"] = "no"
     own = [str(Path(env["HOME"], name)) for name in OWN]
     theirs = [str(path) for group in groups if (path := area / "groups" / group / "modules").is_dir()]
-    known = [env["MODULEPATH"]] if env.get("MODULEPATH") else []
     env["MODULEPATH"] = ":".join([*known, *own, *theirs, str(area / "modules")])
     env.setdefault("BASH_ENV", SHELL)

@@ -106,6 +106,8 @@ export default async ({ load }) => {
   const activate = (jupyterlab, paths) => {
     app = jupyterlab;
     urls = paths.urls;
+    // Upstream shows why a kernel did not start in one line, however long
+    document.head.append(element("style", ".jp-Dialog-body pre { white-space: pre-wrap; overflow-wrap: anywhere; }"));
     const { kernelspecs } = app.serviceManager;
     setInterval(() => void (document.hidden || kernelspecs.refreshSpecs().catch(() => undefined)), ANEW);
     for (const manager of [app.serviceManager.kernels, app.serviceManager.sessions]) {

@@ -188,9 +188,17 @@ def test_ones_own_modules_go_before_the_groups_and_those_before_the_facilitys(tm
 
 
 def test_what_a_job_has_loaded_stays_and_without_lmod_there_is_nothing(tmp_path: Path):
-    env = {"HOME": "/home/alice", "LMOD_CMD": "/x", "MODULEPATH": "/y"}
-    modules.offer(env, [], tmp_path)
-    assert env == {"HOME": "/home/alice", "LMOD_CMD": "/x", "MODULEPATH": "/y"}
+    put(tmp_path / "lmod/libexec/lmod", "")
+    loaded = {"HOME": "/home/alice", "LMOD_CMD": "/x", "MODULEPATH": "/y", "LOADEDMODULES": "root/6.40"}
+    env = dict(loaded)
+    modules.offer(env, [], tmp_path / "lmod")
+    assert env == loaded
+    env = {"HOME": "/home/alice", "LMOD_CMD": "/x", "MODULEPATH": "/of/a/job/that/knew/no/home"}
+    modules.offer(env, [], tmp_path / "lmod")
+    assert "/of/a/job" not in env["MODULEPATH"]
+    env = {"HOME": "/home/alice", "MODULEPATH": "/of/the/site"}
+    modules.offer(env, [], tmp_path / "lmod")
+    assert env["MODULEPATH"].startswith("/of/the/site:/home/alice/modules:")
     env = {"HOME": "/home/alice"}
     modules.offer(env, [], tmp_path)
     assert env == {"HOME": "/home/alice"}
