@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import requests
 from bs4 import BeautifulSoup
@@ -17,7 +18,7 @@ PLACES = tuple(NODES)
 WHO = {"hpc": "carol", "htc": "bob"}
 TOLD = 60  # seconds in which somebody whose session cannot start reads why
 ENDED = 30  # … and in which nothing is left of it
-ASKED: dict[str, dict[str, object]] = {
+ASKED: dict[str, dict[str, Any]] = {
     "hpc": {"partition": "debug", "runtime": 10},
     "htc": {"runtime": 10},
     "hpc-login": {"where": "login", "runtime": 10},
@@ -38,7 +39,7 @@ class Owner:
         """Ask for a session there."""
         return self.hub.start(**ASKED[self.place], **more)
 
-    def begin(self, **more: object) -> None:
+    def begin(self, **more: Any) -> None:
         """Start one, wait until it is ready, open it."""
         sessions.begin(self.hub, **ASKED[self.place], **more)
 
