@@ -102,6 +102,20 @@ def test_a_session_runs_in_the_environment_that_was_chosen(
     assert re.search(count, metrics)
 
 
+@pytest.mark.parametrize("place", ["hpc", "htc", "hpc-login"])
+def test_a_whole_session_runs_inside_an_image(settings: Settings, at: At, place: str):
+    own = at(place)
+    with software.published(settings, "boxed", "1", kind="container") as area:
+        try:
+            assert begin(own, place, "boxed").startswith("/usr /usr/bin/python3 boxed/1 ")
+            ask = "import os; print(os.environ['APPTAINER_CONTAINER'], os.access('/home/erin', os.W_OK))"
+            assert traffic.run(own, own.kernel(), ask) == "/software/boxed/1/rootfs True"
+            assert "static/remoteEntry.js" in own.open().text
+        finally:
+            sessions.end(own)
+        area.remove("boxed")
+
+
 def test_a_plain_session_is_the_facilitys_own_and_has_the_kernel_as_well(area: software.Area, at: At):
     own = at("htc")
     printed = begin(own, "htc", "")
