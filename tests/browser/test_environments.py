@@ -25,7 +25,7 @@ def area(settings: Settings) -> Iterator[software.Area]:
     """With one environment for this cluster, and one whose kernel is on the other one alone."""
     with (
         software.published(
-            settings, "trial", "2026.1", title="Trial", description="For trying things."
+            settings, "trial", "2026.1", title="Trial", description="For the tests of the form."
         ) as one,
         software.published(settings, "faraway", "7", title="Far Away", clusters=["htc"]),
     ):
@@ -56,11 +56,11 @@ def test_the_form_says_what_an_environment_is_and_asks_for_the_folder_of_ones_ow
     erin.goto(f"{own.base}/hub/spawn?environment=trial")
     field = erin.get_by_label("Environment", exact=True)
     expect(field).to_have_value("trial")
-    expect(erin.get_by_text("For trying things. Kernels: Trial.")).to_be_visible()
+    expect(erin.get_by_text("For the tests of the form. Kernels: Trial.")).to_be_visible()
     expect(erin.get_by_label("Its folder")).to_be_hidden()
     erin.screenshot(path=pictures / "form-environment.png", full_page=True)
     field.select_option("~")
-    expect(erin.get_by_text("For trying things.")).to_be_hidden()
+    expect(erin.get_by_text("For the tests of the form.")).to_be_hidden()
     erin.get_by_label("Its folder").fill("~/my-env")
     erin.get_by_label("Run on").select_option("login")
     expect(field).to_be_visible()

@@ -93,13 +93,27 @@ def test_a_session_runs_in_the_environment_that_was_chosen(
     assert own.facility("GET", "status").json()["environment"] == f"{NAME}/2026.1"
     page = own.open().text
     assert "static/remoteEntry.js" in page, "what the facility adds to JupyterLab is there"
-    assert '"@jupyterlab/apputils-extension:announcements": true' in page, "and its settings"
+    assert '"@jupyterlab/apputils-extension:announcements"' in page, "and its settings"
     logged(settings, own.cell, rf"session started user=erin .* environment={NAME}/2026\.1 ", within=30)
     metrics = compose.run(
         settings, "exec", "-T", own.cell, "/opt/hub/bin/python", "-c", sessions.METRICS, own.cluster
     ).stdout.decode()
     count = rf'benchtop_sessions_started_total{{environment="{NAME}/2026.1"}} [1-9]'
     assert re.search(count, metrics)
+
+
+@pytest.mark.parametrize("place", ["hpc", "htc", "hpc-login"])
+def test_a_whole_session_runs_inside_an_image(settings: Settings, at: At, place: str):
+    own = at(place)
+    with software.published(settings, "boxed", "1", kind="container") as area:
+        try:
+            assert begin(own, place, "boxed").startswith("/usr /usr/bin/python3 boxed/1 ")
+            ask = "import os; print(os.environ['APPTAINER_CONTAINER'], os.access('/home/erin', os.W_OK))"
+            assert traffic.run(own, own.kernel(), ask) == "/software/boxed/1/rootfs True"
+            assert "static/remoteEntry.js" in own.open().text
+        finally:
+            sessions.end(own)
+        area.remove("boxed")
 
 
 def test_a_plain_session_is_the_facilitys_own_and_has_the_kernel_as_well(area: software.Area, at: At):

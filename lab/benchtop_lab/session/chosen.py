@@ -29,7 +29,9 @@ from benchtop_lab.session.environment import AREA, CHOSEN, KERNEL
 PACKAGE = Path("/opt/lab/benchtop")  # holds this package alone
 SETTINGS = Path("/opt/lab/benchtop-jupyter")  # etc: of the server; share: of JupyterLab's page
 CONTAINER = "/usr/local/bin/benchtop-container"
-SHOWN_INSIDE = ("/opt/lab", "/etc/benchtop")  # in an image, read-only
+IMAGE = "BENCHTOP_IMAGE"  # …: which the session is inside of
+# In an image, read-only; and what stands for CONTAINER there
+SHOWN_INSIDE = ("/opt/lab:/opt/lab", "/etc/benchtop:/etc/benchtop", f"{SETTINGS}/inside-image:{CONTAINER}")
 PATIENCE = 30.0  # seconds for a Python of somebody's own, on a file system that may be slow
 OLDEST = (3, 11)  # Python that can run this package
 NEEDED = ("jupyterlab", "jupyterhub", "jupyter_server")  # of a session
@@ -93,8 +95,8 @@ def _enter_published(chosen: str, env: MutableMapping[str, str], words: list[str
         image, python = environment.folder / "rootfs", "python3"
         broken = not image.is_dir()
         command = [CONTAINER, str(image), python]
-        bound = [*filter(None, [env.get("APPTAINER_BIND")]), *(f"{path}:{path}:ro" for path in SHOWN_INSIDE)]
-        env["APPTAINER_BIND"] = ",".join(bound)
+        bound = [*filter(None, [env.get("APPTAINER_BIND")]), *(f"{path}:ro" for path in SHOWN_INSIDE)]
+        env["APPTAINER_BIND"], env[IMAGE] = ",".join(bound), str(image)
     else:
         image = environment.folder / "bin/python"
         broken = not os.access(image, os.X_OK)

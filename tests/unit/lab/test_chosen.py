@@ -80,7 +80,9 @@ def test_an_image_is_entered_with_what_is_ours_in_it(env: dict[str, str]):
     program, words, its = became.value.args
     assert program == chosen.CONTAINER
     assert words[:3] == [chosen.CONTAINER, f"{area}/image/1/rootfs", "python3"]
-    assert its["APPTAINER_BIND"] == "/opt/lab:/opt/lab:ro,/etc/benchtop:/etc/benchtop:ro"
+    inside = f"{chosen.SETTINGS}/inside-image:{chosen.CONTAINER}:ro"
+    assert its["APPTAINER_BIND"] == f"/opt/lab:/opt/lab:ro,/etc/benchtop:/etc/benchtop:ro,{inside}"
+    assert its[chosen.IMAGE] == f"{area}/image/1/rootfs"
 
 
 def test_one_without_jupyterlab_gives_the_kernel_to_begin_with(env: dict[str, str]):
