@@ -140,7 +140,7 @@ def profile(variables: Mapping[str, str]) -> str:
 def condor(variables: Mapping[str, str]) -> str:
     """The same for HTCondor's jobs, which inherit nothing from who submits them."""
     words = " ".join(f"{name}='{value}'" for name, value in variables.items())
-    return f'# How programs reach the internet: written by `make up`.\nSTARTER_JOB_ENVIRONMENT = "{words}"\n'
+    return f"# How programs reach the internet: written by `make up`.\nWAY_OUT = {words}\n"
 
 
 def bundle(settings: Settings) -> str:
