@@ -83,8 +83,8 @@ screenshots:  ## take the pictures of the documentation anew
 	$(BENCHTOP) test browser
 	cp $(addprefix .benchtop/screenshots/,login.png enrolment.png landing.png form.png notebook.png) docs/images/
 
-test-long:  ## prove that it survives faults
-	$(BENCHTOP) test faults
+test-long:  ## prove that it survives faults, and that each environment does its work
+	$(BENCHTOP) test faults long
 
 soak:  ## start, stop and kill sessions while hubs and schedulers restart (ROUNDS=200, SEED= of an earlier run)
 	$(BENCHTOP) soak $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed '$(SEED)')

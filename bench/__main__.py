@@ -19,6 +19,7 @@ import kernels
 import logins
 import pool
 import round_trip
+import software
 import starts
 import starts_at_once
 from benchtop.people import enrol
@@ -83,6 +84,7 @@ def measurements(settings: Settings, rounds: int) -> Iterator[Figure | Table]:
         yield from pool.measure(settings, rounds)
     yield from starts_at_once.measure(settings)
     yield from logins.measure(settings)
+    yield from software.measure(settings)
 
 
 @contextmanager
