@@ -24,7 +24,8 @@ def measure(settings: Settings) -> list[Figure]:
         words = ["run", "--rm", "--network=none", f"--volume={volume}:/software:ro", settings.base]
         size = int(compose.docker(*words, "du", "-sb", "/software").stdout.split()[0])
     finally:
-        compose.docker("volume", "rm", "--force", volume)
+        compose.run(apart, "down", "--volumes")
+        compose.docker("image", "rm", "--force", f"{apart.project}/software")
     return [
         Figure("`make software`, all environments from nothing", f"{first / 60:.1f} min", bar="≤ 12 min"),
         Figure("the same again", f"{again:.1f} s", bar="≤ 5 s"),
