@@ -3,11 +3,12 @@
 export MESSAGE  # travels in the environment: a shell never reads it
 BENCHTOP := @python3 cli/bootstrap.py
 # USER is in everybody's environment: only one that was typed after `make` means a person
+ENVIRONMENT := $(if $(filter command,$(origin ENV)),$(ENV))
 PERSON := $(if $(filter command,$(origin USER)),$(USER))
 UV := uv pip compile --quiet --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help up down clean apply dev status cell-stop cell-start announce announce-clear logs shell people otp reset-otp trust doctor lint test test-long soak screenshots bench lock engine-stop
+.PHONY: help up down clean apply dev status cell-stop cell-start announce announce-clear software software-remove logs shell people otp reset-otp trust doctor lint test test-long soak screenshots bench lock engine-stop
 
 help:  ## list what you can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +42,12 @@ announce:  ## show MESSAGE= on every page until `make announce-clear`
 
 announce-clear:  ## take the announcement back
 	$(BENCHTOP) announce --clear
+
+software:  ## build and publish the environments of lab/environments (ENV=NAME: one), for forms and Launcher
+	$(BENCHTOP) software $(if $(ENVIRONMENT),'$(ENVIRONMENT)')
+
+software-remove:  ## remove the environment ENV=NAME, or one version of it, ENV=NAME/VERSION
+	$(BENCHTOP) software --remove '$(ENVIRONMENT)'
 
 logs:  ## follow the log of SERVICE= (or of all)
 	$(BENCHTOP) logs $(SERVICE)
@@ -76,8 +83,8 @@ screenshots:  ## take the pictures of the documentation anew
 	$(BENCHTOP) test browser
 	cp $(addprefix .benchtop/screenshots/,login.png enrolment.png landing.png form.png notebook.png) docs/images/
 
-test-long:  ## prove that it survives faults
-	$(BENCHTOP) test faults
+test-long:  ## prove that it survives faults, and that each environment does its work
+	$(BENCHTOP) test faults long
 
 soak:  ## start, stop and kill sessions while hubs and schedulers restart (ROUNDS=200, SEED= of an earlier run)
 	$(BENCHTOP) soak $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed '$(SEED)')
@@ -89,4 +96,9 @@ lock:  ## pin the Python packages of the host and of the images anew, with uv
 	$(UV) --universal --python-version 3.11 cli/requirements.in --output-file cli/requirements.lock
 	$(UV) --universal --python-version 3.11 tests/requirements.in --constraint cli/requirements.lock --output-file tests/requirements.lock
 	$(UV) --universal --python-version 3.11 tests/tls.in --output-file tests/tls.lock
+	$(UV) --python-version 3.13 tests/support/environments/tiny/requirements.in --output-file tests/support/environments/tiny/requirements.lock
+	$(UV) --python-version 3.13 images/software/requirements.in --output-file images/software/requirements.lock
 	for package in hub lab minter; do $(UV) --python-version 3.13 $$package/requirements.in --output-file $$package/requirements.lock || exit 1; done
+	for name in base container hep ml root; do $(UV) --universal --python-version 3.13 lab/environments/$$name/requirements.in \
+	  --constraint lab/requirements.lock --output-file lab/environments/$$name/requirements.lock || exit 1; done
+	$(UV) --universal --python-version 3.11.2 lab/environments/legacy/requirements.in --output-file lab/environments/legacy/requirements.lock

@@ -11,12 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import cell_in_browser
+import environments
 import footprint
 import form
 import hub_kill
+import kernels
 import logins
 import pool
 import round_trip
+import software
 import starts
 import starts_at_once
 from benchtop.people import enrol
@@ -69,16 +72,19 @@ def measurements(settings: Settings, rounds: int) -> Iterator[Figure | Table]:
     """All that concern the clusters that run here; what must find nobody at work first."""
     yield from footprint.measure(settings)
     yield from starts.measure(settings, rounds)
+    yield from environments.measure(settings, rounds)
     if "hpc" in settings.clusters:
         yield from form.measure(settings, rounds)
     with session(settings, settings.clusters[0]) as own:
         yield from round_trip.measure(settings, own)
         yield from cell_in_browser.measure(settings, own)
+        yield from kernels.measure(settings, own)
         yield from hub_kill.measure(settings, own)
     if "htc" in settings.clusters:
         yield from pool.measure(settings, rounds)
     yield from starts_at_once.measure(settings)
     yield from logins.measure(settings)
+    yield from software.measure(settings)
 
 
 @contextmanager

@@ -221,7 +221,8 @@ def log_line(own: Hub, since: float) -> tuple[float, str, dict[str, float]]:
     ago = f"{time.time() - since + 1:.0f}s"
     lines = compose.log_text(own.settings, "--no-log-prefix", "--timestamps", "--since", ago, own.cell)
     for line in reversed(lines):
-        found = re.match(rf"(\S+) .*session started user={own.person} .* at=([^:]+):\d+ (submit_ms=.*)", line)
+        started = rf"(\S+) .*session started user={own.person} .* at=([^:]+):\d+ "
+        found = re.match(started + r"environment=\S+ (submit_ms=.*)", line)
         if found:
             taken = {step: int(took) / 1000 for step, took in re.findall(r"(\w+)_ms=(\d+)", found[3])}
             return datetime.fromisoformat(found[1]).timestamp(), found[2], taken

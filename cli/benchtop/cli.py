@@ -16,11 +16,13 @@ from benchtop.host import base_image, doctor, engine
 from benchtop.host import trust as trusting
 from benchtop.people import accounts
 from benchtop.settings import Settings
+from benchtop.software import publish
 from benchtop.stack import cells, compose, notices
 
 # A full disk, a file of somebody else: not the tool's mistake
 BEYOND_US = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}
 
+FOLDER = click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path)
 pass_settings = click.make_pass_decorator(Settings)
 
 
@@ -123,6 +125,22 @@ def announce(settings: Settings, message: str, clear: bool) -> None:
         notices.clear(settings)
     else:
         notices.announce(settings, message)
+
+
+@cli.command("software")
+@click.argument("names", nargs=-1, metavar="[NAME…]")
+@click.option("--recipes", "folder", type=FOLDER, help="read the recipes from this folder")
+@click.option("--remove", metavar="NAME[/VERSION]", help="remove an environment, or one version of it")
+@pass_settings
+def software_command(
+    settings: Settings, names: tuple[str, ...], folder: Path | None, remove: str | None
+) -> None:
+    """Build and publish the environments NAME… (or all) whose recipes' versions are not published yet."""
+    facility.require_engine()
+    if remove is not None:
+        publish.remove(settings, remove)
+    else:
+        publish.publish(settings, names, folder)
 
 
 @cli.command()

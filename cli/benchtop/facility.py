@@ -15,11 +15,12 @@ from benchtop import topology
 from benchtop.config import apply, live
 from benchtop.config.people import PEOPLE
 from benchtop.console import OUT, Problem, say, step
-from benchtop.host import base_image, doctor, engine
+from benchtop.host import base_image, doctor, egress, engine
 from benchtop.keys import changed, secrets
 from benchtop.people import accounts
 from benchtop.people.roster import PEOPLE_GID, People
 from benchtop.settings import Settings
+from benchtop.software import area, publish
 from benchtop.stack import cells, compose, images, notices, services
 
 
@@ -39,6 +40,8 @@ def up(settings: Settings) -> None:
     if foreign:
         raise Problem(foreign.fix)
     apply.settle(settings)
+    images.write_host_ca(settings)
+    secrets.keep_host_network(settings, egress.prepare(settings))
     changed.note(settings, secrets.ensure(settings))
     accounts.prepare(settings, everybody)
     notices.prepare(settings)
@@ -65,6 +68,7 @@ def up(settings: Settings) -> None:
     live.adopt(settings, PEOPLE)
     apply.bring_in(settings, everybody)
     welcome(settings, everybody)
+    publish.by_default(settings)
 
 
 def down(settings: Settings) -> None:
@@ -90,7 +94,7 @@ def clean(settings: Settings, *, yes: bool, images_too: bool, all_too: bool) -> 
         click.confirm(f"Remove {what}?", abort=True)
     with step("Removing the facility and its data") as current:
         compose.run(settings, "--profile", "*", "down", "--volumes", "--remove-orphans")
-        for name in ("secrets", "private", "notices", "live", "live-before"):
+        for name in ("secrets", "private", "notices", "live", "live-before", "software", "egress"):
             _remove(settings.state / name)
         if images_too:
             built = compose.docker("images", "--format", "{{.Repository}}:{{.Tag}}", f"{settings.project}/*")
@@ -135,6 +139,9 @@ def status(settings: Settings) -> bool:
     ill = sum(not well for _, well, _ in rows)
     if found:
         _print_cells(settings, stopped)
+    if published := area.remembered(settings):
+        labels = ", ".join(f"{name} {entry['version']}" for name, entry in published.items())
+        OUT.print(f"  environments  {escape(labels)}\n")
     announced = notices.announced(settings)
     if announced.message:
         OUT.print(f"  announced {notices.in_words(announced.since)}: {escape(announced.message)}\n")

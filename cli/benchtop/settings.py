@@ -36,6 +36,8 @@ class Settings:
     support: str
     clusters: tuple[str, ...] = topology.CLUSTERS
     cells: int = topology.MOST_CELLS
+    egress: bool = True
+    software: tuple[str, ...] = ()
 
     @property
     def url(self) -> str:
@@ -110,6 +112,8 @@ class Settings:
             project=_project(root, values.get("COMPOSE_PROJECT_NAME") or ""),
             clusters=_clusters(value("CLUSTERS")),
             cells=_cells(value("CELLS")),
+            egress=_on_or_off("BENCHTOP_EGRESS", values.get("BENCHTOP_EGRESS") or "on"),
+            software=_software(value("BENCHTOP_SOFTWARE")),
         )
 
 
@@ -131,6 +135,23 @@ def _cells(text: str) -> int:
             f"CELLS={text} is no number of cells: a cluster can have 1 to {topology.MOST_CELLS} of them."
         )
     return int(text)
+
+
+def _on_or_off(key: str, text: str) -> bool:
+    if text.strip() not in {"on", "off"}:
+        raise Problem(f"{key}={text} is neither on nor off: choose one of them.")
+    return text.strip() == "on"
+
+
+def _software(text: str) -> tuple[str, ...]:
+    """The environments of BENCHTOP_SOFTWARE: `none`, `all`, or their names."""
+    words = tuple(dict.fromkeys(word.strip() for word in text.split(",")))
+    if any(not _PROJECT.fullmatch(word) for word in words):
+        raise Problem(
+            f"BENCHTOP_SOFTWARE={text} is no list of environments: name folders of lab/environments, "
+            "separated by commas, or write all or none."
+        )
+    return () if words == ("none",) else words
 
 
 def _support(text: str) -> str:

@@ -45,7 +45,9 @@ RUNS = (
     Run(("unit",), ("--numprocesses=auto",), facility=False),
     Run(("stack", "browser", "security"), (f"--numprocesses={4 * CORES}", *BESIDE)),
 )
-LONG = Run(("faults",), ("--numprocesses=2", *BESIDE))  # what breaks one cluster beside what breaks the other
+LONG = Run(
+    ("faults", "long"), ("--numprocesses=2", *BESIDE)
+)  # what breaks one cluster beside what breaks the other
 CDP_PORT = 9222  # where the browser's debugging port is published, on loopback
 NO_TESTS = 5  # pytest's exit code when it found nothing to run
 

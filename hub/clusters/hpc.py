@@ -11,6 +11,9 @@ c = get_config()
 c.JupyterHub.spawner_class = SlurmSession
 c.SlurmSession.cell = os.environ["CELL"]
 c.SlurmSession.minter = "https://hpc-minter:8600"
+c.SlurmSession.cluster = os.environ["CLUSTER"]
+# Where the environments are that the form offers: on the nodes, and on the hubs.
+c.SlurmSession.software = "/software"
 c.SlurmSession.support = os.environ["BENCHTOP_SUPPORT"]
 # Which partition the form starts with: the first of these that the person may use.
 c.SlurmSession.preferred_partitions = ["usatlas", "debug", "harvester"]

@@ -11,6 +11,9 @@ c = get_config()
 c.JupyterHub.spawner_class = CondorSession
 c.CondorSession.cell = os.environ["CELL"]
 c.CondorSession.minter = "https://htc-minter:8600"
+c.CondorSession.cluster = os.environ["CLUSTER"]
+# Where the environments are that the form offers: on the nodes, and on the hubs.
+c.CondorSession.software = "/software"
 c.CondorSession.support = os.environ["BENCHTOP_SUPPORT"]
 c.CondorSession.access_point = "condor-ap:9618"
 # What a session gets whose owner does not say, and how long one may run at most.

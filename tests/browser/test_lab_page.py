@@ -1,5 +1,6 @@
 """What JupyterLab's page says of the session behind it, and how it leads on from there."""
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -181,6 +182,61 @@ def test_a_kernel_that_dies_says_why(
     dialog.get_by_role("button", name="Start again with more memory").click()
     page.wait_for_url(re.compile(f"/jupyterhub/{cluster}/hub/spawn/erin"), timeout=PATIENCE)
     expect(page.get_by_label("Memory")).to_have_value(re.compile(f"^{2 * MEMORY}"))
+
+
+KERNEL = ".local/share/jupyter/kernels/of-ones-own"
+# Starts as long as ~/kernel-may-start is there
+COMMAND = "[ -e ~/kernel-may-start ] || { echo no licence >&2; exit 3; }; exec $0 -m ipykernel_launcher -f $1"
+
+
+def test_a_kernel_of_ones_own_that_fails_says_what_it_said_last(
+    page: Page, settings: Settings, start: Start, arrive: Callable[[Page, str], None], pictures: Path
+):
+    own, home = start("hpc"), Home(settings, "erin")
+    argv = ["sh", "-c", COMMAND, "/opt/lab/bin/python", "{connection_file}"]
+    home.put(
+        f"{KERNEL}/kernel.json", json.dumps({"argv": argv, "display_name": "Mine", "language": "python"})
+    )
+    spec = {"kernelspec": {"name": "of-ones-own", "display_name": "Mine"}}
+    cell = {
+        "cell_type": "code",
+        "id": "a",
+        "metadata": {},
+        "source": "",
+        "outputs": [],
+        "execution_count": None,
+    }
+    content = {"nbformat": 4, "nbformat_minor": 5, "metadata": spec, "cells": [cell]}
+    notebook = {"type": "notebook", "format": "json", "content": content}
+    assert own.jupyter("PUT", "contents/own-kernel.ipynb", notebook).ok
+    dialog = page.locator(".jp-Dialog")
+    try:
+        arrive(page, "erin")
+        page.goto(f"{own.lab}lab/tree/own-kernel.ipynb?reset")
+        pages.wait_for_lab(page)
+        expect(dialog).to_contain_text("The kernel “Mine” ended while it was starting (exit code 3)")
+        expect(dialog).to_contain_text("no licence")
+        page.screenshot(path=pictures / "lab-kernel-does-not-start.png")
+        dialog.get_by_role("button", name="Ok").click()
+
+        home.put("kernel-may-start", "")  # the control
+        page.goto(f"{own.lab}lab/tree/own-kernel.ipynb?reset")
+        pages.wait_for_lab(page)
+        expect(page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]")).to_be_visible()
+        expect(dialog).to_have_count(0)
+
+        home.remove("kernel-may-start")
+        page.get_by_text("Mine", exact=True).first.wait_for()
+        page.locator(".jp-Notebook .jp-Cell").first.click()
+        page.keyboard.insert_text("import os; os._exit(5)")
+        page.keyboard.press("Shift+Enter")
+        expect(dialog).to_contain_text("The kernel is not started again")
+        expect(dialog).to_contain_text("no licence")
+        page.screenshot(path=pictures / "lab-kernel-not-started-again.png")
+        dialog.get_by_role("button", name="Ok").click()
+    finally:
+        home.remove(KERNEL, "kernel-may-start")
+        own.jupyter("DELETE", "contents/own-kernel.ipynb")
 
 
 @pytest.mark.parametrize("cluster", CLUSTERS)

@@ -52,7 +52,7 @@ def test_python_is_formatted():
 
 def test_python_is_typed():
     packages = ("cli/benchtop", "hub/benchtop_hub", "lab/benchtop_lab", "minter/benchtop_minter")
-    for package in (*packages, "images/slurm/slurm_people", "tests/support"):
+    for package in (*packages, "images/slurm/slurm_people", "images/software/software_area", "tests/support"):
         clean("mypy", package)
 
 

@@ -24,11 +24,15 @@ NASTY = [
     ("hpc", "memory", "NaN"),
     ("hpc", "memory", "9" * 1_000_000),
     ("hpc", "runtime", "10\n20"),
+    ("hpc", "environment", "$(id)"),
+    ("hpc", "environment", "~/a\n#SBATCH --uid=root"),
     ("htc", "pool", "jupyter\nqueue 1000"),
     ("htc", "cpus", "1\nqueue 1000"),
     ("htc", "memory", "$ENV(HOME)"),
     ("htc", "disk", "1 || true"),
     ("htc", "runtime", "-1"),
+    ("htc", "environment", "../../home/alice"),
+    ("htc", "environment", "/home/alice/my-env"),
 ]  # fmt: skip
 
 

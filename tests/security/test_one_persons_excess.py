@@ -60,6 +60,16 @@ def folder(path):
         except OSError as error:
             print(error.strerror)
         time.sleep(30)
+def mounted(kind):
+    user, group = os.getuid(), os.getgid()
+    os.unshare(os.CLONE_NEWUSER | os.CLONE_NEWNS)
+    maps = {"uid_map": f"{user} {user} 1", "setgroups": "deny", "gid_map": f"{group} {group} 1"}
+    for name, text in maps.items():
+        with open(f"/proc/self/{name}", "w") as file:
+            file.write(text)
+    if ctypes.CDLL(None).mount(b"x", b"/mnt", kind.encode(), 0, 0):
+        raise OSError("cannot mount")
+    folder("/mnt")
 def files():
     libc = ctypes.CDLL(None)
     for _ in range(8):
@@ -207,7 +217,13 @@ KEPT, PUT_OUT = "what it has is bounded", "whoever takes it is put out"
 
 @pytest.mark.parametrize(
     ("what", "held_by"),
-    [("threads files", KEPT), ("memory", PUT_OUT), ("folder:/tmp", PUT_OUT), ("folder:/dev/shm", PUT_OUT)],
+    [
+        ("threads files", KEPT),
+        ("memory", PUT_OUT),
+        ("folder:/tmp", PUT_OUT),
+        ("folder:/dev/shm", PUT_OUT),
+        ("mounted:tmpfs", PUT_OUT),
+    ],
 )
 def test_one_persons_excess_costs_nobody_else_more_than_a_second(
     neighbour: Neighbour, what: str, held_by: str
@@ -244,6 +260,8 @@ def test_one_persons_excess_costs_nobody_else_more_than_a_second(
         found = re.search(r"threads (\d+)", output)
         assert found, told
         assert 50 < int(found[1]) < PROCESSES, told
+    if "mounted" in what:
+        assert "taken" not in output, told  # it was under way until then
     assert neighbour.own.ready()
 
 

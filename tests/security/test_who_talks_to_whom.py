@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from ipaddress import IPv4Address, ip_address
 from pathlib import Path
-from subprocess import run
+from subprocess import PIPE, Popen, run
 from typing import Any
 
 import pytest
@@ -27,8 +27,13 @@ ROW = re.compile(r"^\| ([\w-]+) \| (\d+|any) \| ([\w, -]+) \|", re.MULTILINE)
 USUAL_PORT = "8443"  # BENCHTOP_PORT, where nobody has set it
 TESTS_ONLY = {"browser"}
 EVERYWHERE = str(IPv4Address(0))
-WAY_OUT = "front"  # the network of the published port: whoever is on it reaches the laptop
+MASQUERADED = "outside"  # who is on it has a way to the whole world
+WAYS_OUT = {
+    "front",
+    MASQUERADED,
+}  # of the published port, and of the proxy: who is on them reaches the laptop
 METADATA = "169.254.169.254"  # where a cloud's machines learn their own secrets, without a login
+SSH = 22  # of login nodes
 IPV6_LOOPBACK = "0" * 24 + "01000000"
 
 # Reads lines "ADDRESS PORT", prints those that take a connection.
@@ -37,6 +42,14 @@ while read -r address port; do
   (timeout 3 bash -c "exec 3<>/dev/tcp/$address/$port" 2>/dev/null && echo "$address $port") &
 done
 wait
+"""
+# Holds a connection to each until its input ends, and says so after an empty line.
+HOLD = """
+while read -r address port && [ "$address" ]; do
+  exec {door}<>/dev/tcp/$address/$port && echo "$address $port"
+done
+echo held
+cat > /dev/null
 """
 
 
@@ -100,9 +113,66 @@ def containers(settings: Settings) -> dict[str, Seen]:
 
 
 @pytest.fixture(scope="module")
-def reached(containers: dict[str, Seen]) -> dict[str, set[tuple[str, int]]]:
+def reached(containers: dict[str, Seen], settings: Settings) -> dict[str, set[tuple[str, int]]]:
     """What each service could connect to."""
-    return try_all(containers, {door for one in containers.values() for door in one.listening})
+    found = try_all(containers, {door for one in containers.values() for door in one.listening})
+    networks = laptop.gateways(settings)
+    laptops = set().union(*(networks[network] for network in networks if network != MASQUERADED))
+    for name, one in containers.items():
+        if MASQUERADED in one.addresses:
+            near = {
+                address
+                for other in containers.values()
+                for network, address in other.addresses.items()
+                if network in one.addresses
+            }
+            far = {(address, port) for address, port in found[name] if address not in near}
+            control = {(address, port) for address, port in found[name] - far if port == SSH}
+            seen = arrived(containers, one, far | control, laptops)
+            assert control
+            assert seen >= control, "what it does reach is seen there"
+            found[name] = found[name] - far | seen
+    return found
+
+
+def arrived(
+    containers: Mapping[str, Seen], source: Seen, doors: set[tuple[str, int]], laptops: set[str]
+) -> set[tuple[str, int]]:
+    """Which of these (address, port) a service with a way to the whole world really reaches.
+
+    Somewhere out there may be something that takes connections to every address. So whoever has the address
+    here must see the connection, from this service or from an address of nobody's.
+    """
+    lines = "".join(f"{address} {port}\n" for address, port in sorted(doors)).encode()
+    words = ["docker", "exec", "--interactive", source.id, "bash", "-c", HOLD]
+    with Popen(words, stdin=PIPE, stdout=PIPE) as holding:
+        assert holding.stdin
+        assert holding.stdout
+        holding.stdin.write(lines + b"\n")
+        holding.stdin.flush()
+        opened = [line for line in iter(holding.stdout.readline, b"held\n") if line]
+        assert len(opened) == len(doors), "they were open a moment ago"
+        known = {address for one in containers.values() for address in one.addresses.values()}
+        known = known - set(source.addresses.values()) | laptops | {"127.0.0.1"}
+        seen = set()
+        for one in containers.values():
+            own = {(address, port) for address, port in doors if address in one.addresses.values()}
+            seen |= {(address, port) for address, port, peer in connections(one) if peer not in known} & own
+        holding.stdin.close()
+    return seen
+
+
+def connections(one: Seen) -> set[tuple[str, int, str]]:
+    """(own address, own port, the other's address) of every connection of a container."""
+    table = compose.docker("exec", one.id, "cat", "/proc/net/tcp", "/proc/net/tcp6").stdout.decode()
+    rows = [words for words in map(str.split, table.splitlines()) if len(words) > 3 and words[3] == "01"]
+    return {(*written(words[1]), written(words[2])[0]) for words in rows}
+
+
+def written(text: str) -> tuple[str, int]:
+    """An address and a port of the kernel's table, as people write them."""
+    digits, port = text.split(":")
+    return str(ip_address(bytes.fromhex(digits[-8:])[::-1])), int(port, 16)
 
 
 def try_all(
@@ -191,18 +261,20 @@ def laptops_port() -> Iterator[int]:
 def test_no_container_reaches_what_the_laptop_listens_on(
     containers: dict[str, Seen], laptops_port: int, settings: Settings
 ):
-    """By the address of any network, by the laptop's own, or by IPv6. Who is on `front` does: the control."""
+    """By the address of any network, by the laptop's own, or by IPv6. Who is on a way out does."""
     by_network = laptop.gateways(settings)
     addresses = laptop.own_addresses().union(*by_network.values()) | {METADATA}
     with socket.create_connection(("127.0.0.1", laptops_port), timeout=3):
         pass  # it listens
     # most of them wait three seconds for an address that nobody has
     reaches = try_all(containers, {(address, laptops_port) for address in addresses}, at_once=16)
-    outside = {name for name, one in containers.items() if WAY_OUT in one.addresses}
+    outside = {name: WAYS_OUT & set(one.addresses) for name, one in containers.items()}
+    outside = {name: networks for name, networks in outside.items() if networks}
+    assert outside.keys() - TESTS_ONLY == {"apache", "egress"}
     assert {name: found for name, found in reaches.items() if found and name not in outside} == {}
-    for name in outside:
+    for name, networks in outside.items():
         assert {address for address, _ in reaches[name]} >= {
-            address for address in by_network[WAY_OUT] if "." in address
+            address for network in networks for address in by_network[network] if "." in address
         }, name
 
 
@@ -216,5 +288,5 @@ def test_no_container_has_a_way_to_anything_but_its_networks(containers: dict[st
         assert {line.split()[-1] for line in addresses.splitlines()} <= {"lo"}, name
         lines = routes.splitlines()[1:]
         ways_on = [words for words in map(str.split, lines) if int(words[2], 16)]
-        assert bool(ways_on) == (WAY_OUT in one.addresses), name
+        assert bool(ways_on) == bool(WAYS_OUT & set(one.addresses)), name
         assert len(lines) - len(ways_on) == len(one.addresses), name

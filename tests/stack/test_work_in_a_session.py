@@ -3,13 +3,14 @@
 import contextlib
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
 from benchtop.settings import Settings
-from support import sessions, traffic
+from support import package_index, sessions, traffic
 from support.batch import Batch
 from support.hub import Hub
 from support.wait import wait_until
@@ -18,7 +19,9 @@ pytestmark = [pytest.mark.shares("slurm", "condor"), pytest.mark.long]
 
 MEMORY = 900  # MB that the sessions in jobs ask for; on a login node each has 1024
 NOTICED = 30  # seconds: JupyterLab looks every three whether a kernel lives, a batch system every five
+INSTALLED = 180  # seconds to make an environment and fill it from an index
 SUBMITTED = 60  # seconds until a small job has run on a busy machine
+INSTALLING = Path(__file__).parents[2] / "docs/how-to/install-packages.md"
 PLACES = [
     pytest.param(
         (cluster, where),
@@ -68,6 +71,17 @@ def shell(own: Hub, command: str) -> str:
         f"import subprocess; print(subprocess.run({command!r}, shell=True, text=True, capture_output=True))"
     )
     return traffic.run(own, kept_kernel(own), code)
+
+
+def lasting(own: Hub, commands: str) -> None:
+    """Run commands that may take longer than a cell should; each must succeed."""
+    traffic.run(own, kept_kernel(own), f"lasts = __import__('subprocess').Popen(['sh', '-ec', {commands!r}])")
+    ended = wait_until(
+        lambda: traffic.run(own, kept_kernel(own), "print(lasts.poll())").replace("None", ""),
+        timeout=INSTALLED,
+        what=f"the end of {commands}",
+    )
+    assert ended == "0", commands
 
 
 def kept_kernel(own: Hub) -> str:
@@ -174,7 +188,7 @@ def test_people_can_install_for_themselves_and_make_environments(own: Hub):
     kernel = own.kernel()  # one that begins afterwards knows of it
     assert traffic.run(own, kernel, "import hallo_test; print(hallo_test.WORD)") == "hallo"
     own.jupyter("DELETE", f"kernels/{kernel}")
-    assert "returncode=0" in shell(own, "pip uninstall --yes --quiet hallo; rm -r ~/install-test")
+    assert "returncode=0" in shell(own, "rm -r ~/.local/lib/python3*/site-packages/hallo* ~/install-test")
 
 
 MAKE_WHEEL = """
@@ -188,6 +202,65 @@ with zipfile.ZipFile("hallo-1-py3-none-any.whl", "w") as wheel:
     wheel.writestr(about + "RECORD", "hallo_test.py,,\\n")
 END
 """
+
+# ---- packages of one's own, as docs/how-to/install-packages.md says it --------------------------------
+
+
+def blocks() -> list[str]:
+    """What the page has people type, block by block."""
+    return re.findall(r"^```\n(.*?)^```$", INSTALLING.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def test_a_package_is_installed_by_a_cell_and_removed_by_a_terminal(own: Hub):
+    package_index.address()
+    install, remove = blocks()[:2]
+    assert install == f"%pip install {package_index.PACKAGE}\n"
+    kernel = own.kernel()
+    traffic.run(own, kernel, install)
+    own.jupyter("DELETE", f"kernels/{kernel}")
+    kernel = own.kernel()
+    place = traffic.run(own, kernel, "import iniconfig; print(iniconfig.__file__)")
+    own.jupyter("DELETE", f"kernels/{kernel}")
+    assert place.startswith("/home/erin/.local/lib/python3")
+    assert "returncode=0" in shell(own, remove)
+    assert "No module named" in shell(own, "python -c 'import iniconfig'")
+
+
+def test_what_is_installed_for_one_environment_is_in_no_other(own: Hub):
+    package_index.address()
+    lasting(own, f"/software/base/current/bin/pip install --quiet {package_index.PACKAGE}")
+    try:
+        started = own.jupyter("POST", "kernels", {"name": "base"})
+        assert started.ok, started.text
+        kernel = str(started.json()["id"])
+        place = traffic.run(own, kernel, "import iniconfig; print(iniconfig.__file__)")
+        own.jupyter("DELETE", f"kernels/{kernel}")
+        assert place.startswith("/home/erin/.local/benchtop/base-py3")
+        assert "No module named" in shell(own, "/opt/lab/bin/python -c 'import iniconfig'")
+        left_out = "PYTHONNOUSERSITE=1 /software/base/current/bin/python -c 'import iniconfig'"
+        assert "No module named" in shell(own, left_out), "nor where somebody leaves out their own settings"
+    finally:
+        lasting(own, "rm -r ~/.local/benchtop/base-py3*")
+
+
+def test_an_environment_of_ones_own_becomes_a_kernel(own: Hub, is_job: bool):
+    if is_job == (own.cluster == "htc"):
+        return  # a job of Slurm's and the login node of the other cluster: the rest is the same
+    package_index.address()
+    make, remove = blocks()[2:4]
+    try:
+        lasting(own, make)
+        started = own.jupyter("POST", "kernels", {"name": "mine"})
+        assert started.ok, started.text
+        kernel = str(started.json()["id"])
+        code = "import iniconfig, sys; print(sys.prefix, iniconfig.__file__)"
+        prefix, place = traffic.run(own, kernel, code).split()
+        own.jupyter("DELETE", f"kernels/{kernel}")
+        assert prefix == "/home/erin/environments/mine"
+        assert place.startswith(prefix), "of its own, and not what somebody installed for another environment"
+    finally:
+        lasting(own, remove)
+
 
 # ---- batch jobs from it -----------------------------------------------------------------------------
 

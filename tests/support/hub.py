@@ -135,9 +135,9 @@ class Hub:
         """One call of what the facility adds to the session's server."""
         return self._call(f"{self.lab}lab", f"benchtop/{path}", method, body)
 
-    def kernel(self) -> str:
+    def kernel(self, name: str = "python3") -> str:
         """Start a kernel; its id."""
-        answer = self.jupyter("POST", "kernels", {"name": "python3"})
+        answer = self.jupyter("POST", "kernels", {"name": name})
         answer.raise_for_status()
         return str(answer.json()["id"])
 

@@ -82,7 +82,7 @@ class Traffic:
                 line.close()
 
     async def _open(self) -> WebSocketClientConnection:
-        line = await _connect(self.hub, f"api/kernels/{self.kernel}/channels?session_id={uuid.uuid4()}")
+        line = await connect(self.hub, f"api/kernels/{self.kernel}/channels?session_id={uuid.uuid4()}")
         # what ran while the line was cut is known to the kernel alone
         self._number = int(await self._execute(line, "n = globals().get('n', 0); print(n)"))
         return line
@@ -100,7 +100,7 @@ class Traffic:
 
     async def _execute(self, line: WebSocketClientConnection, code: str, patience: float = PATIENCE) -> str:
         """What a cell prints. Raises one of CUT when the websocket ends, or stays silent for `patience` s."""
-        sent = _message(code)
+        sent = execute_request(code)
         number = sent["header"]["msg_id"]
         await line.write_message(json.dumps(sent))
         printed, replied, idle = "", False, False
@@ -124,7 +124,7 @@ class Traffic:
         return printed.strip()
 
 
-async def _connect(hub: Hub, path: str) -> WebSocketClientConnection:
+async def connect(hub: Hub, path: str) -> WebSocketClientConnection:
     """A websocket of the session, through the front door."""
     settings = hub.settings
     url = f"{hub.lab}{path}"
@@ -161,7 +161,7 @@ def type_into_terminal(hub: Hub, *lines: str) -> str:
     name = hub.jupyter("POST", "terminals").json()["name"]
 
     async def once() -> str:
-        line = await _connect(hub, f"terminals/websocket/{name}")
+        line = await connect(hub, f"terminals/websocket/{name}")
         try:
             return await _shown(line, [*lines, f"echo {END}''"])
         finally:
@@ -201,7 +201,7 @@ class Progress:
         return self.traffic.answered >= self.target
 
 
-def _message(code: str) -> dict[str, Any]:
+def execute_request(code: str) -> dict[str, Any]:
     """As jupyter-client.readthedocs.io/en/stable/messaging.html has it."""
     header = {"msg_id": str(uuid.uuid4()), "msg_type": "execute_request", "version": "5.3"}
     header |= {"username": "", "session": str(uuid.uuid4()), "date": ""}

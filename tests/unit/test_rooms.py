@@ -28,7 +28,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"stack"},
         {"host", "keys"},
         {"people"},
-        {"config"},
+        {"config", "software"},
         {"facility", "dev"},
         {"testing"},
         {"cli"},

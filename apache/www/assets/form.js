@@ -133,6 +133,7 @@
 
   // changed: the field that somebody has just changed
   function update(changed) {
+    showEnvironment();
     let left = data.offers;
     const job = !form.elements.where || form.elements.where.value === "batch"; // else nothing of a job limits
     for (const field of selects) {
@@ -154,6 +155,12 @@
       if (!field || !left.length) continue;
       limitTo(field, job ? most(left, name) : null, changed);
     }
+  }
+
+  // Of the environments, only what is said of the chosen one is shown; its field needs nothing else of this script.
+  function showEnvironment() {
+    for (const line of document.querySelectorAll("#environment-lines > li"))
+      line.hidden = line.dataset.value !== form.elements.environment.value;
   }
 
   function showFree(partition) {

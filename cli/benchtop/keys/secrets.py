@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from argon2 import PasswordHasher
 from pydantic import BaseModel, TypeAdapter
@@ -31,6 +32,8 @@ from benchtop.settings import Settings
 
 # Each cluster with every cell that it can have: one that is added later finds its keys.
 CLUSTERS: Mapping[str, tuple[str, ...]] = {name: topology.every_cell(name) for name in topology.CLUSTERS}
+
+HOST_NETWORK = "host-network.json"
 
 # Who binds to the directory, each with a password of its own.
 LDAP_SERVICES = ("keycloak", "nslcd", "apache")
@@ -121,6 +124,11 @@ def remember_totp(settings: Settings, name: str, secret: str | None, credential:
             _save(settings, kept | {name: kept[name].model_copy(update=new)})
 
 
+def keep_host_network(settings: Settings, found: Mapping[str, Any]) -> None:
+    """Keep what this machine itself uses to reach the internet, which may hold a password."""
+    pki.write(settings.state / "private" / HOST_NETWORK, json.dumps(found, indent=1).encode())
+
+
 def value(settings: Settings, name: str) -> str:
     """A secret by the name of its file in `.benchtop/private`, for the host tool's own use."""
     return (settings.state / "private" / name).read_text()
@@ -184,6 +192,8 @@ def _volumes(settings: Settings, now: datetime) -> dict[str, dict[str, bytes]]:
     minted_with = {topology.SLURM: {"jwt.key": jwt_key}, topology.CONDOR: {"people.key": people_key}}
     accounting = password("slurm-database.password")
     ldap = {name: password(f"ldap-{name}.password") for name in LDAP_SERVICES}
+    way_out = {cluster: _bytes(settings, f"egress-{cluster}.key", 32) for cluster in topology.CLUSTERS}
+    host = (private / HOST_NETWORK).read_bytes() if (private / HOST_NETWORK).is_file() else b"{}"
 
     volumes: dict[str, dict[str, bytes]] = {
         "keys-apache": {
@@ -214,7 +224,7 @@ def _volumes(settings: Settings, now: datetime) -> dict[str, dict[str, bytes]]:
         "keys-nslcd": {"bind.password": ldap["nslcd"]},
         "keys-leavers": {"client.secret": password("leavers-client.secret")},
         "keys-mariadb": {"slurm.password": accounting},
-        "keys-slurm": {"slurm.key": slurm_key},
+        "keys-slurm": {"slurm.key": slurm_key, "egress.key": way_out[topology.SLURM]},
         "keys-slurmctld": {"slurm.key": slurm_key, "jwt.key": jwt_key},
         "keys-slurmdbd": {"slurm.key": slurm_key, "jwt.key": jwt_key, "database.password": accounting},
         "keys-condor-cm": {
@@ -222,7 +232,8 @@ def _volumes(settings: Settings, now: datetime) -> dict[str, dict[str, bytes]]:
             "passwords.d/people": idtokens.stored(people_key),
         },
         "keys-condor-ap": {"passwords.d/people": idtokens.stored(people_key)},
-        "keys-condor-ep": {},
+        "keys-condor-ep": {"egress.key": way_out[topology.CONDOR]},
+        "keys-egress": {f"{cluster}.key": key for cluster, key in way_out.items()} | {"host.json": host},
         "trust": {"ca.pem": facility_pem, "edge-ca.pem": edge_pem, "bundle.pem": facility_pem + edge_pem},
     }
     for machine, allowed in idtokens.AUTHORIZATIONS.items():
@@ -247,6 +258,7 @@ def _volumes(settings: Settings, now: datetime) -> dict[str, dict[str, bytes]]:
         volumes[f"keys-{cluster}-login"] = {
             "ssh_host_ed25519_key": host_key,
             "ssh-ca.pub": ca_public,
+            "egress.key": way_out[cluster],
         }
         for cell in cells:
             # The proxy also answers by the public name: Apache keeps the Host header, and SNI follows it.

@@ -11,8 +11,11 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
+from pydantic import ConfigDict
+from pydantic_core import ErrorDetails
 
 _DEPTH = 12  # our files are five levels deep: more is a mistake, or somebody playing
 
@@ -56,8 +59,17 @@ class _Unreadable(Exception):  # noqa: N818 - a file without values, not an erro
         self.line = line
 
 
-def parse(path: Path, mistakes: list[Mistake]) -> Source | None:
-    """The values of a YAML file; None, and mistakes, when it has none that we read."""
+# For models of such files: say what they do not know, and take no text for a number.
+STRICT = ConfigDict(strict=True, extra="forbid", frozen=True)
+# What a list of people must be; other files have their own words.
+_A_LIST_OF_PEOPLE = "list people below `people:`"
+
+
+def parse(path: Path, mistakes: list[Mistake], purpose: str = _A_LIST_OF_PEOPLE) -> Source | None:
+    """The values of a YAML file; None, and mistakes, when it has none that we read.
+
+    purpose: what the file must do, for whoever left it empty: a clause after “it must”
+    """
     file = _shown(path)
     try:
         text = _text(path)
@@ -65,7 +77,7 @@ def parse(path: Path, mistakes: list[Mistake]) -> Source | None:
         mistakes.extend(foreign)
         if foreign:
             return None
-        node = _compose(text)
+        node = _compose(text, purpose)
     except _Unreadable as error:
         mistakes.append(Mistake(file, error.line, str(error)))
         return None
@@ -93,12 +105,12 @@ def _text(path: Path) -> str:
         raise _Unreadable(data.count(b"\n", 0, error.start) + 1, "this is not UTF-8 text") from error
 
 
-def _compose(text: str) -> yaml.Node:
+def _compose(text: str, purpose: str) -> yaml.Node:
     node = yaml.compose(text, Loader=yaml.SafeLoader)
     if node is None:
-        raise _Unreadable(1, "is empty: it must list people below `people:`")
+        raise _Unreadable(1, f"is empty: it must {purpose}")
     if not isinstance(node, yaml.MappingNode):
-        raise _Unreadable(node.start_mark.line + 1, "must be a mapping with `people:` in it")
+        raise _Unreadable(node.start_mark.line + 1, f"is not a mapping: it must {purpose}")
     return node
 
 
@@ -165,3 +177,40 @@ def _shown(path: Path) -> str:
         return str(path.resolve().relative_to(Path.cwd()))
     except ValueError:
         return os.fspath(path)
+
+
+def spot(place: Place) -> str:
+    """Where in the file, for people: `people.alice.uid: `."""
+    words = ".".join(str(word) for word in place)
+    return f"{words}: " if words else ""
+
+
+def reason_of(detail: ErrorDetails) -> str:
+    """Pydantic's finding as a sentence for somebody who never heard of it."""
+    given: Any = detail["input"]
+    context = detail.get("ctx") or {}
+    shown = f"“{given}”" if isinstance(given, str | int | float) else "a list or mapping"
+    if given is None:
+        shown = "nothing"
+    sentences = {
+        "missing": "is missing",
+        "extra_forbidden": "is not known here (a typing error?)",
+        "int_type": f"must be a whole number, not {shown}",
+        "string_type": f"must be text, not {shown}",
+        "bool_type": f"must be true or false, not {shown}",
+        "list_type": f"must be a list like [one, two], not {shown}",
+        "dict_type": f"must be a mapping, not {shown}",
+        "model_type": f"must be a mapping, not {shown}",
+        "model_attributes_type": f"must be a mapping, not {shown}",
+        "too_short": "must not be empty",
+        "value_error": str(context.get("error", "")),
+    }
+    kind = detail["type"]
+    if kind in sentences:
+        return sentences[kind]
+    if kind == "literal_error":
+        return f"{shown} is not one of {str(context['expected']).replace(chr(39), '')}"
+    if kind in {"greater_than_equal", "less_than_equal"}:
+        bound, side = next((v, k) for k, v in context.items() if k in {"ge", "le"})
+        return f"{shown} is too {'small: at least' if side == 'ge' else 'large: at most'} {bound}"
+    return detail["msg"]

@@ -9,14 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from benchtop import topology
 from benchtop.console import Problem
-from benchtop.people.marked import Mistake, Place, Source, parse
+from benchtop.people.marked import STRICT, Mistake, Place, Source, parse, reason_of, spot
 from benchtop.settings import MAIL
 
 PEOPLE_GID = 2000  # the primary group of every person
@@ -31,7 +30,7 @@ _SYSTEM_NAMES = """
     floppy tape sudo audio dip operator src shadow utmp video sasl plugdev staff users nogroup
     input sgx kvm render crontab wheel docker admin administrator people
     apache browser condor hub jupyter jupyterhub keycloak ldap mariadb minter munge mysql nslcd
-    openldap postgres slapd slurm slurmctld slurmdbd slurmd volumes
+    openldap postgres slapd slurm slurmctld slurmdbd slurmd software volumes
 """
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,30}")  # what useradd(8) calls portable
 _TRES = re.compile(r"(cpu|mem|node|gres/gpu(:[a-z0-9]+)?)=\d{1,9}[KMGT]?")
@@ -42,7 +41,9 @@ class Invalid(Problem):
     """A list of people that must not be used; `details` has one `file:line: reason` a mistake."""
 
 
-def _matching(pattern: re.Pattern[str], meaning: str) -> AfterValidator:
+def matching(pattern: re.Pattern[str], meaning: str) -> AfterValidator:
+    """Takes text that the whole pattern fits; says what it must be otherwise."""
+
     def check(text: str) -> str:
         if not pattern.fullmatch(text):
             raise ValueError(f"must be {meaning}, not “{text}”")
@@ -69,19 +70,17 @@ def _cluster(text: str) -> str:
     return text
 
 
-_Cluster = Annotated[str, AfterValidator(_cluster)]
+Cluster = Annotated[str, AfterValidator(_cluster)]
 _Gid = Annotated[int, Field(ge=LOWEST_GID, le=HIGHEST_UID)]
-_Line = Annotated[str, _matching(_WORDS, "a short line of plain text")]
+_Line = Annotated[str, matching(_WORDS, "a short line of plain text")]
 # sacctmgr(1) takes quotes for its own
-_Unquoted = Annotated[_Line, _matching(re.compile(r"[^']*"), "text without quotes")]
+_Unquoted = Annotated[_Line, matching(re.compile(r"[^']*"), "text without quotes")]
 _Tres = Annotated[str, AfterValidator(_tres)]
 _Count = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
 class _Strict(BaseModel):
-    """Says what it does not know, and takes no text for a number."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    model_config = STRICT
 
 
 class Group(_Strict):
@@ -132,9 +131,9 @@ class Person(_Strict):
 
     name: Annotated[str, AfterValidator(_full_name)]
     uid: Annotated[int, Field(ge=LOWEST_UID, le=HIGHEST_UID)]
-    mail: Annotated[str, _matching(MAIL, "a mail address")]
+    mail: Annotated[str, matching(MAIL, "a mail address")]
     groups: list[str] = []
-    clusters: list[_Cluster] = []
+    clusters: list[Cluster] = []
     accounts: list[str] = []
     qos: list[str] = []
     limits: Limits = Limits()
@@ -194,45 +193,8 @@ def _model(source: Source, mistakes: list[Mistake]) -> People | None:
     except ValidationError as error:
         for detail in error.errors():
             place = detail["loc"]
-            mistakes.append(source.mistake(place, f"{_spot(place)}{_reason(detail)}"))
+            mistakes.append(source.mistake(place, f"{spot(place)}{reason_of(detail)}"))
         return None
-
-
-def _spot(place: Place) -> str:
-    """Where in the file, for people: `people.alice.uid: `."""
-    words = ".".join(str(word) for word in place)
-    return f"{words}: " if words else ""
-
-
-def _reason(detail: ErrorDetails) -> str:
-    """Pydantic's finding as a sentence for somebody who never heard of it."""
-    given: Any = detail["input"]
-    context = detail.get("ctx") or {}
-    shown = f"“{given}”" if isinstance(given, str | int | float) else "a list or mapping"
-    if given is None:
-        shown = "nothing"
-    sentences = {
-        "missing": "is missing",
-        "extra_forbidden": "is not known here (a typing error?)",
-        "int_type": f"must be a whole number, not {shown}",
-        "string_type": f"must be text, not {shown}",
-        "bool_type": f"must be true or false, not {shown}",
-        "list_type": f"must be a list like [one, two], not {shown}",
-        "dict_type": f"must be a mapping, not {shown}",
-        "model_type": f"must be a mapping, not {shown}",
-        "model_attributes_type": f"must be a mapping, not {shown}",
-        "too_short": "must not be empty",
-        "value_error": str(context.get("error", "")),
-    }
-    kind = detail["type"]
-    if kind in sentences:
-        return sentences[kind]
-    if kind == "literal_error":
-        return f"{shown} is not one of {str(context['expected']).replace(chr(39), '')}"
-    if kind in {"greater_than_equal", "less_than_equal"}:
-        bound, side = next((v, k) for k, v in context.items() if k in {"ge", "le"})
-        return f"{shown} is too {'small: at least' if side == 'ge' else 'large: at most'} {bound}"
-    return detail["msg"]
 
 
 _BRANCHES: Mapping[str, Place] = {
@@ -294,7 +256,7 @@ def _unique(sources: Iterable[Source], mistakes: list[Mistake]) -> None:
                 same = value.lower() if isinstance(value, str) else value
                 place = (*_BRANCHES[kind], name, field)
                 if same in owners:
-                    reason = f"{_spot(place)}“{value}” belongs to {owners[same]} already"
+                    reason = f"{spot(place)}“{value}” belongs to {owners[same]} already"
                     mistakes.append(source.mistake(place, reason))
                 owners.setdefault(same, name)
 
@@ -309,19 +271,19 @@ def _references(sources: Iterable[Source], mistakes: list[Mistake]) -> None:
                 there = ", ".join(sorted(known[target])) or "none is declared"
                 for i, word in enumerate(_words(entry, field)):
                     if word and word not in known[target]:
-                        reason = f"{_spot(place)}there is no {target} “{word}” ({there})"
+                        reason = f"{spot(place)}there is no {target} “{word}” ({there})"
                         mistakes.append(source.mistake((*place, i), reason))
                     elif word in _words(entry, field)[:i]:
-                        mistakes.append(source.mistake((*place, i), f"{_spot(place)}“{word}” is named twice"))
+                        mistakes.append(source.mistake((*place, i), f"{spot(place)}“{word}” is named twice"))
         for name, person in _entries(source, "login name").items():
             place = ("people", name, "accounts")
             has_slurm, accounts = topology.SLURM in _words(person, "clusters"), _words(person, "accounts")
             if has_slurm and not accounts:
-                reason = f"{_spot(place)}is missing: whoever is on the cluster {topology.SLURM} needs one"
+                reason = f"{spot(place)}is missing: whoever is on the cluster {topology.SLURM} needs one"
                 mistakes.append(source.mistake(place, reason))
             if accounts and not has_slurm:
                 reason = (
-                    f"{_spot(place)}is for people on the cluster {topology.SLURM}, which is not among theirs"
+                    f"{spot(place)}is for people on the cluster {topology.SLURM}, which is not among theirs"
                 )
                 mistakes.append(source.mistake(place, reason))
 

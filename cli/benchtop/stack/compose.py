@@ -77,9 +77,10 @@ def environment(settings: Settings, *profiles: str) -> dict[str, str]:
 
 
 def _profiles(settings: Settings, *more: str) -> str:
-    """For COMPOSE_PROFILES: the clusters, and the cells that are in service."""
+    """For COMPOSE_PROFILES: the clusters, the cells that are in service, and the way out if there is one."""
     in_service = [cell for cell in settings.cell_names if not notices.notice_file(settings, cell).exists()]
-    return ",".join([*settings.clusters, *in_service, *more])
+    egress = ["egress"] if settings.egress else []
+    return ",".join([*settings.clusters, *in_service, *egress, *more])
 
 
 _NO_DOCKER = "The docker command is missing: run `make doctor` to see what to install."

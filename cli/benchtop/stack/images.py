@@ -18,24 +18,29 @@ from benchtop.settings import Settings
 from benchtop.stack import compose
 
 # Where a host keeps the CA certificates that it trusts, in the order in which people override it
-CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
+CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT")
 CA_BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 
 
-def build(settings: Settings, *profiles: str, force: bool = False) -> None:
+def build(settings: Settings, *profiles: str, force: bool = False, only: tuple[str, ...] = ()) -> None:
     """Build every image of the stack (and of `profiles`) whose ingredients have changed.
+
+    only: the images of these services
 
     Raises Problem with the end of the failing step and where the whole log is.
     """
     write_host_ca(settings)
     parsed = compose.config(settings, *profiles)
     services = one_service_an_image(parsed)
+    if only:
+        services = {image: service for image, service in services.items() if service in only}
     state = settings.state / "built.json"
     wanted = {**ingredients(settings, parsed), "images": image_ids(services)}
     known = _read(state)
     if not force and all(wanted["images"].values()) and _covers(known, wanted):
         return
-    with step(f"Building {len(services)} images") as current:
+    what = f"the image of {only[0]}" if len(only) == 1 else f"{len(services)} images"
+    with step(f"Building {what}") as current:
         _build(settings, profiles, [*services.values()], current)
     # images of a profile that this build left out stay known: the next full build need not make them anew
     images = (

@@ -22,7 +22,7 @@ from benchtop_hub.backends import commands, marks, page, request, written
 from benchtop_hub.backends.backend import Backend, Launch, Pending, Person
 from benchtop_hub.backends.page import Places
 from benchtop_hub.backends.queue import NUMBER, Job
-from benchtop_hub.backends.request import WITHOUT_SETTINGS, Before
+from benchtop_hub.backends.request import ENVIRONMENT, WITHOUT_SETTINGS, Before
 
 _NO_SUCH = "no such session"
 # Nothing of the hub's own configuration, one key, one host, and no question to anybody.
@@ -63,6 +63,7 @@ class LoginNode(Backend[Request, Granted]):
     request = Request
     fields: ClassVar[Mapping[str, str]] = {
         "where": "Run on",
+        "environment": ENVIRONMENT,
         "runtime": "Runtime",
         "without_settings": WITHOUT_SETTINGS,
     }

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader
 
-from benchtop_hub.backends import written
+from benchtop_hub.backends import environments, written
 from benchtop_hub.backends.request import Before
 
 
@@ -45,6 +45,7 @@ def as_written(values: Mapping[str, Any]) -> dict[str, str]:
 
 def render(folder: Path, name: str, before: Before, **shown: object) -> str:
     """The fields of a form as HTML."""
+    asked = str(before.sent.get("environment", before.asked.get("environment") or ""))
     return (
         templates(folder)
         .get_template(name)
@@ -53,6 +54,7 @@ def render(folder: Path, name: str, before: Before, **shown: object) -> str:
             again=bool(before.asked) and not before.sent,
             duration=written.duration,
             size=written.size,
+            environments=environments.shown(asked, before.environments),
             **shown,
         )
     )

@@ -5,7 +5,7 @@ form, by a link, or by the API, where nobody has seen a form.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
@@ -17,6 +17,7 @@ from benchtop_hub.wording import quote
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+ENVIRONMENT = "Environment"  # the label of that field
 WITHOUT_SETTINGS = "Start without my own settings"  # the label of that choice
 NUMBER_LIKE = "Enter a whole number, for example 2."
 # What a form takes as people write it: how it is read, and what is said of what cannot be
@@ -25,6 +26,10 @@ AMOUNTS: Mapping[str, tuple[Callable[[str], int], str]] = {
     "memory": (written.megabytes, "is not an amount of memory. Write it like 2 GB or 1500 MB."),
     "disk": (written.megabytes, "is not an amount of disk space. Write it like 2 GB or 1500 MB."),
 }
+
+# In a form: the choice of a virtual environment of one's own, and the field of its folder
+OWN, PATH_FIELD = "~", "environment_path"
+_ENVIRONMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}|(~|/)[^:]*/[^:]+")
 
 T = TypeVar("T")
 RequestT = TypeVar("RequestT", bound="Request")
@@ -58,6 +63,7 @@ class Request(BaseModel):
     cpus: int | None = Field(None, ge=1, le=65_536)
     memory: int | None = Field(None, ge=1, le=1 << 30)
     runtime: int | None = Field(None, ge=1, le=525_600)
+    environment: str = Field("", max_length=256)  # in what the session is started: environments.py
     without_settings: bool = False  # does the session leave out what its owner has set in their home?
 
     def asked(self) -> dict[str, Any]:
@@ -81,6 +87,15 @@ class Request(BaseModel):
             return value == "yes"
         raise ValueError("yes or no")
 
+    @field_validator("environment", mode="before")
+    @classmethod
+    def _a_name_or_a_folder(cls, value: object) -> object:
+        """Of one line, without what nobody can see."""
+        text = "" if value is None else value
+        if isinstance(text, str) and (text == "" or _ENVIRONMENT.fullmatch(text)) and text.isprintable():
+            return text
+        raise ValueError("a name or a folder")
+
     @field_validator("cpus", "memory", "runtime", "disk", mode="before", check_fields=False)
     @classmethod
     def _a_form_sends_text(cls, value: object, info: ValidationInfo) -> object:
@@ -90,11 +105,15 @@ class Request(BaseModel):
 
 @dataclass(frozen=True)
 class Before:
-    """What a form starts from: what the last start asked for, and what was just sent and refused."""
+    """What a form starts from: what the last start asked for, and what was just sent and refused.
+
+    environments: those in which this person may start a session
+    """
 
     asked: Mapping[str, Any] = field(default_factory=dict)
     sent: Mapping[str, str] = field(default_factory=dict)
     problem: Problem | None = None
+    environments: Sequence[Any] = ()
 
 
 def whole(value: object) -> object:
@@ -112,10 +131,22 @@ def whole(value: object) -> object:
     return value
 
 
+def with_path(sent: Mapping[str, Any]) -> dict[str, Any]:
+    """What a form sent, with the folder of one's own in the field of environments itself."""
+    values = {name: value for name, value in sent.items() if name != PATH_FIELD}
+    if values.get("environment") not in (OWN, [OWN]):
+        return values
+    path = sent.get(PATH_FIELD) or ""
+    text = str(path[0] if isinstance(path, list) else path).strip()
+    values["environment"] = text if not text or text.startswith(("~", "/")) else f"~/{text}"
+    values["environment"] = values["environment"] or OWN
+    return values
+
+
 def first_values(sent: Mapping[str, Any], labels: Mapping[str, str]) -> dict[str, Any]:
     """The one value of each field: a form sends lists, the API does not. Raises Refused for several."""
     values: dict[str, Any] = {}
-    for name, value in sent.items():
+    for name, value in with_path(sent).items():
         if isinstance(value, list):
             if len(value) != 1:
                 sentence = f"{label(name, labels)}: give only one value."
@@ -143,6 +174,11 @@ def parse(sent: Mapping[str, Any], kind: type[RequestT], labels: Mapping[str, st
             sentence = f"{called} is not a field of this form."
         elif name in AMOUNTS and isinstance(values.get(name), str):
             sentence = f"{called}: “{value}” {AMOUNTS[name][1]}"
+        elif name == "environment":
+            sentence = (
+                f"{called}: “{value}” is neither an environment nor a folder in your home. "
+                "Enter the folder of your virtual environment, for example ~/my-env."
+            )
         elif int not in get_args(kind.model_fields[name].annotation):
             sentence = f"{called}: “{value}” is not one of the choices."
         else:

@@ -5,6 +5,7 @@ page together, and each hub believes nothing but the front door's signature: tha
 this moment. No cookie and no token of one hub is of any use at another.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -36,6 +37,7 @@ class Session:
     job: str
     number: str  # of the job, as people know it
     node: str
+    environment: str
     resources: str
     state: str
     age: timedelta
@@ -44,13 +46,15 @@ class Session:
     def has(self, text: str) -> bool:
         """Does anything of it contain this text, in whatever case?"""
         shown = (
-            self.person, self.server, self.cell, self.number, self.node, self.resources, self.state,
+            self.person, self.server, self.cell, self.number, self.node, self.environment, self.resources,
+            self.state,
         )  # fmt: skip
         return any(text.lower() in one.lower() for one in shown)
 
 
 ORDERS: Mapping[str, Callable[[Session], Any]] = {
     "person": lambda one: (one.person, one.server),
+    "environment": lambda one: (one.environment, one.person, one.server),
     "node": lambda one: (one.node, one.person, one.server),
     "age": lambda one: -one.age,
     "unused": lambda one: -one.unused,
@@ -86,6 +90,7 @@ def running(users: Mapping[Any, Any], cell: str, now: datetime) -> list[Session]
             job=str(spawner.job_id),
             number=spawner.job_number,
             node=spawner.node_name,
+            environment=spawner.environment_name,
             resources=resources(spawner.granted),
             state=servers.state(spawner),
             age=now - (spawner.orm_spawner.started or now),
@@ -109,6 +114,7 @@ class Sessions(ForAdministrators):
             "sessions.html",
             sessions=sorted((one for one in everything if one.has(wanted)), key=order),
             total=len(everything),
+            environments=sorted(Counter(one.environment for one in everything).items()),
             sign=self.sign,
             lasting=wording.lasting,
             ago=wording.ago,

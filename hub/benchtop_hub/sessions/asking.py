@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from traitlets import List, Type, Unicode, default
 
 from benchtop_hub.access.minter import Minter, Refused, Unavailable
-from benchtop_hub.backends import commands, page, request
+from benchtop_hub.backends import commands, environments, page, request
 from benchtop_hub.backends.backend import TROUBLES, AnyBackend, Backend, Cell, Launch, Person
 from benchtop_hub.backends.page import Place, Places
 from benchtop_hub.backends.request import Before, Problem
@@ -16,7 +16,7 @@ from benchtop_hub.sessions.start import silent
 from benchtop_hub.upstream.spawner import Adopted
 from benchtop_hub.wording import quote
 
-BACKENDS = "benchtop_backends"  # of the hub's settings: all that were made
+BACKENDS, AREA = "benchtop_backends", "benchtop_area"  # of the hub's settings: all that were made
 
 
 def place_of(backend: AnyBackend) -> Place:
@@ -35,6 +35,9 @@ class Asked(Adopted):
     cell = Unicode(help="This hub's name: in job names and in the log.").tag(config=True)
     templates = Unicode("/etc/jupyterhub/templates", help="Folder of the form's templates.").tag(config=True)
     support = Unicode("the support", help="Whom a person may ask for more.").tag(config=True)
+    home = Unicode("/home/{username}", help="A person's home on the nodes.").tag(config=True)
+    cluster = Unicode(help="This cluster's name in the environments of the software area.").tag(config=True)
+    software = Unicode("/software", help="The software area, on the hub and on the nodes.").tag(config=True)
 
     run_by: ClassVar[tuple[type[AnyBackend], ...]]  # where the site says nothing else
 
@@ -80,6 +83,28 @@ class Asked(Adopted):
         groups = frozenset(group.name for group in self.user.groups)
         return Person(self.user.name, groups, self.site_defaults)
 
+    @property
+    def area(self) -> environments.Area:
+        """The software area, one for the whole hub."""
+        area: environments.Area | None = self.user.settings.get(AREA)
+        if area is None:
+            area = environments.Area(Path(self.software), self.cluster, self.log)
+            self.user.settings[AREA] = area
+        return area
+
+    def check_software(self) -> None:
+        """Raises ValueError with a sentence for an area that the hub cannot see."""
+        if not Path(self.software).is_absolute() or not Path(self.software).is_dir():
+            raise ValueError(
+                f"software: {self.software} is not a folder on the hubs. "
+                "Give the path of the software area, which hubs and nodes see at the same place."
+            )
+
+    async def find_environment(self, asked: str) -> str:
+        """In what a session is to be started: "", NAME/VERSION, or a path. Raises request.Refused."""
+        home = self.home.format(username=self.user.name)
+        return await self.area.find(asked, self.person.groups, home=home, support=self.support)
+
     def launch(self, env: Mapping[str, str]) -> Launch:
         """What a backend needs to start it with this environment."""
         raise NotImplementedError
@@ -95,15 +120,16 @@ class Asked(Adopted):
         sent, problem = self._refused or ({}, None)
         self._refused = None
         first, *others = self.backends
+        offered = await self.area.offered(self.person.groups)
         try:
-            before = Before(self._asked, sent, problem)
+            before = Before(self._asked, sent, problem, offered)
             return await first.render_form(self.person, before, self.places, anew=self._is_reloaded())
         except TROUBLES as trouble:
             message = self._explain_trouble("form", trouble, first)
             # whom the minter lets nobody on to, it lets on to no other
             lost = isinstance(trouble, Refused | Unavailable)
             left = [] if lost else [place_of(other) for other in others if other.stands_in]
-            before = Before({}, sent, problem)
+            before = Before({}, sent, problem, offered)
             values = {"runtime": "", **before.sent}
             return page.render(
                 first.cell.templates, "login-form.html", before, message=message, places=left, values=values
@@ -127,7 +153,7 @@ class Asked(Adopted):
 
     async def options_from_form(self, form_data: Mapping[str, list[str]]) -> dict[str, Any]:
         """What a form said, as it is kept and shown again; refused here, so that the form comes back."""
-        sent = {name: value for name, value in form_data.items() if name != "_xsrf"}
+        sent = request.with_path({name: value for name, value in form_data.items() if name != "_xsrf"})
         try:
             backend, wanted = self.parse_request(sent)
             await self.check_request(backend, wanted)
@@ -174,6 +200,7 @@ class Asked(Adopted):
 
     async def check_request(self, backend: AnyBackend, wanted: request.Request) -> Any:  # noqa: ANN401 each has its own
         """What the backend grants. Raises request.Refused or ForPerson."""
+        await self.find_environment(wanted.environment)
         try:
             return await backend.check_request(wanted, self.person)
         except TROUBLES as trouble:

@@ -5,22 +5,25 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
+from prometheus_client import Counter
 from traitlets import Unicode, default
 
 from benchtop_hub import wording
-from benchtop_hub.backends import commands, marks, run
+from benchtop_hub.backends import commands, environments, marks, run
 from benchtop_hub.backends.backend import AnyBackend, Launch
 from benchtop_hub.backends.queue import Job
 from benchtop_hub.sessions import certificates
 from benchtop_hub.sessions.asking import Asked
 
+STARTED = Counter(
+    "benchtop_sessions_started_total", "Sessions that came up, by what they run in.", ["environment"]
+)
 WITHOUT_SETTINGS = "BENCHTOP_WITHOUT_SETTINGS"  # of its environment: lab/benchtop_lab/home/own.py
 
 
 class Described(Asked):
     """The second part of a session: what every backend needs to know of it."""
 
-    home = Unicode("/home/{username}", help="A person's home on the nodes.").tag(config=True)
     lab_python = Unicode("/opt/lab/bin/python", help="The Python of sessions, on the nodes.").tag(config=True)
     log_name = Unicode(".benchtop-session.log", help="In the home: the log of the latest session.").tag(
         config=True
@@ -36,6 +39,7 @@ class Described(Asked):
     begun = False  # has there ever been a session? Until then, its name is nobody's (pages/servers.py)
 
     tls_name = ""  # by which its job proves that it is this one: certificates.py
+    in_environment = ""  # the session that was started: "", NAME/VERSION, or a path
     without_settings = False  # does the session that starts leave out what its owner has set themselves?
 
     _ended = ""
@@ -62,11 +66,17 @@ class Described(Asked):
         env: dict[str, str] = {**self.get_env(), "LANG": "C.UTF-8", "PATH": path}
         # for JupyterLab's status bar, and for who watches over the memory (benchtop_lab/session)
         env |= {"BENCHTOP_MEMORY": str(granted.memory), "BENCHTOP_PLACE": backend.describe_place(granted)}
+        env |= {"BENCHTOP_ENVIRONMENT": self.in_environment, "BENCHTOP_SOFTWARE": self.software}
         if self.without_settings:
             env[WITHOUT_SETTINGS] = "yes"
         runtime = timedelta(minutes=granted.runtime)
         env[certificates.VARIABLE] = certificates.authority(self.keys).issue(self.tls_name, runtime)
         return env
+
+    @property
+    def environment_name(self) -> str:
+        """For the log, for who counts, and for administrators: "facility", "own", or NAME/VERSION."""
+        return environments.counted_as(self.in_environment)
 
     @property
     def path(self) -> str:
@@ -101,6 +111,14 @@ class Described(Asked):
     def ended(self, sentence: str) -> None:
         self._ended = sentence
         self.last_end = sentence or self.last_end
+
+    def note_started(self, at: str, steps: str) -> None:
+        """Log and count a session that came up. at: NODE:PORT; steps: how long each took"""
+        self.log.info(
+            "session started user=%s cell=%s job=%s at=%s environment=%s %s",
+            self.user.name, self.cell, self.job_id, at, self.environment_name, steps,
+        )  # fmt: skip
+        STARTED.labels(self.environment_name).inc()
 
     def note_end(self, job: Job | None) -> None:
         """Keep why the session ended, for whoever asks; None: its job is not in the queue any more."""

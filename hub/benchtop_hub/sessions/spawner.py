@@ -11,6 +11,7 @@ from benchtop_hub import wording
 from benchtop_hub.access.minter import Refused, Unavailable
 from benchtop_hub.backends import commands, request
 from benchtop_hub.backends.backend import AnyBackend
+from benchtop_hub.backends.environments import FACILITY
 from benchtop_hub.backends.queue import NUMBER, Job, Unknown
 from benchtop_hub.sessions import certificates, endings
 from benchtop_hub.sessions.described import Described
@@ -59,6 +60,7 @@ class Session(Described):
         try:
             backend, wanted = self.parse_request(self.user_options)
             granted = await self.check_request(backend, wanted)
+            self.in_environment = await self.find_environment(wanted.environment)
         except request.Refused as refused:
             self.forget_options(self._asked)
             raise self._refusal(refused.problem) from None
@@ -96,10 +98,7 @@ class Session(Described):
         except Failed as failed:
             raise self._failure(failed) from None
         self._address = url
-        self.log.info(
-            "session started user=%s cell=%s job=%s at=%s:%s %s",
-            self.user.name, self.cell, self.job_id, start.node, start.port, start.steps,
-        )  # fmt: skip
+        self.note_started(f"{start.node}:{start.port}", start.steps)
         return url
 
     async def _submit(self, start: Start, granted: Any, asked: Mapping[str, Any]) -> None:  # noqa: ANN401 each backend's own
@@ -130,8 +129,9 @@ class Session(Described):
         self.save_state()
         what = " ".join(f"{name}={value}" for name, value in self.granted.items())
         self.log.info(
-            "session submitted user=%s cell=%s job=%s %s", self.user.name, self.cell, self.job_id, what
-        )
+            "session submitted user=%s cell=%s job=%s environment=%s %s",
+            self.user.name, self.cell, self.job_id, quote(self.in_environment, WHY) or FACILITY, what,
+        )  # fmt: skip
 
     def _failure(self, failed: Failed) -> SessionFailed:
         """What the person reads of it; the log has all."""
@@ -224,6 +224,7 @@ class Session(Described):
             "tls_name": self.tls_name,
             "asked": dict(self._asked),
             "granted": dict(self.granted),
+            "environment": self.in_environment,
             "ended": self.ended,
             "last_end": self.last_end,
             "lacked_memory": self.lacked_memory,
@@ -242,6 +243,7 @@ class Session(Described):
         self._asked = state.get("asked", {})
         self._address = state.get("address", "")
         self.granted = state.get("granted", {})
+        self.in_environment = state.get("environment", "")
         self.ended = state.get("ended", "")
         self.last_end = state.get("last_end", self.ended)
         self.lacked_memory = state.get("lacked_memory", 0)
@@ -253,7 +255,7 @@ class Session(Described):
     def clear_state(self) -> None:
         """Forget the job, the tasks of its start included; not why it ended, which is still to be told."""
         super().clear_state()
-        self.tls_name = self._address = ""
+        self.tls_name = self._address = self.in_environment = ""
         self.granted = self._cut_off = {}
         self._submission = self._start = None
 

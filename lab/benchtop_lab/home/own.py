@@ -13,7 +13,15 @@ from benchtop_lab.home import room, settings
 WITHOUT = "BENCHTOP_WITHOUT_SETTINGS"  # of the environment, from the hub
 REFUSES = "BENCHTOP_HOME_REFUSES"  # …, for the server's settings: why nothing can be written to the home
 SHELL_FILES = (".bash_profile", ".bash_login", ".profile", ".bashrc")
-LEFT_OUT = (".jupyter", ".ipython", ".local/share/jupyter", ".local/lib", *SHELL_FILES, ".inputrc")
+LEFT_OUT = (
+    ".jupyter",
+    ".ipython",
+    ".local/share/jupyter",
+    ".local/lib",
+    ".local/benchtop",
+    *SHELL_FILES,
+    ".inputrc",
+)
 _FOLDERS = {  # of Jupyter's: variable → where it is in a home, what it is called in the session's own folder
     "JUPYTER_CONFIG_DIR": ((".jupyter",), "config"),
     "JUPYTER_DATA_DIR": ((".local", ".local/share", ".local/share/jupyter"), "data"),

@@ -4,6 +4,7 @@ import signal
 import time
 from collections.abc import Mapping
 
+TIMES = 3  # in a row, until a kernel is left dead: lab/config/jupyter/jupyter_server_config.py
 MORE = "Start a session with more memory, or work on less data at a time."
 
 
@@ -29,6 +30,14 @@ def explain_death(returncode: int | None, *, used: int = 0, granted: int = 0) ->
     return f"it crashed (signal {number}, {name.lower()})."
 
 
+def explain_end(reason: str) -> str:
+    """The sentences for a kernel that died again and again. reason: of the last time, from explain_death"""
+    advice = "Choose Kernel > Restart Kernel once it is mended, or another kernel"
+    return (
+        f"The kernel died {TIMES} times in a row, and is not started again. The last time, {reason} {advice}."
+    )
+
+
 class Deaths:
     """What happened to kernels, by their id, for a while."""
 
@@ -37,10 +46,11 @@ class Deaths:
     def __init__(self) -> None:
         self._known: dict[str, dict[str, object]] = {}
 
-    def note(self, kernel: str, reason: str, *, memory: bool) -> None:
-        """One that died just now."""
+    def note(self, kernel: str, reason: str, *, memory: bool, final: bool = False, lines: str = "") -> None:
+        """One that died just now. final: it is not started again; lines: what it printed last"""
         self._known.pop(kernel, None)
-        self._known[kernel] = {"reason": reason, "memory": memory, "at": time.time()}
+        known = {"reason": reason, "memory": memory, "at": time.time(), "final": final, "lines": lines}
+        self._known[kernel] = known
         while len(self._known) > self.kept:
             self._known.pop(next(iter(self._known)))
 

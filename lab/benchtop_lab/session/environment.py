@@ -10,6 +10,7 @@ Nothing but the standard library.
 
 import sys
 from collections.abc import MutableMapping
+from contextlib import suppress
 from pathlib import Path
 
 from benchtop_lab.home.log import FOLDER
@@ -33,11 +34,28 @@ THREADS = frozenset({
 })  # fmt: skip
 # … and what is the session's own
 SESSION = ("BENCHTOP_", "JPY_", "JUPYTERHUB_", "SLURM", "_CONDOR_")
+# Which of Slurm's accounts the session counts for: kernels are found by it
+ACCOUNT = "BENCHTOP_ACCOUNT"
+# In what the session runs, as the hub has it (chosen.py): "", NAME/VERSION, or a path; and where the area is
+CHOSEN, AREA = "BENCHTOP_ENVIRONMENT", "BENCHTOP_SOFTWARE"
+# The kernel that a notebook begins with, for the server's settings
+KERNEL = "BENCHTOP_KERNEL"
 OWN, JOB, BIN = "BENCHTOP_OWN", "BENCHTOP_JOB", "BENCHTOP_BIN"
+# How programs reach the internet: lines NAME=VALUE, which `make up` wrote (cli/benchtop/host/egress.py)
+WAY_OUT = Path("/etc/benchtop/egress/environment")
+
+
+def lead_out(env: MutableMapping[str, str], file: Path = WAY_OUT) -> None:
+    """Tell programs of the session how they reach the internet, as far as nothing else says otherwise."""
+    with suppress(OSError):
+        for line in file.read_text().splitlines():
+            name, _, value = line.partition("=")
+            env.setdefault(name, value)
 
 
 def keep_to_itself(env: MutableMapping[str, str]) -> None:
     """Take out what would be a default of other jobs, and name the rest of what is this session's."""
+    env[ACCOUNT] = env.get("SLURM_JOB_ACCOUNT", "")
     for name in [name for name in env if name.startswith(WISHES) and name not in ABOUT_THE_JOB]:
         del env[name]
     env[JOB] = env.get("SLURM_JOB_ID", "")

@@ -18,7 +18,7 @@ from jupyter_server.utils import url_path_join
 from tornado.web import authenticated
 
 from benchtop_lab.home import handlers
-from benchtop_lab.session import exports, status, workspaces
+from benchtop_lab.session import exports, offered, status, workspaces
 from benchtop_lab.session.notices import notices
 
 ASKING = ("GET", "HEAD", "OPTIONS")  # what pages do by themselves
@@ -71,5 +71,6 @@ def _load_jupyter_server_extension(server: ServerApp) -> None:
     server.web_app.add_handlers(".*$", [(path, NoticesHandler)])
     handlers.load(server)
     status.load(server)
+    offered.load(server)
     exports.explain_what_is_not_offered()
     workspaces.open_own(os.environ)

@@ -16,9 +16,10 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from benchtop_lab import report
+from benchtop_lab.groups import own_groups
 from benchtop_lab.home import own, room
 from benchtop_lab.home.log import FOLDER, new_folder, remove_left
-from benchtop_lab.session import environment, limits
+from benchtop_lab.session import environment, limits, modules
 from benchtop_lab.session.proof import take_proof
 
 BACKLOG = 128
@@ -132,6 +133,8 @@ def main() -> int:
         print(f"The session cannot start: {why}.", file=sys.stderr)
         return 1
     environment.keep_to_itself(os.environ)
+    environment.lead_out(os.environ)
+    modules.offer(os.environ, own_groups())
     listening = listen()
     port = listening.getsockname()[1]
     os.environ["JUPYTERHUB_SERVICE_URL"] = with_port(os.environ["JUPYTERHUB_SERVICE_URL"], port)

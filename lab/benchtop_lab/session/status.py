@@ -14,6 +14,7 @@ from tornado.ioloop import PeriodicCallback
 from tornado.web import HTTPError, authenticated
 
 from benchtop_lab.session.elsewhere import Board
+from benchtop_lab.session.environment import CHOSEN
 from benchtop_lab.session.names import in_words, own_name
 from benchtop_lab.session.watching import Watched
 
@@ -35,6 +36,7 @@ class StatusHandler(APIHandler):  # type: ignore[misc]
             "memory": known.memory(),
             "place": os.environ.get("BENCHTOP_PLACE", ""),
             "node": socket.gethostname(),
+            "environment": os.environ.get(CHOSEN, ""),
             "cluster": os.environ.get("BENCHTOP_CLUSTER", ""),
             "support": os.environ.get("BENCHTOP_SUPPORT", ""),
         }

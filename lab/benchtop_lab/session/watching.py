@@ -7,7 +7,7 @@ from typing import Any
 from jupyter_client.restarter import KernelRestarter
 from jupyter_server.serverapp import ServerApp
 
-from benchtop_lab.session.deaths import Deaths, explain_death
+from benchtop_lab.session.deaths import Deaths, explain_death, explain_end
 from benchtop_lab.session.memory import Watch
 
 
@@ -51,20 +51,24 @@ class Watched:
         upstream = KernelRestarter._fire_callbacks
 
         def _fire_callbacks(restarter: KernelRestarter, event: Any) -> None:  # noqa: ANN401 as upstream has it
-            self.note(restarter.kernel_manager)
+            self.note(restarter, final=event == "dead")
             upstream(restarter, event)
 
         setattr(KernelRestarter, "_fire_callbacks", _fire_callbacks)  # noqa: B010 a method, says mypy
 
-    def note(self, manager: Any) -> None:  # noqa: ANN401 of any kernel
-        """Keep why this kernel is dead: it is started again in a moment."""
+    def note(self, restarter: Any, *, final: bool) -> None:  # noqa: ANN401 of any kernel
+        """Keep why a kernel is dead. final: it is left so; otherwise it is started again in a moment"""
+        manager = restarter.kernel_manager
         process = process_of(manager)
         watch = self.watch
         used = watch.ended.get(process.pid, 0) if watch and process else 0
         code = process.poll() if process else None
         reason = explain_death(code, used=used, granted=watch.granted if watch else 0)
+        if final:
+            reason = getattr(restarter, "failure", "") or explain_end(reason)
         self.say(f"kernel {manager.kernel_id} died: {reason}")
-        self.deaths.note(manager.kernel_id, reason, memory=bool(used))
+        lines = getattr(manager.provisioner, "last_lines", "")
+        self.deaths.note(manager.kernel_id, reason, memory=bool(used), final=final, lines=lines)
 
     def memory(self) -> dict[str, int] | None:
         """Bytes in use, and what was asked for; None where nobody knows."""

@@ -7,7 +7,8 @@ from jupyter_core.paths import jupyter_config_dir, jupyter_data_dir
 from traitlets.config import get_config
 
 from benchtop_lab.home import own
-from benchtop_lab.session import exports, workspaces
+from benchtop_lab.kernels import provisioner
+from benchtop_lab.session import deaths, environment, exports, workspaces
 
 c = get_config()
 
@@ -37,6 +38,16 @@ c.ServerApp.tornado_settings = {
 }
 # Text that a cell may print, bytes a second over three seconds; what is shown otherwise is not counted.
 c.ZMQChannelsWebsocketConnection.iopub_data_rate_limit = 10_000_000
+# Which kernels there are, how each is started, and when one that dies is left alone
+c.ServerApp.kernel_spec_manager_class = "benchtop_lab.kernels.specs.KernelSpecs"
+provisioner.install()
+c.KernelProvisionerFactory.default_provisioner_name = provisioner.NAME
+c.AsyncIOLoopKernelManager.restarter_class = "benchtop_lab.kernels.restarter.Restarter"
+c.KernelRestarter.restart_limit = deaths.TIMES - 1
+c.KernelRestarter.time_to_dead = 1.0  # seconds between two looks
+# What a notebook begins with where the session's environment says so
+if kernel := os.environ.get(environment.KERNEL):
+    c.MultiKernelManager.default_kernel_name = kernel
 # Kernels talk by sockets in the person's own folder: by TCP, anybody on the same node could listen in.
 c.KernelManager.transport = "ipc"
 # A session that is told to stop gives its kernels this long (seconds) before it ends them.

@@ -6,7 +6,7 @@
  */
 (() => {
   const FEATURES = [
-    "notices", "status", "ended", "kernels", "elsewhere", "help", "settings", "home",
+    "notices", "status", "ended", "kernels", "elsewhere", "help", "settings", "home", "environments",
   ];
 
   const here = document.currentScript.src.replace(/[^/]*$/, "");

@@ -1,4 +1,4 @@
-/* Shows in the status bar, all the time: time left, memory used of what was asked for, where it runs. */
+/* Shows in the status bar, all the time: time left, memory used of what was asked for, where and in what it runs. */
 import { ask, MINUTE, own, SECOND } from "./server.js";
 
 const EVERY = 5 * SECOND;
@@ -15,7 +15,7 @@ const lasting = (time) => {
 const megabytes = (bytes) => Math.round(bytes / 2 ** 20);
 
 /** What the bar says: text, what it is, and whether it is to be marked. */
-const parts = ({ now, ends, memory, place, node }) => {
+const parts = ({ now, ends, memory, place, node, environment }) => {
   const found = [];
   if (ends) {
     const left = (ends - now) * SECOND;
@@ -27,6 +27,9 @@ const parts = ({ now, ends, memory, place, node }) => {
     found.push([`${used} of ${granted} MB`, what, memory.used > NEARLY * memory.granted]);
   }
   found.push([[place, node].filter(Boolean).join(", "), "Where this session runs", false]);
+  const own = (environment ?? "").startsWith("/");
+  const name = own ? environment.slice(environment.lastIndexOf("/") + 1) : (environment || "facility").replace("/", " ");
+  found.push([`Environment: ${name}`, own ? environment : "What JupyterLab runs in", false]);
   return found;
 };
 

@@ -170,8 +170,8 @@ def test_the_same_person_twice_is_told_with_both_lines(refused):
         ("people:\n", 1, "people: must be a mapping, not nothing"),
         ("people: {}\n", 1, "people: must not be empty"),
         ("groups: {}\n", 1, "people: is missing"),
-        ("- alice\n", 1, "must be a mapping with `people:` in it"),
-        ("alice\n", 1, "must be a mapping with `people:` in it"),
+        ("- alice\n", 1, "is not a mapping: it must list people below `people:`"),
+        ("alice\n", 1, "is not a mapping: it must list people below `people:`"),
         (
             "people:\n  alice: {name: Alice\n",
             3,

@@ -15,6 +15,7 @@ BENCHTOP_BIND=127.0.0.1
 BENCHTOP_PORT=8443
 BENCHTOP_BASE=benchtop-base:trixie
 BENCHTOP_SUPPORT=help@site.example
+BENCHTOP_SOFTWARE=base
 CLUSTERS=hpc,htc
 CELLS=3
 """
@@ -55,7 +56,10 @@ def test_the_environment_wins(checkout):
         ("CLUSTERS", ","),
         ("CLUSTERS", ""),
         ("BENCHTOP_SUPPORT", "who knows"),
+        ("BENCHTOP_SOFTWARE", "base hep"),
+        ("BENCHTOP_SOFTWARE", "../base"),
         ("BENCHTOP_SUPPORT", ""),
+        ("BENCHTOP_EGRESS", "maybe"),
         ("CELLS", "0"),
         ("CELLS", "4"),
         ("CELLS", "03"),
@@ -65,6 +69,11 @@ def test_the_environment_wins(checkout):
 def test_a_value_that_cannot_work_is_named(checkout, key, value):
     with pytest.raises(Problem, match=key):
         Settings.load(checkout, {key: value})
+
+
+@pytest.mark.parametrize(("text", "on"), [("on", True), ("off", False), ("", True)])
+def test_the_way_out_is_there_unless_it_is_switched_off(checkout, text, on):
+    assert Settings.load(checkout, {"BENCHTOP_EGRESS": text}).egress is on
 
 
 @pytest.mark.parametrize("text", ["htc,hpc", "hpc,htc", " hpc , htc", "hpc,hpc,htc"])
@@ -80,6 +89,14 @@ def test_one_cluster_alone_is_enough(checkout):
 def test_the_checkout_s_own_settings_are_good():
     settings = Settings.load(ROOT, {})
     assert settings.port == 8443
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [("base", ("base",)), ("base, hep", ("base", "hep")), ("all", ("all",)), ("none", ())],
+)
+def test_which_environments_are_built_at_the_start(checkout, text, names):
+    assert Settings.load(checkout, {"BENCHTOP_SOFTWARE": text}).software == names
 
 
 @pytest.mark.parametrize(

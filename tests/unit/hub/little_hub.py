@@ -66,6 +66,7 @@ class Session(Spawner):
     lacked_memory = 0
     backends = (SimpleNamespace(where="batch"),)
     begun = False
+    environment_name = "facility"
     job_number = property(lambda self: self.job_id)
     place_name = property(lambda self: self.node_name)
     stage = (20, "Waiting in the queue of <b>debug</b>.")

@@ -16,7 +16,7 @@ from traitlets.config import get_config
 from benchtop_hub.sessions.batch import CondorSession, SlurmSession
 c = get_config()
 c.JupyterHub.spawner_class = KIND
-c.KIND.jobs = "{ROOT / "hub/jobs"}"
+c.KIND.jobs, c.KIND.software = "{ROOT / "hub/jobs"}", "{ROOT}"
 c.JupyterHub.cookie_secret = b"0" * 32
 """
 SCRIPT = "#!/bin/sh\\n{cmd}\\n"
@@ -62,6 +62,7 @@ def test_what_a_site_may_set_is_fine(judged):
         ("c.SlurmSession.batch_script = '#!/bin/sh'", "batch_script: {cmd} is missing"),
         ("c.SlurmSession.batch_script = '{cmd'", "batch_script: its placeholders cannot be read"),
         ("c.SlurmSession.jobs = '/nowhere'", "No such file or directory: '/nowhere/slurm.sh'"),
+        ("c.SlurmSession.software = '/nowhere'", "software: /nowhere is not a folder on the hubs."),
         ("c.SlurmSession.usual_cpus = 'two'", "usual_cpus"),
         ("c.SlurmSession.usual_cpus = ", "invalid syntax"),
         ("1 / 0", "ZeroDivisionError"),

@@ -54,3 +54,12 @@ def test_nothing_leaves_a_core_file():
         [sys.executable, "-c", program], env={"PYTHONPATH": lab}, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "(0, 0)"
+
+
+def test_programs_are_told_the_way_out_as_far_as_nothing_else_is_said(tmp_path):
+    file = tmp_path / "environment"
+    file.write_text("http_proxy=http://egress:3128\nPIP_INDEX_URL=https://a.example/simple?a=b\n")
+    env = {"http_proxy": "http://own.example:1"}
+    environment.lead_out(env, file)
+    assert env == {"http_proxy": "http://own.example:1", "PIP_INDEX_URL": "https://a.example/simple?a=b"}
+    environment.lead_out(env, tmp_path / "none")

@@ -16,10 +16,11 @@ from pydantic import Field, field_validator
 from benchtop_hub import wording
 from benchtop_hub.backends import page, request
 from benchtop_hub.backends.page import Places
-from benchtop_hub.backends.request import WITHOUT_SETTINGS, Before, Problem, Refused
+from benchtop_hub.backends.request import ENVIRONMENT, WITHOUT_SETTINGS, Before, Problem, Refused
 
 FIELDS = {
     "where": "Run on",
+    "environment": ENVIRONMENT,
     "pool": "Pool",
     "cpus": "CPUs",
     "memory": "Memory",

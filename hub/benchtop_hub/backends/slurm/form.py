@@ -7,12 +7,13 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from benchtop_hub.backends import request
-from benchtop_hub.backends.request import WITHOUT_SETTINGS, Problem, Refused, label
+from benchtop_hub.backends.request import ENVIRONMENT, WITHOUT_SETTINGS, Problem, Refused, label
 from benchtop_hub.backends.slurm.rights import ANY, Choice, Limit, Node, Reservation
 from benchtop_hub.wording import UNITS, listed
 
 FIELDS = {
     "where": "Run on",
+    "environment": ENVIRONMENT,
     "partition": "Partition",
     "account": "Account",
     "qos": "Quality of service",

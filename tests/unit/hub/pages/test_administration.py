@@ -13,7 +13,8 @@ from support.front_door import words
 from support.visitors import MEMBER
 
 ONE = Session(
-    "carol", "", "hpc-1", "17", "17", "gpu-1", "debug", "running", timedelta(hours=1), timedelta(minutes=2)
+    "carol", "", "hpc-1", "17", "17", "gpu-1", "hep/2026.1", "debug", "running", timedelta(hours=1),
+    timedelta(minutes=2),
 )  # fmt: skip
 
 
@@ -34,7 +35,7 @@ def button(admin, whose):
 def test_an_administrator_sees_everything_that_runs(admin, running):
     page = words(admin.ask("/sessions"))
     assert re.search(
-        rf"{running.name} default hpc-1 \d+ gpu-1 debug, 1 pascal GPU, 30 min 0 min just now", page
+        rf"{running.name} default hpc-1 \d+ gpu-1 facility debug, 1 pascal GPU, 30 min 0 min just now", page
     )
 
 

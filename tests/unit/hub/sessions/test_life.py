@@ -43,7 +43,7 @@ def test_a_session_is_where_slurm_put_it_and_listens_where_it_said(session, answ
 def test_the_log_says_how_long_each_step_of_a_start_took(session, caplog):
     caplog.set_level(logging.INFO)
     start(session, reported)
-    started = r"session started user=alice cell=hpc-1 job=42 at=gpu-1:45678"
+    started = r"session started user=alice cell=hpc-1 job=42 at=gpu-1:45678 environment=facility"
     steps = r"submit_ms=\d+ queue_ms=\d+ report_ms=\d+ answer_ms=\d+"
     assert re.search(rf"{started} {steps}$", caplog.text, re.MULTILINE)
 

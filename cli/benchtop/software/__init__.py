@@ -1,0 +1,1 @@
+"""The environments on /software: what their recipes say, and how they are built and published."""

@@ -1,0 +1,3 @@
+# shellcheck shell=bash
+# Read by bash before the kernel starts: docs/how-to/offer-kernels-to-a-group.md
+module load usatlas/1.0
