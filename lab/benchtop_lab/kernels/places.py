@@ -81,5 +81,18 @@ def shared(env: Mapping[str, str], rules: Path = MAP) -> list[Path]:
 
 def published(env: Mapping[str, str], root: Path = software.AREA) -> list[Path]:
     """The folders of kernels of the environments that this person may see here."""
+    return [data / "kernels" for data in _data(env, root)]
+
+
+def widgets(env: Mapping[str, str], root: Path = software.AREA) -> list[Path]:
+    """The folders of what those kernels need in JupyterLab's page to show something: ipywidgets, ipympl.
+
+    Files for a browser alone, nothing that a server runs. Where two environments have the same, JupyterLab
+    takes the first. They are of the versions of this moment, as the session's own environment is.
+    """
+    return [folder for data in _data(env, root) if (folder := data / "labextensions").is_dir()]
+
+
+def _data(env: Mapping[str, str], root: Path) -> list[Path]:
     offered = software.environments(root, groups=own_groups(), cluster=env.get(CLUSTER, ""))
-    return [environment.data / "kernels" for environment in offered]
+    return [environment.data for environment in offered]

@@ -3,11 +3,11 @@
 import os
 from pathlib import Path
 
-from jupyter_core.paths import jupyter_config_dir, jupyter_data_dir
+from jupyter_core.paths import jupyter_config_dir, jupyter_data_dir, jupyter_path
 from traitlets.config import get_config
 
 from benchtop_lab.home import own
-from benchtop_lab.kernels import provisioner
+from benchtop_lab.kernels import places, provisioner
 from benchtop_lab.session import deaths, environment, exports, workspaces
 
 c = get_config()
@@ -45,6 +45,8 @@ c.KernelProvisionerFactory.default_provisioner_name = provisioner.NAME
 c.AsyncIOLoopKernelManager.restarter_class = "benchtop_lab.kernels.restarter.Restarter"
 c.KernelRestarter.restart_limit = deaths.TIMES - 1
 c.KernelRestarter.time_to_dead = 1.0  # seconds between two looks
+# What their notebooks show needs its part in the page, behind what this server has by itself
+c.LabApp.labextensions_path = [*jupyter_path("labextensions"), *map(str, places.widgets(os.environ))]
 # What a notebook begins with where the session's environment says so
 if kernel := os.environ.get(environment.KERNEL):
     c.MultiKernelManager.default_kernel_name = kernel
