@@ -204,7 +204,7 @@ def test_a_job_that_takes_more_memory_than_it_asked_for_is_ended(person: Person,
     )
     job = dave.submit("--partition=debug --mem=100M", f"#!/bin/sh\nexec /usr/bin/python3 -c '{hog}'\n")
     ended = ("OUT_OF_MEMORY", "CANCELLED", "FAILED")
-    wait_until(lambda: dave.state(job) in ended, timeout=20, what=f"job {job} to be ended")
+    wait_until(lambda: dave.state(job) in ended, timeout=40, what=f"job {job} to be ended")
     assert "exceeded memory limit" in service("cpu-1").check_output("cat %s", f"/home/dave/slurm-test.{job}")
 
 

@@ -25,7 +25,6 @@ from benchtop_lab.login_node.request import Asked, set_limits
 LEAVERS = Path("/run/leavers")  # a file for each person whose login is disabled
 PROGRAM = (sys.executable, "-I", "-m", "benchtop_lab.session")
 EVERY = 1.0  # seconds between looks at the memory
-FAR = 1.5  # times its memory: more ends a session at once
 PRESENCE = 10.0  # seconds between looks at whether the person may still be here
 GRACE = 10.0  # seconds to save work in, when told to end
 _SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER of prctl(2)
@@ -104,9 +103,10 @@ class Session:
                 self.status = code if code >= 0 else 128 - code
                 return ("COMPLETED", "") if code == 0 else ("FAILED", _how(code, self.asked))
             used = memory(offspring(os.getpid()))
-            # It ends the kernel that took it by itself (session/memory.py), and has until the next look
+            # It ends the kernel that took it by itself (session/memory.py), and has until the next look.
+            # Whoever takes the whole node meanwhile is put out by node-guard.
             was_over, over = over, used > self.asked.memory
-            if (over and was_over) or used > self.asked.memory * FAR:
+            if over and was_over:
                 limit = f"the limit on the login node is {self.asked.memory} MB"
                 return "OUT_OF_MEMORY", f"it used {used} MB of memory; {limit}"
             if time.monotonic() > self.ends_at:

@@ -1,18 +1,25 @@
 """Watch what a session's memory is used for, so that a kernel ends and not the session.
 
 A batch system ends the whole job when it takes more memory than it asked for, JupyterLab included: the page
-says no more than that the server is away. So this looks first, several times a second, and ends what took
-the most: a kernel, which JupyterLab starts again, or a program of a terminal. Where the kernel of the system
+says no more than that the server is away. So this looks first, many times a second, and ends what took the
+most: a kernel, which JupyterLab starts again, or a program of a terminal. Where the kernel of the system
 looks after memory (cgroups), it is told by oom_score_adj whom to end.
 
-Nothing but the standard library, and no import when it is not needed: a session's start waits for it.
+A program of its own, started by JupyterLab (watching.py): a thread waits for its turn behind all that
+JupyterLab does, a third of a second on a busy node, in which a cell takes several hundred megabytes more. It
+ends with JupyterLab, whose pipe it holds, and tells what it sees by lines of JSON.
+
+Nothing but the standard library.
 """
 
 import contextlib
+import json
 import os
 import resource
+import select
 import signal
-import threading
+import sys
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,15 +28,21 @@ from benchtop_lab.login_node import processes
 
 PAGE = resource.getpagesize()
 # Seconds between looks: often above half of what was granted. A kernel may take 2 GB in a second, and the
-# batch system must not see it above its share: it looks every five seconds and ends the whole session.
+# batch system must not see it above its share: it looks every 15 seconds and ends the whole session.
 EVERY, OFTEN = 0.1, 0.02
 # The part of what was granted that is never used: a batch system that looks in the moment of the excess
 # would end the session, kernel and all.
 RESERVE = 32
 ANEW = 2.0  # seconds after which it is looked anew which processes there are
+TOLD = 1.0  # seconds between two times that it tells what is used
 # By how much of the node's memory, in thousandths, the kernel of the system takes what a session starts for
 # larger than it is: it goes before JupyterLab, and not before somebody else who takes a good part.
 FIRST_TO_GO = 100
+# The package by its folder: a session may run in another Python, and what is somebody's own stays out of it.
+_PACKAGE = str(Path(__file__).parents[2])
+_PROGRAM = (
+    f"import sys; sys.path.insert(0, {_PACKAGE!r}); from benchtop_lab.session import memory; memory.main()"
+)
 
 
 def resident(pid: int) -> int:
@@ -54,50 +67,59 @@ def below(pid: int, everybody: Mapping[int, processes.Process]) -> list[int]:
     return [pid, *processes.offspring(pid, everybody)]
 
 
+def has_terminal(pid: int) -> bool:
+    """Does a process have a terminal? Of what JupyterLab starts, all but kernels do."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[4] != "0"
+    except (OSError, IndexError):
+        return False
+
+
 @dataclass
 class Watch:
-    """Of one session. granted: bytes that it asked for; kernels: the process of each kernel, by its number.
+    """Of one session. granted: bytes that it asked for; server: JupyterLab's process
 
-    ended: who was ended, by process, each with the bytes in use then
+    tell: called with what is seen: {"used": bytes} and, of what is ended now, {"ended": its processes}
+    shared_once: is memory that processes share counted once?
     """
 
     granted: int
-    kernels: Callable[[], Mapping[int, str]]
-    said: Callable[[str], None]
+    server: int
+    tell: Callable[[Mapping[str, object]], None]
     shared_once: bool = False
     used: int = 0
-    ended: dict[int, int] = field(default_factory=dict)
     _everybody: dict[int, processes.Process] = field(default_factory=dict)
     _job: list[int] = field(default_factory=list)
-    _told: set[int] = field(default_factory=set)
+    _known: set[int] = field(default_factory=set)
 
-    def start(self) -> None:
-        """Look for as long as the session runs."""
-        threading.Thread(target=self._watch, name="memory", daemon=True).start()
-
-    def _watch(self) -> None:
-        pause = threading.Event()  # nobody sets it
-        since = ANEW
+    def run(self, stop: int) -> None:
+        """Look until the other end of `stop`, a file descriptor, is closed."""
+        closed = select.poll()
+        closed.register(stop, select.POLLIN)
+        since, told = ANEW, 0.0
         while True:
             if since >= ANEW:
                 self.look_around()
                 since = 0.0
             self.look()
+            if time.monotonic() - told >= TOLD:
+                self.tell({"used": self.used})
+                told = time.monotonic()
             every = OFTEN if self.used > self.granted / 2 else EVERY
-            pause.wait(every)
+            if closed.poll(every * 1000):
+                return
             since += every
 
     def look_around(self) -> None:
         """See which processes there are, and which the kernel of the system is to end first."""
-        own = os.getpid()
         self._everybody = processes.processes()
-        self._job = below(root_of(own, self._everybody), self._everybody)
-        for pid in self._children_of(own):
-            if pid not in self._told:
-                self._told.add(pid)
+        self._job = below(root_of(self.server, self._everybody), self._everybody)
+        for pid in self._children():
+            if pid not in self._known:
+                self._known.add(pid)
                 with contextlib.suppress(OSError):
-                    own_worth = int(Path("/proc/self/oom_score_adj").read_text())
-                    Path(f"/proc/{pid}/oom_score_adj").write_text(str(own_worth + FIRST_TO_GO))
+                    servers = int(Path(f"/proc/{self.server}/oom_score_adj").read_text())
+                    Path(f"/proc/{pid}/oom_score_adj").write_text(str(servers + FIRST_TO_GO))
 
     @property
     def most(self) -> int:
@@ -119,8 +141,10 @@ class Watch:
         used = sum(map(resident, every))
         return processes.memory(every) << 20 if self.shared_once and used > self.most else used
 
-    def _children_of(self, pid: int) -> list[int]:
-        return [found.pid for found in self._everybody.values() if found.parent == pid]
+    def _children(self) -> list[int]:
+        """What JupyterLab has started, but for this."""
+        own = os.getpid()
+        return [pid for pid, found in self._everybody.items() if found.parent == self.server and pid != own]
 
     def _above(self, pid: int) -> set[int]:
         """A process and all that it descends from."""
@@ -131,23 +155,40 @@ class Watch:
 
     def _relieve(self) -> None:
         """End a kernel with all that it started, or the largest program of a terminal."""
-        own = os.getpid()
-        trees = {child: below(child, self._everybody) for child in self._children_of(own)}
+        trees = {child: below(child, self._everybody) for child in self._children()}
+        kernels = {child for child in trees if not has_terminal(child)}
         # what cut itself loose hangs on the job's first process, or on none that is known
-        inside = {pid for tree in trees.values() for pid in tree}
-        trees |= {pid: [pid] for pid in self._job if pid not in inside and pid not in self._above(own)}
+        inside = {pid for tree in trees.values() for pid in tree} | {os.getpid()}
+        trees |= {
+            pid: [pid] for pid in self._job if pid not in inside and pid not in self._above(self.server)
+        }
         if not trees:
             return
-        used = self.used
         worst = max(trees, key=lambda child: self._of(trees[child]))
-        if self._of(trees[worst]) < resident(own):
+        if self._of(trees[worst]) < resident(self.server):
             return  # JupyterLab itself takes the most: nobody else is to go for it
-        known = self.kernels()
-        out = trees[worst] if worst in known else [max(trees[worst], key=resident)]
-        for pid in out:
-            self.ended[pid] = used
+        out = trees[worst] if worst in kernels else [max(trees[worst], key=resident)]
+        self.tell({"used": self.used, "ended": out})
         processes.kill(list(reversed(out)), signal.SIGKILL)
-        what = f"the kernel {known[worst]}" if worst in known else f"the process {out[0]}"
-        asked = f"{used >> 20} MB of {self.granted >> 20} MB"
-        self.said(f"memory: {asked} in use: {what} was ended")
         self.look_around()
+
+
+def command(granted: int, *, shared_once: bool) -> list[str]:
+    """What JupyterLab starts: `main` below, which has it for a parent."""
+    return [sys.executable, "-IS", "-c", _PROGRAM, str(granted), "once" if shared_once else "each"]
+
+
+def main() -> None:
+    """Look after the session of the process that has started this, which gives its memory as an argument."""
+    for number in (
+        signal.SIGINT,
+        signal.SIGTERM,
+    ):  # a batch system tells all of a job; JupyterLab ends in order
+        signal.signal(number, signal.SIG_IGN)
+    granted, shared_once = int(sys.argv[1]), sys.argv[2] == "once"
+
+    def tell(seen: Mapping[str, object]) -> None:
+        with contextlib.suppress(BrokenPipeError):  # it is about to end
+            print(json.dumps(seen), flush=True)
+
+    Watch(granted, os.getppid(), tell, shared_once).run(sys.stdin.fileno())
