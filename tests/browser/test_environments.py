@@ -94,13 +94,40 @@ def test_jupyterlab_shows_its_environment_and_the_launcher_its_kernels(erin: Pag
     expect(erin.locator(".jp-Toolbar-kernelName:visible")).to_have_text("Trial")
 
 
-def notebook(own: Hub, path: str, kernel: str) -> None:
+def notebook(own: Hub, path: str, kernel: str, *code: str) -> None:
     """A notebook that was written for this kernel."""
     spec = {"name": kernel, "display_name": kernel.title(), "language": "python"}
-    content = {"nbformat": 4, "nbformat_minor": 5, "metadata": {"kernelspec": spec}, "cells": []}
+    cells = [
+        {
+            "cell_type": "code",
+            "id": f"cell-{n}",
+            "source": cell,
+            "metadata": {},
+            "outputs": [],
+            "execution_count": None,
+        }
+        for n, cell in enumerate(code)
+    ]
+    content = {"nbformat": 4, "nbformat_minor": 5, "metadata": {"kernelspec": spec}, "cells": cells}
     body = {"type": "notebook", "format": "json", "content": content}
     assert own.open().ok
     assert own.jupyter("PUT", f"contents/{path}", body).ok
+
+
+def test_the_widgets_of_an_environment_are_shown_by_a_session_that_is_not_its_own(erin: Page, own: Hub):
+    if not own.ready():
+        sessions.ready(own)
+    notebook(
+        own, "slider.ipynb", "base", "import ipywidgets\nipywidgets.IntSlider(value=7, description='Cut')"
+    )
+    erin.goto(f"{own.lab}lab/tree/slider.ipynb?reset")
+    pages.wait_for_lab(erin)
+    expect(erin.locator("#jp-main-statusbar").get_by_text("| Idle")).to_be_visible(timeout=60_000)
+    erin.locator(".jp-NotebookPanel:visible .cm-content").first.click()
+    erin.keyboard.press("Shift+Enter")
+    slider = erin.locator(".jp-OutputArea .jupyter-widgets.widget-slider")
+    expect(slider.get_by_role("slider")).to_have_attribute("aria-valuenow", "7", timeout=60_000)
+    own.jupyter("DELETE", "contents/slider.ipynb")
 
 
 def test_a_notebook_whose_kernel_is_elsewhere_names_the_environment_and_leads_to_the_form(

@@ -67,6 +67,13 @@ def test_the_kernels_of_an_environment_are_those_of_its_version(tmp_path: Path):
     ]
 
 
+def test_the_page_gets_what_the_widgets_of_environments_need(tmp_path: Path):
+    examples.make(tmp_path)
+    has_some = tmp_path / "root/6.40/share/jupyter/labextensions"
+    has_some.mkdir(parents=True)
+    assert places.widgets({"BENCHTOP_CLUSTER": "hpc"}, tmp_path) == [has_some]
+
+
 def test_ones_own_groups_have_names():
     assert all(isinstance(name, str) for name in groups.own_groups())
 
