@@ -13,7 +13,7 @@ from support import pages, sessions, software
 from support.hub import Hub
 
 pytestmark = [
-    pytest.mark.needs("hpc/erin", throughout=True),
+    pytest.mark.needs("hpc/erin", "htc/erin", throughout=True),
     pytest.mark.shares("slurm", throughout=True),
 ]
 
@@ -126,7 +126,7 @@ def test_the_widgets_of_an_environment_are_shown_by_a_session_that_is_not_its_ow
     erin.locator(".jp-NotebookPanel:visible .cm-content").first.click()
     erin.keyboard.press("Shift+Enter")
     slider = erin.locator(".jp-OutputArea .jupyter-widgets.widget-slider")
-    expect(slider.get_by_role("slider")).to_have_attribute("aria-valuenow", "7", timeout=60_000)
+    expect(slider.get_by_role("slider")).to_have_attribute("aria-valuetext", "7", timeout=60_000)
     own.jupyter("DELETE", "contents/slider.ipynb")
 
 
