@@ -24,8 +24,10 @@ OFFERED = 60  # seconds until what was published is known in a session
 ERRORS = 3  # how many of its own errors a fitted value may be away from the truth
 NUMBER = r"-?\d+(?:\.\d+)?(?:e[-+]\d+)?"
 PLACES = [
-    pytest.param(cluster, marks=pytest.mark.needs(f"{cluster}/dave", throughout=True))
-    for cluster in ("hpc", "htc")
+    pytest.param(
+        (cluster, person), id=cluster, marks=pytest.mark.needs(f"{cluster}/{person}", throughout=True)
+    )
+    for cluster, person in {"hpc": "carol", "htc": "bob"}.items()
 ]
 
 
@@ -42,13 +44,14 @@ def own(
     signed_in: Callable[[str], requests.Session],
     published: None,
 ) -> Iterator[Hub]:
-    """Dave's session, which all tests of one cluster share."""
-    worker = Hub(settings, signed_in("dave"), "dave", request.param)
+    """Somebody's session, which all tests of one cluster share."""
+    cluster, person = request.param
+    worker = Hub(settings, signed_in(person), person, cluster)
     sessions.end(worker)
     sessions.begin(worker, memory=MEMORY)
     yield worker
     sessions.end(worker)
-    Batch(settings, request.param).clear("dave")
+    Batch(settings, cluster).clear(person)
 
 
 def offers(own: Hub, kernel: str) -> bool:
