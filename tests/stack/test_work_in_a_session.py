@@ -94,7 +94,7 @@ def dies(own: Hub, code: str) -> dict[str, Any]:
     """Run a cell that ends its kernel; why it did, as JupyterLab is told."""
     kernel = own.kernel()
     with contextlib.suppress(*traffic.CUT):
-        traffic.run(own, kernel, code)
+        traffic.run(own, kernel, code, patience=2)  # nothing comes back, and the cell goes on without us
     death = wait_until(
         lambda: found.json() if (found := own.facility("GET", f"kernels/{kernel}")).ok else None,
         timeout=NOTICED,
