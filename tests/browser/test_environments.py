@@ -114,9 +114,7 @@ def notebook(own: Hub, path: str, kernel: str, *code: str) -> None:
     assert own.jupyter("PUT", f"contents/{path}", body).ok
 
 
-def test_the_sidebar_loads_a_module_for_the_kernels_that_start_after_it(
-    erin: Page, own: Hub, pictures: Path
-):
+def test_the_sidebar_loads_a_module_for_the_kernels_that_start_after_it(erin: Page, own: Hub, pictures: Path):
     sessions.end(own)
     sessions.ready(own, where="batch", partition="debug")  # the facility's own JupyterLab
     erin.goto(f"{own.lab}lab?reset")

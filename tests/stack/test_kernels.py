@@ -105,6 +105,12 @@ def shell(own: Hub, *lines: str) -> str:
     return traffic.type_into_terminal(own, *lines)
 
 
+def test_nobody_is_offered_what_another_group_has(own: Hub):
+    specs = own.jupyter("GET", "kernelspecs").json()["kernelspecs"]
+    assert "python3" in specs
+    assert "usatlas" not in specs
+
+
 # ---- kernels of one's own -------------------------------------------------------------------------
 
 
