@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,13 @@ class _Unreadable(Exception):  # noqa: N818 - a file without values, not an erro
     def __init__(self, line: int, reason: str) -> None:
         super().__init__(reason)
         self.line = line
+
+
+def listed(mistakes: Iterable[Mistake], where: str) -> tuple[str, list[str]]:
+    """A Problem's sentence and details. where: in what the mistakes are, and what was left undone for it"""
+    found = sorted(set(mistakes))
+    what = "is a mistake" if len(found) == 1 else f"are {len(found)} mistakes"
+    return f"There {what} in {where}: fix it and try again.", [str(mistake) for mistake in found]
 
 
 # For models of such files: say what they do not know, and take no text for a number.

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from benchtop import topology
 from benchtop.console import Problem
-from benchtop.people.marked import STRICT, Mistake, Place, Source, parse, reason_of, spot
+from benchtop.people.marked import STRICT, Mistake, Place, Source, listed, parse, reason_of, spot
 from benchtop.settings import MAIL
 
 PEOPLE_GID = 2000  # the primary group of every person
@@ -167,12 +167,7 @@ def load(path: Path, *more: Path) -> People:
     if len(read) == len(sources):  # else the missing file may hold what the others refer to
         _references(read, mistakes)
     if mistakes:
-        count = len(set(mistakes))
-        what = "is a mistake" if count == 1 else f"are {count} mistakes"
-        raise Invalid(
-            f"There {what} in the list of people. Nothing was changed: fix it and try again.",
-            [str(mistake) for mistake in sorted(set(mistakes))],
-        )
+        raise Invalid(*listed(mistakes, "the list of people. Nothing was changed"))
     return People(
         groups=_union(model.groups for model in models),
         slurm=Slurm(

@@ -7,18 +7,19 @@ the way is never visible, and what is left of it goes when the next build begins
 
 from __future__ import annotations
 
-import fcntl
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from benchtop.console import Problem, Step, log, say, step
+from benchtop.keys import secrets
 from benchtop.people import accounts
 from benchtop.settings import Settings
 from benchtop.software import area, container, groups, recipes
 from benchtop.software.area import Full, Published
 from benchtop.software.recipes import Recipe
 from benchtop.stack import images
+
+LOCK = "software.lock"  # of `.benchtop`: whoever has it may change the area
 
 
 def publish(settings: Settings, names: Sequence[str] = (), folder: Path | None = None) -> None:
@@ -29,7 +30,7 @@ def publish(settings: Settings, names: Sequence[str] = (), folder: Path | None =
     One that cannot be built keeps no other from being published; what went wrong is raised at the end.
     """
     wanted = judge(settings, names, folder)
-    with _alone(settings):
+    with secrets.locked(settings, LOCK):  # of two who build at once, the second one waits, and finds it done
         prepare(settings)
         there = area.look(settings)
         refuse_other_content(wanted.values(), there)
@@ -132,18 +133,9 @@ def _together(failures: list[Problem]) -> Problem:
     return Problem(f"{len(failures)} environments were not published.", lines)
 
 
-@contextmanager
-def _alone(settings: Settings) -> Iterator[None]:
-    """Hold the lock of the area: of two who build at once, the second one waits, and finds it done."""
-    settings.state.mkdir(parents=True, exist_ok=True)
-    with (settings.state / "software.lock").open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 def remove(settings: Settings, what: str) -> None:
     """Remove an environment (NAME) or one version of it (NAME/VERSION); sessions that run in it lose it."""
-    with _alone(settings), step(f"Removing {what}"):
+    with secrets.locked(settings, LOCK), step(f"Removing {what}"):
         prepare(settings)
         area.run(settings, area.SERVICE, "remove", what)
         area.remember(settings, area.look(settings))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -18,9 +18,10 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from benchtop.console import Problem
-from benchtop.people.marked import STRICT, Mistake, Source, parse, reason_of, spot
+from benchtop.people.marked import STRICT, Mistake, Source, listed, parse, reason_of, spot
 from benchtop.people.roster import Cluster, matching
 from benchtop.settings import MAIL
+from benchtop.software import lock_file
 from benchtop.topology import CLUSTERS
 
 FOLDER = Path("lab/environments")  # of the checkout
@@ -158,7 +159,7 @@ class Recipe:
     @property
     def packages(self) -> frozenset[str]:
         """The names in its lock file, normalized."""
-        return frozenset(match[0] for match in _locked(self.lock))
+        return frozenset(match[0] for match in lock_file.packages(self.lock))
 
     def place(self, key: str) -> str:
         """File and line of a key, as a message names them."""
@@ -244,12 +245,7 @@ def load(folder: Path, groups: Iterable[str]) -> dict[str, Recipe]:
         _ingredients(source, described, folder / name, mistakes)
     _unique(read, mistakes)
     if mistakes:
-        count = len(set(mistakes))
-        what = "is a mistake" if count == 1 else f"are {count} mistakes"
-        raise Invalid(
-            f"There {what} in the recipes of environments. Nothing was built: fix it and try again.",
-            [str(mistake) for mistake in sorted(set(mistakes))],
-        )
+        raise Invalid(*listed(mistakes, "the recipes of environments. Nothing was built"))
     return {name: _recipe(folder / name, described, source) for name, (source, described) in read.items()}
 
 
@@ -348,42 +344,14 @@ def _ingredients(source: Source, described: Described, folder: Path, mistakes: l
         reason = "is missing: `make lock` writes it from requirements.in"
         mistakes.append(Mistake(_shown(file), 1, reason))
         return
-    mistakes.extend(Mistake(_shown(file), line, reason) for line, reason in _judge_lock(file.read_text()))
-    if not described.kernels and not any(name == "ipykernel" for name, _ in _locked(file.read_text())):
+    mistakes.extend(Mistake(_shown(file), line, reason) for line, reason in lock_file.judge(file.read_text()))
+    if not described.kernels and not any(
+        name == "ipykernel" for name, _ in lock_file.packages(file.read_text())
+    ):
         reason = (
             "has no ipykernel, and a kernel of Python is what the environment has: add it to requirements.in"
         )
         mistakes.append(Mistake(_shown(file), 1, reason))
-
-
-_REQUIREMENT = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)\s*(\[[^\]]*\])?\s*==\s*[^\s;\\]+")
-
-
-def _statements(lock: str) -> Iterator[tuple[int, str]]:
-    """The statements of a lock file without comments, and the line where each begins."""
-    begun, text = 0, ""
-    for number, line in enumerate(lock.splitlines(), 1):
-        bare = re.sub(r"(^|\s)#.*", "", line).strip()
-        begun = begun if text else number
-        text = f"{text} {bare.removesuffix(chr(92))}".strip()
-        if text and not bare.endswith(chr(92)):
-            yield begun, text
-            text = ""
-
-
-def _locked(lock: str) -> Iterator[tuple[str, int]]:
-    """The packages of a lock file by their normalized names, and the line of each."""
-    for line, text in _statements(lock):
-        if match := _REQUIREMENT.match(text):
-            yield re.sub(r"[-_.]+", "-", match[1]).lower(), line
-
-
-def _judge_lock(lock: str) -> Iterator[tuple[int, str]]:
-    for line, text in _statements(lock):
-        if not _REQUIREMENT.match(text):
-            yield line, f"“{text[:60]}” is not NAME==VERSION: let `make lock` write this file"
-        elif "--hash=sha256:" not in text:
-            yield line, f"“{text[:60]}” has no hash: let `make lock` write this file"
 
 
 def _unique(read: Mapping[str, tuple[Source, Described]], mistakes: list[Mistake]) -> None:
