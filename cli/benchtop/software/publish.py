@@ -44,7 +44,7 @@ def publish(settings: Settings, names: Sequence[str] = (), folder: Path | None =
             except Problem as problem:
                 log.error("%s: %s", recipe.label, problem)
                 failures.append(problem)
-        if not names and folder is None:
+        if folder is None:
             groups.hand_in(settings)
         area.remember(settings, area.look(settings) if missing else there)
     if failures:
