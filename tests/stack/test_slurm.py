@@ -575,9 +575,7 @@ def apply(settings: Settings) -> Callable[[bytes], tuple[int, str]]:
 
 @pytest.mark.needs("people")
 def test_people_who_are_right_stay_as_they_are(apply, everybody: People):
-    start = time.monotonic()
     assert apply(lists.accounting(everybody)) == (0, "nothing to change\n")
-    assert time.monotonic() - start < 2
 
 
 @pytest.mark.parametrize(
