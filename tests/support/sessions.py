@@ -29,8 +29,9 @@ REAPED = 110  # … and until one that nobody owns is gone: two looks in a row, 
 # JupyterLab reads this while it starts, after the job has said its port
 SLOW = "/home/{person}/.jupyter/jupyter_server_config.py"
 WAITS = "import pathlib, time\nwhile pathlib.Path(__file__).exists():\n    time.sleep(0.1)\n"
-# pgrep's words for the process of JupyterLab alone: the shell beside it has its name in its own words
-PROCESS = "^/opt/lab/bin/python.*benchtop_lab[.]session"
+# pgrep's words for the process of JupyterLab alone: the shell beside it has its name in its own words, and
+# the program that looks after its memory has it as a part of another name
+PROCESS = "^/opt/lab/bin/python.*benchtop_lab[.]session( |$)"
 # What a session's own processes know of it: its environment, and the port that it listens on
 SESSION = """
 import json, os, pathlib

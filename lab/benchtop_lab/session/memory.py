@@ -41,7 +41,7 @@ FIRST_TO_GO = 100
 # The package by its folder: a session may run in another Python, and what is somebody's own stays out of it.
 _PACKAGE = str(Path(__file__).parents[2])
 _PROGRAM = (
-    f"import sys; sys.path.insert(0, {_PACKAGE!r}); from benchtop_lab.session import memory; memory.main()"
+    f"import sys; sys.path.insert(0, {_PACKAGE!r}); import benchtop_lab.session.memory as own; own.main()"
 )
 
 
