@@ -108,7 +108,7 @@ class Area:
         self.root, self.cluster, self.log, self._clock = root, cluster, log, clock
         self._known: list[Environment] = []
         self._wrong: list[str] = []
-        self._at = float("-inf")
+        self._at = self._began = float("-inf")
         self._reading: asyncio.Future[tuple[list[Environment], list[str]]] | None = None
 
     async def offered(self, groups: Collection[str], *, max_age: float = REMEMBER) -> list[Environment]:
@@ -116,18 +116,20 @@ class Area:
 
         Of an area that does not answer, what was known before: other people's pages do not wait for it.
         """
-        if self._clock() - self._at > max_age:
-            began = self._clock()
+        needed = self._clock() - max_age
+        while self._at < needed:  # what somebody else is reading now may have begun too early
             if self._reading is None or self._reading.done():
+                self._began = self._clock()
                 self._reading = asyncio.ensure_future(asyncio.to_thread(read, self.root))
+            reading, began = self._reading, self._began
             try:
-                known, wrong = await asyncio.wait_for(asyncio.shield(self._reading), PATIENCE)
+                known, wrong = await asyncio.wait_for(asyncio.shield(reading), PATIENCE)
             except TimeoutError:
                 self.log.warning("software area silent path=%s", self.root)
-            else:
-                for fault in set(wrong) - set(self._wrong):
-                    self.log.warning("environment left out: %s", fault)
-                self._known, self._wrong, self._at = known, wrong, began
+                break
+            for fault in set(wrong) - set(self._wrong):
+                self.log.warning("environment left out: %s", fault)
+            self._known, self._wrong, self._at = known, wrong, began
         return [environment for environment in self._known if environment.is_for(groups, self.cluster)]
 
     async def find(self, asked: str, groups: Collection[str], *, home: str, support: str) -> str:
@@ -139,10 +141,11 @@ class Area:
             return ""
         if asked.startswith(("~", "/")):
             return own_folder(asked, home)
-        offered = await self.offered(groups, max_age=1.0)
-        found = next((environment for environment in offered if environment.name == asked), None)
-        if found:
-            return f"{found.name}/{found.version}"
+        for age in (1.0, 0.0):  # it may be new
+            offered = await self.offered(groups, max_age=age)
+            found = next((environment for environment in offered if environment.name == asked), None)
+            if found:
+                return f"{found.name}/{found.version}"
         names = listed(environment.name for environment in offered)
         sentence = (
             f"Environment: “{quote(asked)}” is not available to you on this cluster, or not any more. "
