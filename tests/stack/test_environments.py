@@ -17,12 +17,13 @@ from support.hub import Hub
 from support.wait import wait_until
 
 pytestmark = [
-    pytest.mark.needs("hpc/erin", "htc/erin", throughout=True),
+    pytest.mark.needs("hpc/carol", "htc/bob", throughout=True),
     pytest.mark.shares("slurm", "condor", throughout=True),
     pytest.mark.long,
 ]
 
 NAME, TITLE = "trial", "Trial"
+WHO = {"hpc": "carol", "htc": "bob"}
 TOLD = 60  # seconds in which somebody whose session cannot start reads why
 ASKED: dict[str, dict[str, object]] = {
     "hpc": {"where": "batch", "partition": "debug", "runtime": 10},
@@ -50,8 +51,8 @@ def area(settings: Settings) -> Iterator[software.Area]:
 
 @pytest.fixture(scope="module")
 def at(settings: Settings, signed_in: Callable[[str], requests.Session]) -> Iterator[At]:
-    """`at("htc-login")`: Erin's hub there, who has no session."""
-    known = {cluster: Hub(settings, signed_in("erin"), "erin", cluster) for cluster in ("hpc", "htc")}
+    """`at("htc-login")`: the hub of somebody there who has no session."""
+    known = {cluster: Hub(settings, signed_in(who), who, cluster) for cluster, who in WHO.items()}
 
     def go(place: str) -> Hub:
         own = known[place.partition("-")[0]]
@@ -94,7 +95,9 @@ def test_a_session_runs_in_the_environment_that_was_chosen(
     page = own.open().text
     assert "static/remoteEntry.js" in page, "what the facility adds to JupyterLab is there"
     assert '"@jupyterlab/apputils-extension:announcements"' in page, "and its settings"
-    logged(settings, own.cell, rf"session started user=erin .* environment={NAME}/2026\.1 ", within=30)
+    logged(
+        settings, own.cell, rf"session started user={own.person} .* environment={NAME}/2026\.1 ", within=30
+    )
     metrics = compose.run(
         settings, "exec", "-T", own.cell, "/opt/hub/bin/python", "-c", sessions.METRICS, own.cluster
     ).stdout.decode()
@@ -108,7 +111,9 @@ def test_a_whole_session_runs_inside_an_image(settings: Settings, at: At, place:
     with software.published(settings, "boxed", "1", kind="container") as area:
         try:
             assert begin(own, place, "boxed").startswith("/usr /usr/bin/python3 boxed/1 ")
-            ask = "import os; print(os.environ['APPTAINER_CONTAINER'], os.access('/home/erin', os.W_OK))"
+            ask = (
+                "import os; print(os.environ['APPTAINER_CONTAINER'], os.access(os.environ['HOME'], os.W_OK))"
+            )
             assert traffic.run(own, own.kernel(), ask) == "/software/boxed/1/rootfs True"
             assert "static/remoteEntry.js" in own.open().text
         finally:
@@ -143,9 +148,9 @@ def test_a_new_version_is_for_new_sessions_and_running_ones_keep_theirs(area: so
         area.remove(f"{NAME}/2026.2")
 
 
-@pytest.mark.parametrize(("place", "person"), [("hpc", "erin"), ("htc-login", "erin")])
+@pytest.mark.parametrize("place", ["hpc", "htc-login"])
 def test_an_environment_that_breaks_before_the_session_starts_is_told(
-    settings: Settings, area: software.Area, at: At, place: str, person: str
+    settings: Settings, area: software.Area, at: At, place: str
 ):
     own = at(place)
     area.publish("brittle", "1")
@@ -165,13 +170,13 @@ def test_one_that_vanishes_while_its_session_waits_is_told(settings: Settings, a
     own, batch = at("hpc"), Batch(settings, "hpc")
     area.publish("vanishing", "1")
     try:
-        with sessions.full(batch, "erin"):
+        with sessions.full(batch, own.person):
             answer = own.start(where="batch", partition="harvester", runtime=10, environment="vanishing")
             assert answer.status_code in {201, 202}, answer.text
             wait_until(lambda: "queue" in own.stage(), timeout=30, what="the session to wait")
             area.remove("vanishing")
-            fillers = [job.number for job in batch.jobs("erin") if not job.name.startswith("jh-")]
-            batch.cancel("erin", *fillers)
+            fillers = [job.number for job in batch.jobs(own.person) if not job.name.startswith("jh-")]
+            batch.cancel(own.person, *fillers)
             wait_until(lambda: own.server() is None, timeout=TOLD, what="the start to fail")
         assert "its environment vanishing/1 is no longer in the software area" in own.failure()
     finally:
@@ -189,21 +194,23 @@ def test_a_virtual_environment_of_ones_own_with_jupyterlab_runs_the_session(
     settings: Settings, at: At, place: str
 ):
     own = at(place)
-    path = software.own_environment(Home(settings, "erin"), "my-env", software.WITH_LAB)
-    assert begin(own, place, path) == (
-        "/home/erin/my-env /home/erin/my-env/bin/python /home/erin/my-env /home/erin/my-env/bin"
+    path, folder = (
+        software.own_environment(Home(settings, own.person), "my-env", software.WITH_LAB),
+        f"/home/{own.person}/my-env",
     )
+    assert begin(own, place, path) == (f"{folder} {folder}/bin/python {folder} {folder}/bin")
 
 
 def test_one_with_a_kernel_alone_is_what_notebooks_begin_with(settings: Settings, at: At):
     own = at("hpc")
-    path = software.own_environment(Home(settings, "erin"), "my-env", software.WITH_KERNEL)
+    path = software.own_environment(Home(settings, own.person), "my-env", software.WITH_KERNEL)
     printed = begin(own, "hpc", path)
-    assert printed.startswith("/home/erin/my-env /opt/lab/bin/python /home/erin/my-env ")
+    folder = f"/home/{own.person}/my-env"
+    assert printed.startswith(f"{folder} /opt/lab/bin/python {folder} ")
 
 
 def test_one_that_cannot_be_used_says_what_to_do(settings: Settings, at: At):
-    own, home = at("htc"), Home(settings, "erin")
+    own, home = at("htc"), Home(settings, own.person)
     path = software.own_environment(home, "my-env", software.WITHOUT_ANYTHING)
     assert "~/my-env/bin/pip install ipykernel" in fails(own, "htc", environment=path)
     home.remove("my-env")
