@@ -210,7 +210,8 @@ def test_one_with_a_kernel_alone_is_what_notebooks_begin_with(settings: Settings
 
 
 def test_one_that_cannot_be_used_says_what_to_do(settings: Settings, at: At):
-    own, home = at("htc"), Home(settings, own.person)
+    own = at("htc")
+    home = Home(settings, own.person)
     path = software.own_environment(home, "my-env", software.WITHOUT_ANYTHING)
     assert "~/my-env/bin/pip install ipykernel" in fails(own, "htc", environment=path)
     home.remove("my-env")
