@@ -3,7 +3,7 @@
 import json
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -523,18 +523,24 @@ def test_a_node_that_was_away_takes_jobs_again_by_itself(person: Person, service
     alice.becomes(job, "RUNNING", timeout=60)
 
 
+def addresses(service: Services, nodes: Sequence[str]) -> dict[str, str]:
+    """Where slurmctld finds the nodes."""
+    controller = service("slurmctld")
+    return {node: controller.check_output("getent hosts %s", node).split()[0] for node in nodes}
+
+
 @pytest.mark.needs("slurm", "services")
 def test_jobs_find_their_nodes_when_two_have_swapped_their_addresses(
     person: Person, output: Output, service: Services, settings: Settings
 ):
     """As after an engine's restart: slurmctld must not send one node's jobs to the other."""
     nodes = ("gpu-1", "gpu-2")
-    address = {node: service(node).check_output("hostname -i") for node in nodes}
+    address = addresses(service, nodes)
     compose.run(settings, "stop", "--timeout", "1", *nodes)
     for node in sorted(nodes, key=lambda node: tuple(map(int, address[node].split("."))), reverse=True):
         compose.run(settings, "start", node)  # the first to start takes the lowest address
     wait_until(lambda: all(up_since(service(node)) for node in nodes), timeout=30, what="both nodes to be up")
-    assert {node: service(node).check_output("hostname -i") for node in nodes} != address
+    assert addresses(service, nodes) != address
     alice = person("alice")
     for node in nodes:
         options = f"--partition=usatlas --account=tier3 --qos=usatlas --nodelist={node}"
