@@ -170,7 +170,8 @@ def containers(project: str | None = None) -> list[Container]:
         return []
     # not checked: one of them may be gone between the two calls; the others are still told
     seen = json.loads(docker("inspect", "--type", "container", *ids, check=False).stdout or b"[]")
-    found = [container(entry) for entry in seen if entry["Config"]["Labels"].get(ONEOFF_LABEL) != "True"]
+    # Whoever runs an image of Compose's gets its labels, but for this one, which Compose gives to containers
+    found = [container(entry) for entry in seen if entry["Config"]["Labels"].get(ONEOFF_LABEL) == "False"]
     return sorted(found, key=lambda one: (one.project, one.service, one.name))
 
 
