@@ -25,7 +25,7 @@ def area(settings: Settings) -> Iterator[software.Area]:
     """With one environment for this cluster, and one whose kernel is on the other one alone."""
     with (
         software.published(
-            settings, "trial", "2026.1", title="Trial", description="For the tests of the form."
+            settings, "sample", "2026.1", title="Sample", description="For the tests of the form."
         ) as one,
         software.published(settings, "faraway", "7", title="Far Away", clusters=["htc"]),
     ):
@@ -53,10 +53,10 @@ def erin(page: Page, arrive: Callable[[Page, str], None]) -> Page:
 def test_the_form_says_what_an_environment_is_and_asks_for_the_folder_of_ones_own(
     erin: Page, own: Hub, pictures: Path
 ):
-    erin.goto(f"{own.base}/hub/spawn?environment=trial")
+    erin.goto(f"{own.base}/hub/spawn?environment=sample")
     field = erin.get_by_label("Environment", exact=True)
-    expect(field).to_have_value("trial")
-    expect(erin.get_by_text("For the tests of the form. Kernels: Trial.")).to_be_visible()
+    expect(field).to_have_value("sample")
+    expect(erin.get_by_text("For the tests of the form. Kernels: Sample.")).to_be_visible()
     expect(erin.get_by_label("Its folder")).to_be_hidden()
     erin.screenshot(path=pictures / "form-environment.png", full_page=True)
     field.select_option("~")
@@ -74,24 +74,24 @@ def test_the_form_says_what_an_environment_is_and_asks_for_the_folder_of_ones_ow
 
 
 def test_jupyterlab_shows_its_environment_and_the_launcher_its_kernels(erin: Page, own: Hub, pictures: Path):
-    erin.goto(f"{own.base}/hub/spawn?environment=trial")
+    erin.goto(f"{own.base}/hub/spawn?environment=sample")
     erin.get_by_label("Run on").select_option("batch")
     erin.get_by_label("Partition").select_option("debug")
     erin.get_by_label("Runtime").fill("20")
     erin.get_by_role("button", name="Start").click()
     pages.wait_for_lab(erin)
-    expect(erin.locator("#benchtop-status").get_by_text("Environment: trial 2026.1")).to_be_visible()
+    expect(erin.locator("#benchtop-status").get_by_text("Environment: sample 2026.1")).to_be_visible()
     section = erin.locator(".jp-Launcher-section").filter(
-        has=erin.get_by_role("heading", name="Trial 2026.1")
+        has=erin.get_by_role("heading", name="Sample 2026.1")
     )
     expect(section.locator(".jp-LauncherCard")).to_have_count(1)
     expect(section.locator(".jp-LauncherCard-icon svg image")).to_have_attribute(
-        "href", re.compile("kernelspecs/trial/logo")
+        "href", re.compile("kernelspecs/sample/logo")
     )
     erin.screenshot(path=pictures / "lab-launcher.png")
     section.locator(".jp-LauncherCard").click()
     expect(erin.locator(".jp-NotebookPanel:visible")).to_be_visible(timeout=30_000)
-    expect(erin.locator(".jp-Toolbar-kernelName:visible")).to_have_text("Trial")
+    expect(erin.locator(".jp-Toolbar-kernelName:visible")).to_have_text("Sample")
 
 
 def notebook(own: Hub, path: str, kernel: str, *code: str) -> None:

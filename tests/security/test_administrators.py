@@ -225,6 +225,7 @@ def test_an_administrators_token_opens_nobody_elses_server(
     assert own.get(f"{server}/api/status", timeout=60).status_code == 200, "the control"
 
 
+@pytest.mark.needs("hpc/erin")  # of whoever has a session, this page leads to it
 def test_an_administrator_starts_nothing_in_somebody_elses_name(
     alices: Hub, signed_in: SignedIn, settings: Settings
 ):

@@ -10,7 +10,6 @@ import requests
 from benchtop.settings import Settings
 from benchtop.stack import compose
 from support import sessions, software, traffic
-from support.batch import Batch
 from support.facility import logged
 from support.homes import Home
 from support.hub import Hub
@@ -164,26 +163,6 @@ def test_an_environment_that_breaks_before_the_session_starts_is_told(
         assert "its environment brittle/1 is broken: /software/brittle/1/bin/python is missing" in told
     finally:
         area.remove("brittle")
-
-
-def test_one_that_vanishes_while_its_session_waits_is_told(settings: Settings, area: software.Area, at: At):
-    own, batch = at("hpc"), Batch(settings, "hpc")
-    area.publish("vanishing", "1")
-    try:
-        with sessions.full(batch, own.person):
-            answer = own.start(where="batch", partition="harvester", runtime=10, environment="vanishing")
-            assert answer.status_code in {201, 202}, answer.text
-            wait_until(lambda: "queue" in own.stage(), timeout=30, what="the session to wait")
-            area.remove("vanishing")
-            fillers = [job.number for job in batch.jobs(own.person) if not job.name.startswith("jh-")]
-            batch.cancel(own.person, *fillers)
-            wait_until(lambda: own.server() is None, timeout=TOLD, what="the start to fail")
-        assert "its environment vanishing/1 is no longer in the software area" in own.failure()
-    finally:
-        area.remove("vanishing")
-    answer = own.start(**ASKED["hpc"], environment="vanishing")
-    assert answer.status_code == 400
-    assert "“vanishing” is not available to you on this cluster, or not any more" in answer.json()["message"]
 
 
 # ---- a virtual environment of one's own -------------------------------------------------------------
