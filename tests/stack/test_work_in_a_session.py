@@ -75,7 +75,9 @@ def shell(own: Hub, command: str) -> str:
 
 def lasting(own: Hub, commands: str) -> None:
     """Run commands that may take longer than a cell should; each must succeed."""
-    traffic.run(own, kept_kernel(own), f"lasts = __import__('subprocess').Popen(['sh', '-ec', {commands!r}])")
+    quiet = "stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL"  # a cell would show it, whenever it comes
+    begin = f"import subprocess; lasts = subprocess.Popen(['sh', '-ec', {commands!r}], {quiet})"
+    traffic.run(own, kept_kernel(own), begin)
     ended = wait_until(
         lambda: traffic.run(own, kept_kernel(own), "print(lasts.poll())").replace("None", ""),
         timeout=INSTALLED,
