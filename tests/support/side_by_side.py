@@ -31,6 +31,7 @@ from xdist.workermanage import WorkerController
 from support.needs import Needs, hold
 
 ALONE = "what runs alone"
+LONG = 3  # short tests take as long as a long one
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -99,13 +100,18 @@ class Unit:
                     scopes[item.nodeid] = (item.nodeid, Needs.of([item]))
         return scopes
 
-    def rank(self, wanted: Mapping[str, int]) -> tuple[bool, bool, int]:
-        """Where it stands: what takes long first, then what most others wait for, and what runs alone last.
+    def rank(self, wanted: Mapping[str, int]) -> tuple[bool, int]:
+        """Where it stands: first what most work waits for in a line, last what runs alone.
 
-        wanted: how many tests need a thing for themselves
+        wanted: how much work needs a thing for itself (work_of)
         """
-        long = any(item.get_closest_marker("long") for item in self.items)
-        return self.name == ALONE, not long, -sum(wanted[thing] for thing in Needs.of(self.items).own)
+        waits = [wanted[thing] for thing in Needs.of(self.items).own]
+        return self.name == ALONE, -max(sum(map(work_of, self.items)), *waits, 0)
+
+
+def work_of(item: pytest.Item) -> int:
+    """How long a test takes, roughly, in short ones."""
+    return LONG if item.get_closest_marker("long") else 1
 
 
 def units_of(items: Sequence[pytest.Item]) -> list[Unit]:
@@ -160,7 +166,9 @@ class SideBySide:
                 dice.shuffle(unit.items)
             units.sort(key=lambda unit: unit.name == ALONE)
         else:
-            wanted = Counter(thing for item in items for thing in Needs.of([item]).own)
+            wanted = Counter[str]()
+            for item in items:
+                wanted.update(dict.fromkeys(Needs.of([item]).own, work_of(item)))
             units.sort(key=lambda unit: unit.rank(wanted))
         items[:] = [item for unit in units for item in unit.items]
         for unit in units:
