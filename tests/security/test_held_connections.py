@@ -269,8 +269,8 @@ def test_a_body_that_is_too_large_is_refused_before_it_comes(path: str, most: in
 
     with send(most + 1) as line:
         assert opens(line) == "413"
-    # the control; a login from here, of a test before, counts for ten seconds (conf/throttle.conf)
-    wait_until(is_waited_for, timeout=20, what="a body that is not too large to be waited for")
+    # the control; a login from here, of a test beside this one, counts for ten seconds (conf/throttle.conf)
+    wait_until(is_waited_for, timeout=60, what="a body that is not too large to be waited for")
 
 
 def test_a_hub_keeps_no_large_body(service: Services, signed_in: SignedIn, settings: Settings):
