@@ -1,6 +1,7 @@
 """The server's kernels, watched: what memory they take, and why one died."""
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -11,7 +12,7 @@ from jupyter_client.restarter import KernelRestarter
 from jupyter_server.serverapp import ServerApp
 
 from benchtop_lab.session.deaths import Deaths, explain_death, explain_end
-from benchtop_lab.session.memory import command
+from benchtop_lab.session.memory import command, resident
 
 
 def process_of(manager: Any) -> Any:  # noqa: ANN401 jupyter_client's, or another provisioner's
@@ -28,7 +29,7 @@ class Watched:
     def __init__(self, server: ServerApp, env: Mapping[str, str]) -> None:
         self.deaths = Deaths()
         self.granted = int(env.get("BENCHTOP_MEMORY") or 0) << 20
-        self.used = 0
+        self.used = resident(os.getpid())
         # The batch systems count what processes share for each of them, unless a site says otherwise
         self._shared_once = env.get("BENCHTOP_MEMORY_SHARED") == "once"
         self._server = server
@@ -68,11 +69,11 @@ class Watched:
         pause = threading.Event()  # nobody sets it
         words = command(self.granted, shared_once=self._shared_once)
         while True:
+            pause.wait(1.0)  # a session's start does not wait for it, and what fails does not fill the log
             with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as program:
                 for line in program.stdout or ():
                     self.hear(json.loads(line))
             self.say(f"memory: what looks after it ended with {program.returncode}, and is started again")
-            pause.wait(1.0)
 
     def hear(self, seen: Mapping[str, Any]) -> None:
         """Of the memory: memory.py, Watch.tell."""
