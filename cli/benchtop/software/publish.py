@@ -88,7 +88,7 @@ def refuse_other_content(wanted: Iterable[Recipe], there: Mapping[str, Published
         raise recipes.Invalid(
             "A version that is published never changes: sessions run in it. Nothing was built.",
             [
-                f"{recipe.place('version')}: {recipe.label} is published with other content: "
+                f"{recipe.line_of('version')}: {recipe.label} is published with other content: "
                 "give the changed recipe another version"
                 for recipe in changed
             ],

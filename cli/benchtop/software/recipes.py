@@ -161,7 +161,7 @@ class Recipe:
         """The names in its lock file, normalized."""
         return frozenset(match[0] for match in lock_file.packages(self.lock))
 
-    def place(self, key: str) -> str:
+    def line_of(self, key: str) -> str:
         """File and line of a key, as a message names them."""
         return f"{_shown(self.folder / FILE)}:{self.lines.get(key, 1)}"
 

@@ -62,7 +62,7 @@ class Environment(BaseModel):
         return f"{self.title} ({self.version})"
 
     @property
-    def line(self) -> str:
+    def summary(self) -> str:
         """What it is for and what is in it, beside the choice."""
         kernels = listed(kernel.display_name for kernel in self.kernels)
         about = self.description.strip()

@@ -1,18 +1,10 @@
 """Who takes too much of a node is put out, and nobody else is."""
 
-import importlib.machinery
-import importlib.util
-from pathlib import Path
-
 import pytest
 
-PROGRAM = Path(__file__).parents[3] / "images/node/node-guard"
-LOADER = importlib.machinery.SourceFileLoader("node_guard", str(PROGRAM))
-SPEC = importlib.util.spec_from_loader("node_guard", LOADER)
-assert SPEC
-guard = importlib.util.module_from_spec(SPEC)
-LOADER.exec_module(guard)
+from support import image_programs
 
+guard = image_programs.load("node/node-guard")
 MB, GB = 1 << 20, 1 << 30
 ALICE, BOB = 2001, 2002
 

@@ -1,7 +1,5 @@
 """Environments and images that are built here have a place for what their users install."""
 
-import importlib.machinery
-import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -9,17 +7,9 @@ from types import ModuleType
 
 import pytest
 
+from support import image_programs
+
 ROOT = Path(__file__).parents[3]
-
-
-def module(path: str, name: str) -> ModuleType:
-    """A program of an image as a module."""
-    loader = importlib.machinery.SourceFileLoader(name, str(ROOT / path))
-    spec = importlib.util.spec_from_loader(name, loader)
-    assert spec
-    found = importlib.util.module_from_spec(spec)
-    loader.exec_module(found)
-    return found
 
 
 @pytest.fixture
@@ -27,7 +17,7 @@ def container(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The program that opens images, which nodes run with a newer Python than a host may have."""
     for name in ("CLONE_NEWUSER", "CLONE_NEWNS"):
         monkeypatch.setattr(os, name, 0, raising=False)
-    return module("images/node/benchtop-container", "benchtop_container")
+    return image_programs.load("node/benchtop-container")
 
 
 @pytest.mark.parametrize(

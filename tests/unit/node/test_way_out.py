@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import importlib.machinery
-import importlib.util
 import os
 import socket
 import subprocess
@@ -11,28 +9,14 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
+from support import image_programs
 from support.wait import wait_until
 
-IMAGES = Path(__file__).parents[3] / "images"
-
-
-def program(path: str) -> ModuleType:
-    """A program of an image as a module."""
-    name = path.replace("/", "_").replace("-", "_")
-    loader = importlib.machinery.SourceFileLoader(name, str(IMAGES / path))
-    spec = importlib.util.spec_from_loader(name, loader)
-    assert spec
-    module = importlib.util.module_from_spec(spec)
-    loader.exec_module(module)
-    return module
-
-
 vouch, who_asks, entrypoint = (
-    program(path) for path in ("node/vouch", "egress/who-asks", "egress/entrypoint")
+    image_programs.load(path) for path in ("node/vouch", "egress/who-asks", "egress/entrypoint")
 )
 KEY = b"k" * 32
 HERE, PROXY = "10.213.5.6", "10.213.5.2"
