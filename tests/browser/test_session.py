@@ -14,13 +14,13 @@ from benchtop import topology
 from benchtop.people import roster
 from benchtop.settings import Settings
 from support import pages
+from support.as_person import as_person
 from support.hub import Hub
 from support.wait import wait_until
 
 pytestmark = pytest.mark.shares("slurm", "condor")
 
 Service = Callable[..., Host]
-AS = "setpriv --reuid %s --regid people --init-groups"
 COMMANDS = (
     "id -un",
     "hostname",
@@ -67,7 +67,8 @@ def no_session(
             assert hub.stop().status_code in {202, 204, 404}
             wait_until(lambda hub=hub: hub.server() is None, timeout=60, what=f"the end of {name}'s session")
         wait_until(lambda: not jobs(name), timeout=30, what=f"the end of {name}'s jobs")
-        service("cpu-1").check_output(f"{AS} rm -rf /home/{name}/.jupyter/lab/workspaces", name)
+        remove = f"rm -rf /home/{name}/.jupyter/lab/workspaces"
+        service("hpc-login").check_output(as_person(name, remove))
 
     yield end
     for name in touched:

@@ -11,6 +11,7 @@ from testinfra.host import Host
 
 from benchtop.settings import Settings
 from support import pages
+from support.as_person import as_person
 from support.hub import Hub
 from support.wait import wait_until
 
@@ -23,8 +24,7 @@ CONFIG = "/home/alice/.jupyter/jupyter_server_config.py"
 @pytest.fixture
 def node(service: Callable[[str], Host]) -> Callable[[str], str]:
     """What a line of shell says that alice types on a node of hpc."""
-    become = "setpriv --reuid alice --regid people --init-groups sh -c %s"
-    return lambda line: str(service("cpu-1").check_output(become, line))
+    return lambda line: str(service("cpu-1").check_output(as_person("alice", "sh -c %s"), line))
 
 
 @pytest.fixture

@@ -10,13 +10,12 @@ from testinfra.host import Host
 
 from benchtop import topology
 from benchtop.settings import Settings
+from support.as_person import as_person
 
 pytestmark = [pytest.mark.shares("slurm", "condor"), pytest.mark.long]
 
 Services = Callable[..., Host]
 Job = Callable[..., str]
-
-AS_ALICE = "setpriv --reuid alice --regid people --init-groups --no-new-privs /opt/lab/bin/python -c %s"
 
 CONNECT = """
 import socket, sys
@@ -88,7 +87,8 @@ def in_a_job(service: Services, cluster: str) -> Job:
     """Run a Python program on a node as alice, as her job would."""
 
     def run(program: str, *args: str) -> str:
-        return service(NODES[cluster]).check_output(AS_ALICE + " %s" * len(args), program, *args)
+        line = as_person("alice", "/opt/lab/bin/python -c %s" + " %s" * len(args))
+        return service(NODES[cluster]).check_output(line, program, *args)
 
     return run
 

@@ -11,6 +11,7 @@ from testinfra.host import Host
 from benchtop.settings import Settings
 from benchtop.stack import compose
 from support import sessions
+from support.as_person import as_person
 from support.batch import Batch
 from support.hub import Hub
 
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.shares("slurm", "condor")
 SignedIn = Callable[[str], requests.Session]
 Services = Callable[..., Host]
 
-AS_ALICE = "setpriv --reuid alice --regid people --init-groups --no-new-privs env HOME=/home/alice "
+AS_ALICE = as_person("alice", "env HOME=/home/alice ")
 # In a hub: what the minter gives it for a person.
 TOKEN = """
 import http.client, json, ssl, sys

@@ -8,6 +8,8 @@ import pytest
 from testinfra.backend.base import CommandResult
 from testinfra.host import Host
 
+from support.as_person import as_person
+
 CLUSTERS = {"hpc": ("alice", "carol"), "htc": ("alice", "bob")}  # → two of its people
 # In a hub, with the hub's own keys: a certificate for `person` by the minter, shown as `as_whom` after `wait`
 COME = """
@@ -109,13 +111,12 @@ def test_nobody_gets_one_for_longer_than_a_minute(come: Come, cluster: str):
 
 def test_no_key_of_the_node_can_be_read_by_its_people(cluster: str, service: Callable[[str], Host]):
     node = service(f"{cluster}-login")
-    as_alice = "setpriv --reuid alice --regid people --init-groups --no-new-privs "
     found = node.check_output("find /keys /keys-slurm -type f 2>/dev/null || true").splitlines()
     secret = [name for name in found if not name.endswith((".pub", "known_hosts", "-ca.pem"))]
     assert secret
     for name in secret:
-        assert node.run(as_alice + "cat %s", name).rc != 0, f"{name} can be read"
-    log = json.dumps(node.run(as_alice + "cat /proc/1/environ /proc/7/environ").stdout)
+        assert node.run(as_person("alice", "cat %s"), name).rc != 0, f"{name} can be read"
+    log = json.dumps(node.run(as_person("alice", "cat /proc/1/environ /proc/7/environ")).stdout)
     assert "KEY" not in log
 
 
@@ -127,7 +128,6 @@ def test_one_person_sees_and_ends_nothing_of_another(come: Come, cluster: str):
 
 # ---- what people share there ------------------------------------------------------------------
 
-AS = "setpriv --reuid %s --regid people --init-groups --no-new-privs "
 SHARED = {"/tmp", "/var/tmp", "/dev/shm", "/dev/mqueue"}  # noqa: S108 sticky: nobody removes another's
 WRITABLE = r"""
 find / \( -path /proc -o -path /sys -o -path /home \) -prune -o \
@@ -155,7 +155,7 @@ def folders(come: Come, cluster: str, service: Callable[[str], Host]) -> Iterato
             assert come(person, "list").rc == 0
     yield made[0], made[1]
     for person, folder in zip(CLUSTERS[cluster], made, strict=True):
-        node.check_output((AS + "find %s -mindepth 1 -delete") % (person, folder))
+        node.check_output(as_person(person, f"find {folder} -mindepth 1 -delete"))
 
 
 def test_nobody_puts_anything_where_somebody_elses_records_are(
@@ -175,8 +175,8 @@ def test_nobody_puts_anything_where_somebody_elses_records_are(
         f"mv {theirs} {theirs}.away",
         f"rmdir {theirs}",
     ):
-        assert node.run((AS % second) + command).rc != 0, command
-    node.check_output((AS % second) + f"touch {own}/1795968869")  # the control
+        assert node.run(as_person(second, command)).rc != 0, command
+    node.check_output(as_person(second, f"touch {own}/1795968869"))  # the control
 
 
 def test_one_persons_records_by_the_thousand_leave_room_for_everybodys(
@@ -186,7 +186,7 @@ def test_one_persons_records_by_the_thousand_leave_room_for_everybodys(
     first, second = CLUSTERS[cluster]
     theirs, own = folders
     for person, folder, count in ((first, theirs, 1), (second, own, MANY)):
-        node.check_output((AS % person) + "/opt/lab/bin/python -c %s %s %s", FLOOD, folder, str(count))
+        node.check_output(as_person(person, "/opt/lab/bin/python -c %s %s %s"), FLOOD, folder, str(count))
     answer = come(first, "list")
     assert answer.rc == 0, answer.stderr
     of_each = [line.split("-")[1] for line in answer.stdout.splitlines()]
@@ -198,7 +198,7 @@ def test_what_people_share_on_the_node_is_sticky_and_nothing_more(
     cluster: str, folders: tuple[str, str], service: Callable[[str], Host]
 ):
     """A place where anybody may write is one where somebody can be waited for."""
-    found = service(f"{cluster}-login").run((AS % CLUSTERS[cluster][0]) + WRITABLE.strip()).stdout
+    found = service(f"{cluster}-login").run(as_person(CLUSTERS[cluster][0], WRITABLE.strip())).stdout
     places = {path: (mode, uid) for mode, uid, path in (line.split(" ", 2) for line in found.splitlines())}
     assert set(places) == SHARED | {folders[0]}
     assert {places[path] for path in SHARED} == {("1777", "0")}
@@ -231,7 +231,7 @@ def test_whoever_says_nothing_at_the_door_keeps_no_hub_out(
 ):
     job = service({"hpc": "gpu-1", "htc": "condor-ep-1"}[cluster])
     words = [SILENT, f"{cluster}-login"]
-    as_alice = (AS % "alice") + "/opt/lab/bin/python -c %s %s %s"
+    as_alice = as_person("alice", "/opt/lab/bin/python -c %s %s %s")
     with ThreadPoolExecutor(1) as pool:
         attack = pool.submit(job.check_output, as_alice, *words, "300")
         answers = [come(CLUSTERS[cluster][0], "list")]

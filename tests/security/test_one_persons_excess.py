@@ -15,6 +15,7 @@ from testinfra.host import Host
 from benchtop.settings import Settings
 from benchtop.stack import compose
 from support import sessions
+from support.as_person import become
 from support.batch import Batch
 from support.hub import Hub
 from support.wait import wait_until
@@ -206,9 +207,10 @@ def excess(neighbour: Neighbour, *what: str) -> Iterator[None]:
 
 def cost(neighbour: Neighbour, seconds: float = PROBE) -> tuple[float, float]:
     """How long somebody else's work on the node took at most, and was refused at most, in seconds."""
-    batch, who = neighbour.batch, ["setpriv", "--reuid", neighbour.own.person, "--regid", "people"]
-    words = [neighbour.node, *who, "--init-groups", "--", "/opt/lab/bin/python", "-c", PROBE_PROGRAM]
-    said = compose.run(batch.settings, "exec", "-T", *words, str(seconds)).stdout.split()
+    words = [*become(neighbour.own.person), "/opt/lab/bin/python", "-c", PROBE_PROGRAM]
+    said = compose.run(
+        neighbour.batch.settings, "exec", "-T", neighbour.node, *words, str(seconds)
+    ).stdout.split()
     return float(said[0]), float(said[1])
 
 

@@ -8,14 +8,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 from testinfra.host import Host
 
+from support.as_person import as_person
+
 pytestmark = pytest.mark.shares("slurm", "condor")
 
 Services = Callable[..., Host]
 
 NODES = {"hpc": ("gpu-1", "hpc-login"), "htc": ("condor-ep-1", "htc-login")}
 SERVICES = {"hpc": ("hpc-minter", "slurmctld"), "htc": ("htc-minter", "condor-ap")}
-# Frank has no job, by whose end a node would put his programs out
-AS_STRANGER = "setpriv --reuid frank --regid people --init-groups --no-new-privs "
+STRANGER = "frank"  # who has no job
 PYTHON = "/opt/lab/bin/python -c %s"
 MANY = 300  # connections; a socket's queue is 128 long, and a daemon of Slurm's takes 150 by itself
 AT_ONCE = 1.0  # seconds that a look may take meanwhile
@@ -51,6 +52,7 @@ print(json.dumps(taken))
 # Every socket in the file system that whoever runs it may connect to, by asking.
 SOCKETS = """
 import json, os, stat, sys
+
 found = []
 for folder, folders, files in os.walk("/"):
     if folder == "/":
@@ -81,12 +83,11 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 def hold(pool: ThreadPoolExecutor, node: Host, seconds: int) -> Future[dict[str, int]]:
     """Somebody holds connections to every socket there that they may connect to; how many each took."""
-    sockets = json.loads(node.check_output(AS_STRANGER + PYTHON, SOCKETS))
+    sockets = json.loads(node.check_output(as_person(STRANGER, PYTHON), SOCKETS))
     assert not [path for path in sockets if "nslcd" in path]
     words = [HOLD, str(MANY), str(seconds), *sockets]
-    return pool.submit(
-        lambda: json.loads(node.check_output(AS_STRANGER + PYTHON + " %s" * (len(words) - 1), *words))
-    )
+    line = as_person(STRANGER, PYTHON + " %s" * (len(words) - 1))
+    return pool.submit(lambda: json.loads(node.check_output(line, *words)))
 
 
 def look(host: Host, times: int = 2) -> float:
@@ -111,7 +112,7 @@ def test_no_socket_of_a_node_keeps_anybody_from_being_known(
 @pytest.mark.needs("hpc/carol")
 def test_nor_their_job_from_starting_there(service: Services, pool: ThreadPoolExecutor):
     """On Slurm's nodes, where people's commands are vouched for by a socket. (HTCondor's have none.)"""
-    run = "setpriv --reuid carol --regid people --init-groups env HOME=/home/carol timeout 20 srun "
+    run = as_person("carol", "env HOME=/home/carol timeout 20 srun ")
     run += "--chdir=/tmp --quiet --partition=debug --nodelist=gpu-1 --mem=50 --time=1 hostname"
     attack = hold(pool, service("gpu-1"), 8)
     look(service("gpu-1"))
@@ -153,5 +154,5 @@ def test_nodes_know_the_same_people_as_the_services(cluster: str, service: Servi
 
 def test_nobody_on_a_node_changes_who_is_who(cluster: str, service: Services):
     for node in (service(name) for name in NODES[cluster]):
-        assert "dave" in node.check_output(AS_STRANGER + "cat /var/lib/extrausers/passwd")
+        assert "dave" in node.check_output(as_person(STRANGER, "cat /var/lib/extrausers/passwd"))
         assert node.run("touch /var/lib/extrausers/passwd").rc != 0, "not even root there"

@@ -24,6 +24,7 @@ from benchtop.stack import compose
 from benchtop_hub.sessions import certificates
 from benchtop_lab.session.proof import server_context
 from support import sessions
+from support.as_person import become
 from support.batch import Batch
 from support.hub import Hub
 from support.wait import wait_until
@@ -103,8 +104,7 @@ class Impostor:
     """Somebody else's program on the node, which waits for a port."""
 
     def __init__(self, settings: Settings, node: str, person: str, port: int) -> None:
-        become = ["setpriv", "--reuid", person, "--regid", "people", "--init-groups", "--no-new-privs"]
-        words = ["exec", "-T", node, *become, "/opt/lab/bin/python", "-c", IMPOSTOR, str(port), PAGE]
+        words = ["exec", "-T", node, *become(person), "/opt/lab/bin/python", "-c", IMPOSTOR, str(port), PAGE]
         self._program = subprocess.Popen(
             compose.command(settings, *words), cwd=settings.root, env=compose.environment(settings),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,

@@ -10,6 +10,7 @@ import pytest
 from benchtop.settings import Settings
 from benchtop.stack import compose
 from support import laptop, package_index
+from support.as_person import become
 from support.facility import logged
 from support.wait import wait_until
 
@@ -78,8 +79,7 @@ with socket.create_connection(("egress", 3130), timeout=20) as one:
 
 def as_person(settings: Settings, node: str, person: str, *words: str, given: str = "") -> str:
     """What a command says that a person's job on a node runs."""
-    who = ["setpriv", "--reuid", person, "--regid", "people", "--init-groups", "--no-new-privs", "--"]
-    done = compose.run(settings, "exec", "-T", node, *who, *words, input=given.encode())
+    done = compose.run(settings, "exec", "-T", node, *become(person), *words, input=given.encode())
     return done.stdout.decode()
 
 

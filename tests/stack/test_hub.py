@@ -16,12 +16,12 @@ from testinfra.host import Host
 from benchtop.settings import Settings
 from benchtop.stack import compose
 from support import sessions
+from support.as_person import as_person
 from support.facility import logged
 from support.wait import wait_until
 
 HUB = "/jupyterhub/hpc/hub"
 GROUPS = {"alice": "people|cluster-hpc|usatlas", "carol": "people|cluster-hpc", "frank": "people"}
-UIDS = {"alice": 2001, "carol": 2003}
 NOTICED = 5  # seconds within which a job that died is told of
 
 # One browser at the hub's port: its own cookies, identity headers as Apache would set them or as told.
@@ -138,14 +138,6 @@ def log(settings: Settings) -> Callable[[], str]:
         return compose.run(settings, "logs", "--no-color", "--since", "2m", "hpc-1").stdout.decode()
 
     return recent
-
-
-def as_person(node: Host, name: str, command: str, *arguments: str) -> Any:
-    """Run a command on a node as somebody who has a job there."""
-    return node.run(
-        f"setpriv --reuid {UIDS[name]} --regid people --init-groups -- env HOME=/home/{name} {command}",
-        *arguments,
-    )
 
 
 # ---- whom it believes ------------------------------------------------------------------------------
@@ -289,18 +281,19 @@ def test_a_session_shows_nothing_of_it_to_another_person(service, own):
     assert token, "the control: the session has a token"
     number = node.check_output("squeue --noheader --user=alice --format=%%A")
 
+    as_carol = as_person("carol", "")
     shown = {
-        "one job": as_person(node, "carol", "scontrol --details show job %s", number).stdout,
-        "the queue": as_person(node, "carol", "squeue --noheader --all --long").stdout,
-        "processes": as_person(node, "carol", "ps axeww").stdout,
+        "one job": node.run(as_carol + "scontrol --details show job %s", number).stdout,
+        "the queue": node.run(as_carol + "squeue --noheader --all --long").stdout,
+        "processes": node.run(as_carol + "ps axeww").stdout,
     }
     blind = [what for what, text in shown.items() if number not in text and "benchtop_lab" not in text]
     assert not blind, "the control: carol sees that there is a job"
     assert not [what for what, text in shown.items() if token[1] in text]
-    assert as_person(node, "carol", "cat /proc/%s/environ", pid).rc != 0
-    assert as_person(node, "carol", "cat /home/alice/.benchtop-session.log").rc != 0
-    assert not as_person(node, "carol", "scontrol write batch_script %s -", number).stdout
-    own = as_person(node, "alice", "scontrol write batch_script %s -", number)
+    assert node.run(as_carol + "cat /proc/%s/environ", pid).rc != 0
+    assert node.run(as_carol + "cat /home/alice/.benchtop-session.log").rc != 0
+    assert not node.run(as_carol + "scontrol write batch_script %s -", number).stdout
+    own = node.run(as_person("alice", "scontrol write batch_script %s -"), number)
     assert "benchtop_lab" in own.stdout, "the control: her own script alice may see"
     assert token[1] not in own.stdout
     assert "SLURM_JWT=" not in node.check_output("cat /proc/%s/environ | tr '\\0' '\\n'", pid)
@@ -312,15 +305,15 @@ def test_a_session_that_cannot_start_says_why_and_soon(service, own):
     carol = own("carol", "hpc")
     node = service("cpu-1", user="root")
     broken = "/home/carol/.jupyter/jupyter_server_config.py"
-    as_person(node, "carol", "mkdir -p /home/carol/.jupyter")
+    node.run(as_person("carol", "mkdir -p /home/carol/.jupyter"))
     try:
-        as_person(node, "carol", "sh -c %s", f"echo 'raise SystemExit(\"told to carol\")' > {broken}")
+        node.run(as_person("carol", "sh -c %s"), f"echo 'raise SystemExit(\"told to carol\")' > {broken}")
         assert carol.start(partition="harvester", runtime=5).status_code in {201, 202, 500}
         assert "ended before JupyterLab could start" in carol.failure()
         assert "told to carol" in carol.last_words()
         assert carol.server() is None
     finally:
-        as_person(node, "carol", "rm -f %s", broken)
+        node.run(as_person("carol", "rm -f %s"), broken)
 
 
 @pytest.mark.needs("hpc/carol")

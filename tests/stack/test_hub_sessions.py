@@ -18,6 +18,7 @@ from testinfra.host import Host
 from benchtop.settings import Settings
 from benchtop.stack import compose
 from support import sessions
+from support.as_person import as_person
 from support.hub import Hub
 from support.wait import wait_until
 
@@ -70,8 +71,7 @@ class Person(Hub):
 
     def on(self, node: str, command: str, *words: str) -> CommandResult:
         """Run a command on a node as this person."""
-        who = "setpriv --reuid %s --regid people --init-groups "
-        return self.service(node).run(who + command, self.person, *words)
+        return self.service(node).run(as_person(self.person, command), *words)
 
     def session(self) -> tuple[str, str]:
         """Start a small session and wait for it; its job and its node."""

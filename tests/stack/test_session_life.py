@@ -14,6 +14,7 @@ import requests
 from benchtop.settings import Settings
 from benchtop.stack import compose
 from support import sessions
+from support.as_person import become
 from support.batch import Batch
 from support.homes import Home
 from support.hub import Hub
@@ -84,10 +85,7 @@ def test_a_job_reports_twice_but_not_something_else_and_not_too_late(own: sessio
     sessions.over(reader, batch)
     assert report(reader, job.node, session, port) == 403
     # a whole job that comes when nobody waits for it any more
-    again = compose.command(
-        settings, "exec", "-T", job.node, "setpriv", "--reuid", reader.person, "--regid", "people",
-        "--init-groups", "--", "python3", "-c", AGAIN,
-    )  # fmt: skip
+    again = compose.command(settings, "exec", "-T", job.node, *become(reader.person), "python3", "-c", AGAIN)
     done = subprocess.run(
         again, input=json.dumps(session["env"]), capture_output=True, text=True, timeout=60, check=False,
         cwd=settings.root, env=compose.environment(settings),

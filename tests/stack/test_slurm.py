@@ -16,6 +16,7 @@ from benchtop.people import lists
 from benchtop.people.roster import People
 from benchtop.settings import Settings
 from benchtop.stack import compose
+from support.as_person import become
 from support.wait import wait_until
 
 pytestmark = [pytest.mark.shares("slurm"), pytest.mark.long]
@@ -212,7 +213,9 @@ def test_a_job_that_takes_more_memory_than_it_asked_for_is_ended(person: Person,
 
 
 @pytest.mark.needs("hpc/dave")
-def test_a_cancelled_job_and_all_that_it_started_are_gone(person: Person, service: Services):
+def test_a_cancelled_job_and_all_that_it_started_are_gone(
+    person: Person, service: Services, settings: Settings
+):
     dave, node = person("dave"), service("gpu-1")
     # the last two cut themselves loose: Slurm does not find them, the epilog does
     script = "#!/bin/sh\nsleep 771 &\nsetsid -f sleep 772\n(setsid sleep 773 &)\nexec sleep 774\n"
@@ -221,10 +224,13 @@ def test_a_cancelled_job_and_all_that_it_started_are_gone(person: Person, servic
     wait_until(
         lambda: node.run(sleeping).stdout.strip() == "4", timeout=STARTS, what="four processes of the job"
     )
+    compose.run(settings, "exec", "--detach", "gpu-1", *become("dave"), "sleep", "775")
     dave.run("scancel %s", job)
     wait_until(
         lambda: node.run(sleeping).stdout.strip() == "0", timeout=5, what="the job's processes to be gone"
     )
+    dave.becomes(job, "CANCELLED")
+    assert node.run("pkill --uid dave --full 'sleep 775'").rc == 0, "what an admin let in is no job's"
 
 
 @pytest.mark.needs("hpc/dave")

@@ -14,6 +14,7 @@ from testinfra.host import Host
 
 from benchtop.settings import Settings
 from support import sessions
+from support.as_person import as_person
 from support.homes import Home
 from support.hub import Hub
 from support.wait import wait_until
@@ -104,8 +105,8 @@ class Starts:
 
     def as_erin(self, script: str, node: str = "") -> str:
         """What a shell of hers prints, on the first node or on another one."""
-        become = "setpriv --reuid erin --regid people --init-groups sh -c %s"
-        return str(self.service(node or NODES[self.place][0]).check_output(become, script))
+        node = node or NODES[self.place][0]
+        return str(self.service(node).check_output(as_person("erin", "sh -c %s"), script))
 
 
 @pytest.fixture

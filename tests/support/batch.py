@@ -7,6 +7,7 @@ from subprocess import CompletedProcess
 
 from benchtop.settings import Settings
 from benchtop.stack import compose
+from support.as_person import become
 
 OPERATOR = {"hpc": "erin", "htc": "condor"}
 CONTROLLER = {"hpc": "slurmctld", "htc": "condor-ap"}
@@ -45,8 +46,7 @@ class Batch:
         if self.cluster == "htc" and not on:
             words = ["condor-ap", "condor-as", person]
         else:
-            who = ["setpriv", "--reuid", person, "--regid", "people", "--init-groups", "--"]
-            words = [on or "cpu-1", *who, "env", f"HOME=/home/{person}"]
+            words = [on or "cpu-1", *become(person), "env", f"HOME=/home/{person}"]
         return compose.run(self.settings, "exec", "-T", *words, *command, check=check)
 
     def said(self, person: str, *command: str, on: str = "") -> str:

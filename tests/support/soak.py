@@ -34,6 +34,7 @@ from benchtop.settings import Settings
 from benchtop.stack import compose
 from benchtop_hub.backends.queue import ENDED
 from support import sessions
+from support.as_person import become
 from support.facility import kill, restart, well
 from support.hub import Hub
 from support.wait import wait_until
@@ -136,9 +137,9 @@ class Schedulers:
         if job.number.startswith("local-"):
             script = f"from benchtop_lab.login_node import commands; commands.stop('{job.number}')"
             words = ["/opt/lab/bin/python", "-I", "-c", script]
-            return self._try(f"{cluster}-login", *_become(job.owner), *words)
+            return self._try(f"{cluster}-login", *become(job.owner), *words)
         if cluster == "hpc":
-            return self._try("cpu-1", *_become(job.owner), "scancel", job.number)
+            return self._try("hpc-login", *become(job.owner), "scancel", job.number)
         return self._try("condor-ap", "condor-as", job.owner, "condor_rm", job.number)
 
     def kill(self, cluster: str, person: str, *, login: bool) -> bool:
@@ -146,7 +147,7 @@ class Schedulers:
         nodes = (f"{cluster}-login",) if login else NODES[cluster]
         words = ("pkill", "--signal", "KILL", "--uid", person, "--full", sessions.PROCESS)
         # as the person: on the login node, root may not
-        return any(self._try(node, *_become(person), *words) for node in nodes)
+        return any(self._try(node, *become(person), *words) for node in nodes)
 
     def _of_slurm(self) -> Iterator[Job]:
         told = self._say("slurmctld", "squeue", "--noheader", "--format=%A|%T|%u|%j")
@@ -184,10 +185,6 @@ class Schedulers:
 
     def _try(self, service: str, *words: str) -> bool:
         return compose.docker("exec", self._ids[service], *words, check=False).returncode == 0
-
-
-def _become(owner: str) -> tuple[str, ...]:
-    return ("setpriv", f"--reuid={owner}", "--regid=people", "--init-groups")
 
 
 # ---- what came of it ------------------------------------------------------------------------------
