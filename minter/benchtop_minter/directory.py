@@ -9,7 +9,7 @@ import pwd
 from contextlib import suppress
 
 from . import leavers
-from .grants import Person
+from .people import Person
 
 EVERYBODY = "people"  # there from the directory's first start, whoever has been added since
 
@@ -20,11 +20,12 @@ def lookup(name: str) -> Person | None:
         entry = pwd.getpwnam(name)
     except KeyError:
         return None
-    groups = set()
+    groups = {}
     for gid in os.getgrouplist(entry.pw_name, entry.pw_gid):
         with suppress(KeyError):  # a gid that has no name grants nothing
-            groups.add(grp.getgrgid(gid).gr_name)
-    return Person(entry.pw_name, entry.pw_uid, frozenset(groups), disabled=leavers.listed(name))
+            groups[grp.getgrgid(gid).gr_name] = gid
+    gids = tuple(groups.values())
+    return Person(entry.pw_name, entry.pw_uid, frozenset(groups), leavers.listed(name), entry.pw_gid, gids)
 
 
 def answers() -> bool:

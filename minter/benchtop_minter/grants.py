@@ -5,7 +5,6 @@ its own path; every kind passes the same `check`. Time is an argument, so that a
 patching.
 """
 
-import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,26 +15,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from .people import Lookup, Person, Refused, check_person
+
 MAX_LIFE = timedelta(minutes=10)  # a stolen token is worth this long; a hub asks again for each action
 SSH_LIFE = timedelta(minutes=1)  # a certificate is shown once, right away
 SSH_BEFORE = timedelta(seconds=5)  # as much may the login node's clock be behind
 SSH_COMMAND = "/opt/lab/bin/python -I -m benchtop_lab.login_node"  # all that a certificate is good for
-LOWEST_UID = 1500  # below: root, daemons, the facility's own service users
-PERSON = re.compile(r"[a-z][a-z0-9_-]{0,30}")  # as accounts/people.yaml allows; nothing else reaches NSS
-
-
-class Refused(Exception):  # noqa: N818  # what it is, not that it is an error
-    """A request that must not be granted; the message is safe to show to the caller."""
-
-
-@dataclass(frozen=True)
-class Person:
-    """Somebody as the directory knows them."""
-
-    name: str
-    uid: int
-    groups: frozenset[str]
-    disabled: bool = False  # at the login; the directory may not know
 
 
 @dataclass(frozen=True)
@@ -47,7 +32,6 @@ class Grant:
     key: Ed25519PublicKey | None = None  # whose certificate it is to be, where it is one
 
 
-Lookup = Callable[[str], Person | None]
 Mint = Callable[[Grant, datetime], str]
 
 
@@ -71,17 +55,7 @@ def check(name: str, lifetime: int, *, group: str, lookup: Lookup, longest: time
     seconds = int(longest.total_seconds())
     if not 1 <= lifetime <= seconds:
         raise Refused(f"A lifetime of {lifetime} s is not possible: ask for 1 to {seconds} s.")
-    person = lookup(name) if PERSON.fullmatch(name) else None
-    # The directory may fold case; the token names exactly the person that was looked up.
-    if person is None or person.name != name:
-        raise Refused(f"The directory has no user {name!a:.40}.")
-    if person.uid < LOWEST_UID:
-        raise Refused(f"{name} is a system account, not a person.")
-    if person.disabled:
-        raise Refused(f"The login of {name} is disabled.")
-    if group not in person.groups:
-        raise Refused(f"{name} is not in the group {group}.")
-    return Grant(person, timedelta(seconds=lifetime))
+    return Grant(check_person(name, group=group, lookup=lookup), timedelta(seconds=lifetime))
 
 
 def slurm_token(key: bytes) -> Mint:

@@ -21,7 +21,7 @@ from urllib.error import HTTPError
 from urllib.parse import quote, urlencode
 from urllib.request import Request, urlopen
 
-from .grants import PERSON
+from .people import PERSON
 
 Json: TypeAlias = Any  # what Keycloak says; checked where it is used
 

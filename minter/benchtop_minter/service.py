@@ -9,8 +9,6 @@ of the log.
 import asyncio
 import json
 import logging
-import re
-import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -24,7 +22,8 @@ from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPServerRequest
 from tornado.web import Application, HTTPError, RequestHandler
 
-from .grants import Grant, Kind, Lookup, Refused, check
+from .grants import Grant, Kind, check
+from .people import Lookup, Refused, calling_cell, mutual_tls
 
 LONGEST_BODY = 1024  # bytes; a request is a name, a number, and a short key
 PATIENCE = (
@@ -104,17 +103,6 @@ def public_key(text: object) -> Ed25519PublicKey | None:
     return key if isinstance(key, Ed25519PublicKey) else None
 
 
-def caller(certificate: Mapping[str, Any], cluster: str) -> str:
-    """The cell that a client certificate was made for. Raises Refused for any other.
-
-    The CA is this cluster's minter CA, and OpenSSL has checked that the certificate is a client's.
-    """
-    common = [value for part in certificate.get("subject", ()) for key, value in part if key == "commonName"]
-    if len(common) != 1 or not re.fullmatch(rf"{re.escape(cluster)}-[1-9][0-9]*", common[0]):
-        raise Refused(f"This minter serves the cells of {cluster}; the certificate is of {common!a:.60}.")
-    return str(common[0])
-
-
 class MintHandler(RequestHandler):
     """One kind of credential."""
 
@@ -126,7 +114,8 @@ class MintHandler(RequestHandler):
         """Grant or refuse, and log which."""
         who, asked = "unknown", "nothing"
         try:
-            who = caller(self.request.get_ssl_certificate() or {}, self.minter.cluster)  # type: ignore[arg-type]
+            shown: Any = self.request.get_ssl_certificate() or {}
+            who, _ = calling_cell(shown, {self.minter.cluster})
             wanted = question(self.request.body, for_key=self.kind.for_key)
             asked = f"{wanted.person!a:.40}"
             grant = await asyncio.to_thread(self.decide, wanted)  # the directory may be slow
@@ -199,23 +188,13 @@ class HealthHandler(RequestHandler):
         self.write({"serves": sorted(self.minter.kinds)})
 
 
-def tls(keys: Path) -> ssl.SSLContext:
-    """Only a client with a certificate by the minter CA gets past the handshake."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3  # both ends are ours
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.load_verify_locations(keys / "minter-ca.pem")
-    context.load_cert_chain(keys / "server.pem", keys / "server.key")
-    return context
-
-
 def serve(minter: Minter, keys: Path, *, port: int, health_port: int) -> list[HTTPServer]:
     """Listen, and return the two listeners; needs a running event loop."""
     quiet = {"log_function": _refused_by_tornado}
     routes = [(path, MintHandler, {"minter": minter, "kind": kind}) for path, kind in minter.kinds.items()]
     hubs = HTTPServer(
         Application(routes, default_handler_class=NothingHere, **quiet),  # type: ignore[arg-type]
-        ssl_options=tls(keys),
+        ssl_options=mutual_tls(keys, "minter-ca.pem"),
         max_body_size=LONGEST_BODY,
         max_header_size=8192,
         idle_connection_timeout=PATIENCE,

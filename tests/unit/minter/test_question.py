@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchtop_minter.grants import Refused
-from benchtop_minter.service import Malformed, Question, caller, question
+from benchtop_minter.people import calling_cell
+from benchtop_minter.service import Malformed, Question, question
 
 
 def test_a_person_and_a_number_is_a_question():
@@ -54,7 +55,7 @@ def certificate(*names: str) -> dict[str, object]:
 
 @pytest.mark.parametrize("cell", ["hpc-1", "hpc-12"])
 def test_a_cell_of_this_cluster_may_ask(cell: str):
-    assert caller(certificate(cell), "hpc") == cell
+    assert calling_cell(certificate(cell), {"hpc"}) == (cell, "hpc")
 
 
 @pytest.mark.parametrize(
@@ -62,5 +63,5 @@ def test_a_cell_of_this_cluster_may_ask(cell: str):
     [(), ("htc-1",), ("hpc",), ("hpc-0",), ("hpc-1x",), ("hpc-1\n",), ("hpc-minter",), ("hpc-1", "hpc-2")],
 )
 def test_nobody_else_may(names: tuple[str, ...]):
-    with pytest.raises(Refused, match="serves the cells of hpc"):
-        caller(certificate(*names), "hpc")
+    with pytest.raises(Refused, match="the cells of hpc are served"):
+        calling_cell(certificate(*names), {"hpc"})
