@@ -1,0 +1,84 @@
+"""What the engine is asked for: the one kind of container that there is here, for one session."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .creation import PORT, Session
+
+SOFTWARE = "/software"
+PASSED_ON = ("/etc/benchtop/trust", "/etc/benchtop/egress", "/var/lib/extrausers")
+SECCOMP = "/etc/engine/seccomp.json"  # in the engine's container
+PROCESSES, FILES = 512, 8192  # as on a node: compose.yaml
+SHARED_MEMORY = 256 << 20
+LONGEST_LOG = 1 << 20  # bytes that the engine keeps of what a session prints; its real log is in the home
+GRACE = 10  # seconds to end by itself
+
+
+def container(session: Session) -> dict[str, Any]:
+    """The body by which Podman makes it (its own API, which has a word for everything that is needed)."""
+    owner = session.owner
+    return {
+        "name": session.name,
+        "image": session.image.digest,
+        "pull_policy": "never",
+        "entrypoint": [],
+        "command": list(session.command),
+        "env": dict(session.environment),
+        "env_host": False,
+        "httpproxy": False,
+        "labels": session.labels,
+        "hostname": "session",
+        "work_dir": session.home,
+        # As the person: uids are the same inside and outside (images/engine/entrypoint)
+        "user": f"{owner.uid}:{owner.gid}",
+        "groups": [str(gid) for gid in owner.gids if gid != owner.gid],
+        "privileged": False,
+        "cap_drop": ["ALL"],
+        "no_new_privileges": True,
+        "seccomp_profile_path": SECCOMP,
+        "init": True,  # reaps what a session leaves to nobody
+        "systemd": "false",
+        "terminal": False,
+        "stdin": False,
+        "read_only_filesystem": True,
+        "read_write_tmpfs": False,
+        "image_volume_mode": "ignore",
+        "mounts": [
+            _bind(session.home, "rw"),
+            *(_bind(path, "ro") for path in (SOFTWARE, *PASSED_ON)),
+            *(_memory(path, size) for path, size in (("/tmp", "1g"), ("/var/tmp", "512m"), ("/run", "64m"))),  # noqa: S108
+        ],
+        "shm_size": SHARED_MEMORY,
+        # No bridge: a network of its own by pasta, which needs no right. By what is said to be its name,
+        # images/engine/vouch knows whose its connections are
+        "netns": {"nsmode": "pasta"},
+        "network_options": {"pasta": ["--hostname", f"{owner.uid}.{owner.name}"]},
+        "portmappings": [{"container_port": PORT, "host_port": 0, "protocol": "tcp"}],
+        "r_limits": [
+            {"type": "nproc", "soft": PROCESSES, "hard": PROCESSES},
+            {"type": "nofile", "soft": FILES, "hard": FILES},
+            {"type": "core", "soft": 0, "hard": 0},
+        ],
+        "resource_limits": {  # kept where cgroups allow; else the session watches its own memory
+            "memory": {"limit": session.memory},
+            "cpu": {"period": 100_000, "quota": int(session.cpus * 100_000)},
+            "pids": {"limit": PROCESSES},
+        },
+        "log_configuration": {"driver": "k8s-file", "size": LONGEST_LOG},
+        "restart_policy": "no",
+        "stop_timeout": GRACE,
+        "remove": False,
+    }
+
+
+def _bind(path: str, mode: str) -> dict[str, Any]:
+    return {
+        "type": "bind", "source": path, "destination": path,
+        "options": ["bind", mode, "nosuid", "nodev", "rprivate"],
+    }  # fmt: skip
+
+
+def _memory(path: str, size: str) -> dict[str, Any]:
+    options = ["rw", "nosuid", "nodev", "exec", f"size={size}", "mode=1777", "notmpcopyup"]
+    return {"type": "tmpfs", "source": "tmpfs", "destination": path, "options": options}
