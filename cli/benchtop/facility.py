@@ -21,7 +21,7 @@ from benchtop.people import accounts
 from benchtop.people.roster import PEOPLE_GID, People
 from benchtop.settings import Settings
 from benchtop.software import area, publish
-from benchtop.stack import cells, compose, images, notices, services
+from benchtop.stack import cells, compose, images, notices, services, session_image
 
 
 def up(settings: Settings) -> None:
@@ -45,7 +45,8 @@ def up(settings: Settings) -> None:
     changed.note(settings, secrets.ensure(settings))
     accounts.prepare(settings, everybody)
     notices.prepare(settings)
-    images.build(settings)
+    session_image.prepare(settings)
+    images.build(settings, *session_image.profiles(settings))
     apply.settle(settings)
     if stale := services.stale_networks(settings):
         say(f"Recreating networks, for which everything stops: {', '.join(stale)}")
@@ -59,10 +60,12 @@ def up(settings: Settings) -> None:
     running = {one.service for one in compose.containers(settings.project) if one.state == "running"}
     cells.leave_out(settings)
     # people before everything else: no node or minter is well as long as it knows nobody
-    services.start(settings, only=("ldap",))
+    services.start(settings, only=("ldap", topology.ENGINE) if settings.engine else ("ldap",))
     accounts.apply(settings, everybody, "ldap")
     changed.take_up(settings, running)
+    finish_image = session_image.begin(settings)
     services.start(settings)
+    finish_image()
     accounts.apply(settings, everybody, "slurmctld")
     accounts.enrol_missing(settings, everybody)
     live.adopt(settings, PEOPLE)
@@ -94,7 +97,7 @@ def clean(settings: Settings, *, yes: bool, images_too: bool, all_too: bool) -> 
         click.confirm(f"Remove {what}?", abort=True)
     with step("Removing the facility and its data") as current:
         compose.run(settings, "--profile", "*", "down", "--volumes", "--remove-orphans")
-        for name in ("secrets", "private", "notices", "live", "live-before", "software", "egress"):
+        for name in ("secrets", "private", "notices", "live", "live-before", "software", "egress", "engine"):
             _remove(settings.state / name)
         if images_too:
             built = compose.docker("images", "--format", "{{.Repository}}:{{.Tag}}", f"{settings.project}/*")

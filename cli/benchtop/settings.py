@@ -37,6 +37,7 @@ class Settings:
     clusters: tuple[str, ...] = topology.CLUSTERS
     cells: int = topology.MOST_CELLS
     egress: bool = True
+    engine: bool = True
     software: tuple[str, ...] = ()
 
     @property
@@ -113,6 +114,7 @@ class Settings:
             clusters=_clusters(value("CLUSTERS")),
             cells=_cells(value("CELLS")),
             egress=_on_or_off("BENCHTOP_EGRESS", values.get("BENCHTOP_EGRESS") or "on"),
+            engine=_on_or_off("BENCHTOP_ENGINE", values.get("BENCHTOP_ENGINE") or "on"),
             software=_software(value("BENCHTOP_SOFTWARE")),
         )
 

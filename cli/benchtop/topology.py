@@ -11,6 +11,7 @@ import hashlib
 SLURM, CONDOR = "hpc", "htc"  # the cluster of each scheduler
 SCHEDULERS = {SLURM: "Slurm", CONDOR: "HTCondor"}
 CLUSTERS = tuple(SCHEDULERS)
+ENGINE = "engine"  # where sessions run in containers, of both clusters' people
 MOST_CELLS = 3  # as many as compose.yaml has of a cluster's cells
 # Number of cells → the digits of each. As even as sixteen digits allow.
 SHARES = {

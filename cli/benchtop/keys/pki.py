@@ -1,10 +1,11 @@
 """Keys and certificates of the facility.
 
-Four kinds of authority, none of which can stand in for another:
+Five kinds of authority, none of which can stand in for another:
 - the facility CA, which a browser is told to trust. Name constraints keep it to the
   facility's own names, so that trusting it never means trusting it for anything else;
 - `edge`: Apache and the cells' proxies recognise each other by it;
 - one minter CA a cluster: a minter and the hubs that it serves;
+- `engine`: the gateway of the container engine, and every hub;
 - one sessions CA a cell: its hub vouches by it for the sessions that it starts, and its key is there.
 A certificate is for a server or for a client, never both: a stolen client certificate
 cannot pose as a proxy. All TLS keys are P-256; SAML's are RSA, because XML signatures of

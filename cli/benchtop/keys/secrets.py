@@ -167,13 +167,14 @@ def _bytes(settings: Settings, name: str, length: int) -> bytes:
 def _volumes(settings: Settings, now: datetime) -> dict[str, dict[str, bytes]]:
     """What each key volume is to hold: volume → file → content."""
     private = settings.state / "private"
-    public_ca, edge = settings.state / "ca", private / "ca-edge"
+    public_ca, edge, engine = settings.state / "ca", private / "ca-edge", private / "ca-engine"
     minter = {cluster: private / f"ca-minter-{cluster}" for cluster in CLUSTERS}
     names = {"localhost", settings.name, settings.login_name}
     pki.authority(public_ca, pki.FACILITY_CA, now=now, names=names)
     pki.authority(edge, "Benchtop edge CA", now=now)
     for cluster, folder in minter.items():
         pki.authority(folder, f"Benchtop minter CA {cluster}", now=now)
+    pki.authority(engine, "Benchtop engine CA", now=now)
     facility_pem, edge_pem = (public_ca / "ca.pem").read_bytes(), (edge / "ca.pem").read_bytes()
 
     def password(name: str) -> bytes:
@@ -192,7 +193,11 @@ def _volumes(settings: Settings, now: datetime) -> dict[str, dict[str, bytes]]:
     minted_with = {topology.SLURM: {"jwt.key": jwt_key}, topology.CONDOR: {"people.key": people_key}}
     accounting = password("slurm-database.password")
     ldap = {name: password(f"ldap-{name}.password") for name in LDAP_SERVICES}
-    way_out = {cluster: _bytes(settings, f"egress-{cluster}.key", 32) for cluster in topology.CLUSTERS}
+    way_out = {
+        place: _bytes(settings, f"egress-{place}.key", 32) for place in (*topology.CLUSTERS, topology.ENGINE)
+    }
+    engine_ca = (engine / "ca.pem").read_bytes()
+    engine_pem, engine_key = issue("engine-gateway", engine, "server", "engine-gateway")
     host = (private / HOST_NETWORK).read_bytes() if (private / HOST_NETWORK).is_file() else b"{}"
 
     volumes: dict[str, dict[str, bytes]] = {
@@ -233,7 +238,13 @@ def _volumes(settings: Settings, now: datetime) -> dict[str, dict[str, bytes]]:
         },
         "keys-condor-ap": {"passwords.d/people": idtokens.stored(people_key)},
         "keys-condor-ep": {"egress.key": way_out[topology.CONDOR]},
-        "keys-egress": {f"{cluster}.key": key for cluster, key in way_out.items()} | {"host.json": host},
+        "keys-egress": {f"{place}.key": key for place, key in way_out.items()} | {"host.json": host},
+        "keys-engine": {"egress.key": way_out[topology.ENGINE]},
+        "keys-engine-gateway": {
+            "server.pem": engine_pem,
+            "server.key": engine_key,
+            "engine-ca.pem": engine_ca,
+        },
         "trust": {"ca.pem": facility_pem, "edge-ca.pem": edge_pem, "bundle.pem": facility_pem + edge_pem},
     }
     for machine, allowed in idtokens.AUTHORIZATIONS.items():
@@ -286,6 +297,8 @@ def _volumes(settings: Settings, now: datetime) -> dict[str, dict[str, bytes]]:
                 "metrics.token": password(f"{cell}-metrics.token"),
                 "minter.pem": b"".join(issue(f"{cell}-minter-client", minter[cluster], "client", cell)),
                 "minter-ca.pem": minter_ca,
+                "engine.pem": b"".join(issue(f"{cell}-engine-client", engine, "client", cell)),
+                "engine-ca.pem": engine_ca,
                 "sessions-ca.pem": (sessions / "ca.pem").read_bytes(),
                 "sessions-ca.key": (sessions / "ca.key").read_bytes(),
                 "known_hosts": b"%s-login %s\n" % (cluster.encode(), host_public),

@@ -71,16 +71,17 @@ def environment(settings: Settings, *profiles: str) -> dict[str, str]:
         "BENCHTOP_PORT": str(settings.port),
         "BENCHTOP_BASE": settings.base,
         "BENCHTOP_SUPPORT": settings.support,
+        "BENCHTOP_ENGINE": "on" if settings.engine else "off",
         # Compose's menu of shortcuts would read the terminal that the progress is shown on
         "COMPOSE_MENU": "false",
     }
 
 
 def _profiles(settings: Settings, *more: str) -> str:
-    """For COMPOSE_PROFILES: the clusters, the cells that are in service, and the way out if there is one."""
+    """For COMPOSE_PROFILES: the clusters, the cells in service, and what of the optional parts there is."""
     in_service = [cell for cell in settings.cell_names if not notices.notice_file(settings, cell).exists()]
-    egress = ["egress"] if settings.egress else []
-    return ",".join([*settings.clusters, *in_service, *egress, *more])
+    optional = [name for name, on in (("egress", settings.egress), ("engine", settings.engine)) if on]
+    return ",".join([*settings.clusters, *in_service, *optional, *more])
 
 
 _NO_DOCKER = "The docker command is missing: run `make doctor` to see what to install."

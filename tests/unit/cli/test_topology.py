@@ -55,12 +55,12 @@ def test_compose_has_every_cell_that_can_be_asked_for():
 def test_what_runs_follows_the_settings(settings: Settings):
     settings = replace(settings, clusters=("htc",), cells=2)
     assert settings.cell_names == ("htc-1", "htc-2")
-    assert compose.environment(settings, "test")["COMPOSE_PROFILES"] == "htc,htc-1,htc-2,egress,test"
+    assert compose.environment(settings, "test")["COMPOSE_PROFILES"] == "htc,htc-1,htc-2,egress,engine,test"
 
 
 def test_a_cell_out_of_service_is_left_alone_and_its_text_kept(settings: Settings):
     settings = replace(settings, cells=2)
     notices.folder(settings).mkdir(parents=True)
     notices.notice_file(settings, "hpc-2").write_text("Back at noon.\n")
-    assert compose.environment(settings)["COMPOSE_PROFILES"] == "hpc,htc,hpc-1,htc-1,htc-2,egress"
+    assert compose.environment(settings)["COMPOSE_PROFILES"] == "hpc,htc,hpc-1,htc-1,htc-2,egress,engine"
     assert notices.in_maintenance(settings) == {"hpc-2": "Back at noon."}
