@@ -18,6 +18,10 @@ from benchtop.console import Problem
 _HOST = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
 # A mail address that stands in HTML, in a link and in a sentence without being quoted
 MAIL = re.compile(r"[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
+# An image of this machine's engine; what has a host before its name is a registry's
+_IMAGE = re.compile(
+    r"[a-z0-9][a-z0-9_-]{0,40}(/[a-z0-9][a-z0-9_-]{0,40}){0,2}:[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
+)
 # Compose's own rule for project names.
 _PROJECT = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
@@ -38,6 +42,7 @@ class Settings:
     cells: int = topology.MOST_CELLS
     egress: bool = True
     engine: bool = True
+    engine_images: tuple[str, ...] = ()
     software: tuple[str, ...] = ()
 
     @property
@@ -115,6 +120,7 @@ class Settings:
             cells=_cells(value("CELLS")),
             egress=_on_or_off("BENCHTOP_EGRESS", values.get("BENCHTOP_EGRESS") or "on"),
             engine=_on_or_off("BENCHTOP_ENGINE", values.get("BENCHTOP_ENGINE") or "on"),
+            engine_images=_images(values.get("BENCHTOP_ENGINE_IMAGES") or ""),
             software=_software(value("BENCHTOP_SOFTWARE")),
         )
 
@@ -154,6 +160,18 @@ def _software(text: str) -> tuple[str, ...]:
             "separated by commas, or write all or none."
         )
     return () if words == ("none",) else words
+
+
+def _images(text: str) -> tuple[str, ...]:
+    """The images of BENCHTOP_ENGINE_IMAGES, each with its tag, by which a hub's form may offer it."""
+    words = tuple(dict.fromkeys(text.replace(",", " ").split()))
+    for word in words:
+        if not _IMAGE.fullmatch(word):
+            raise Problem(
+                f"BENCHTOP_ENGINE_IMAGES: {word} is not an image of this machine with its tag: write it like "
+                "mine/analysis:1, several separated by commas."
+            )
+    return words
 
 
 def _support(text: str) -> str:

@@ -1,7 +1,8 @@
-"""Hand the image of sessions in containers to the facility's own engine, and its digest to the gateway.
+"""Hand the images of sessions in containers to the facility's own engine, and their digests to the gateway.
 
-It goes from the host's engine to the other one as a stream, without a registry, while the services start:
-half a minute that nobody waits for. An engine that has the image is handed nothing.
+The first is built from what nodes have; BENCHTOP_ENGINE_IMAGES names others, of this machine's engine. Each
+goes from one engine to the other as a stream, without a registry, while the services start: half a minute
+that nobody waits for. An engine that has them is handed nothing.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import subprocess
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchtop import topology
@@ -20,6 +22,15 @@ from benchtop.stack import compose, images
 PROFILE = "session"  # of the service that stands for the image in compose.yaml
 NAME = "benchtop/session"  # as hubs know it; the tag is the beginning of the host's id of it
 TOOL = "engine-image"  # images/engine
+
+
+@dataclass(frozen=True)
+class Handed:
+    """An image that the engine has: as hubs name it, its digest there, and its id on this machine."""
+
+    name: str
+    digest: str
+    built: str
 
 
 def profiles(settings: Settings) -> tuple[str, ...]:
@@ -41,31 +52,40 @@ def begin(settings: Settings) -> Callable[[], None]:
     def finish() -> None:
         if handing.done() and not handing.exception() and not handing.result():
             return
-        with step("Handing the image of sessions to the container engine"):
+        with step("Handing the images of sessions to the container engine"):
             handing.result()
 
     return finish
 
 
 def hand_over(settings: Settings) -> bool:
-    """Make the engine have the image that was built last, and no other; whether there was something to do."""
-    tag = f"{settings.project}/{PROFILE}"
-    built = images.image_ids({tag: ""})[tag]
-    if not built:
-        raise Problem("The image of sessions in containers was not built: run `make up` again.")
-    name = f"{NAME}:{built.removeprefix('sha256:')[:12]}"
-    known = _read(settings)
-    there = _tool(settings, "list").split()
-    if known.get(name) in there:
+    """Make the engine have these images as this machine has them, and no others; whether it had not."""
+    own = f"{settings.project}/{PROFILE}"
+    built = images.image_ids(dict.fromkeys([own, *settings.engine_images], ""))
+    for tag, number in built.items():
+        if not number:
+            raise Problem(
+                f"This machine has no image {tag} for sessions in containers: build it with "
+                f"`docker build --tag {tag} …`, then run `make up` again."
+            )
+    names = {tag: tag for tag in built}
+    names[own] = f"{NAME}:{built[own].removeprefix('sha256:')[:12]}"
+    known, there = _read(settings), _tool(settings, "list").split()
+    kept = {(one.name, one.built): one.digest for one in known if one.digest in there}
+    wanted = [(name, built[tag]) for tag, name in names.items()]
+    if wanted == list(kept):
         return False
-    digest = _stream(settings, tag, name)
-    _write(settings, name, digest)
-    _tool(settings, "keep", digest)
+    handed = [
+        Handed(name, kept.get((name, built[tag])) or _stream(settings, tag, name), built[tag])
+        for tag, name in names.items()
+    ]
+    _write(settings, handed)
+    _tool(settings, "keep", *(one.digest for one in handed))
     return True
 
 
 def _stream(settings: Settings, tag: str, name: str) -> str:
-    """Copy the image from engine to engine; its digest in the other one."""
+    """Copy an image from engine to engine; its digest in the other one."""
     words = compose.command(
         settings, "exec", "-T", "--user", topology.ENGINE, topology.ENGINE, TOOL, "load", name
     )
@@ -80,7 +100,7 @@ def _stream(settings: Settings, tag: str, name: str) -> str:
             saving.stdout.close()
     if loading.returncode or saving.returncode:
         raise Problem(
-            "The container engine did not take the image of sessions: see `make logs SERVICE=engine`, and "
+            f"The container engine did not take the image {tag}: see `make logs SERVICE=engine`, and "
             "that the disk is not full; then run `make up` again.",
             loading.stderr.decode(errors="replace").splitlines()[-8:],
         )
@@ -96,19 +116,19 @@ def _file(settings: Settings) -> Path:
     return settings.state / topology.ENGINE / "images.json"
 
 
-def _read(settings: Settings) -> dict[str, str]:
-    """Name → digest of the images that the gateway knows."""
+def _read(settings: Settings) -> list[Handed]:
+    """The images that the gateway knows."""
     try:
         entries = json.loads(_file(settings).read_text())["images"]
-        return {str(entry["name"]): str(entry["digest"]) for entry in entries}
+        return [Handed(str(one["name"]), str(one["digest"]), str(one["built"])) for one in entries]
     except (OSError, ValueError, KeyError, TypeError):
-        return {}
+        return []
 
 
-def _write(settings: Settings, name: str, digest: str) -> None:
+def _write(settings: Settings, entries: list[Handed]) -> None:
     path = _file(settings)
     new = path.with_name(".images.json.new")
-    new.write_text(json.dumps({"images": [{"name": name, "digest": digest}]}, indent=1))
+    new.write_text(json.dumps({"images": [asdict(one) for one in entries]}, indent=1))
     new.chmod(0o644)  # the gateway is nobody's user here
     new.replace(path)
 

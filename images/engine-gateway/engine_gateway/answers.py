@@ -45,6 +45,7 @@ def container(found: Mapping[str, Any], image: str) -> dict[str, Any]:
             "Image": image,
             "Labels": _labels(found["Config"]["Labels"]),
             "User": found["Config"]["User"],
+            "Tty": False,  # by which Docker's client knows how to read its log
         },
         "HostConfig": {"Memory": host.get("Memory", 0), "NetworkMode": "default"},
         "NetworkSettings": {"Ports": {f"{PORT}/tcp": published or None}, "Networks": {}, "IPAddress": ""},

@@ -19,7 +19,7 @@ LONGEST_TARGET = 2048  # bytes
 LONGEST_WAIT = 60  # seconds that a container may be given to end by itself
 MOST_LINES = 1000  # of a log
 NAME = r"bt-[a-z0-9][a-z0-9_-]{0,99}"
-IMAGE = r"[a-z0-9][a-z0-9./-]{0,99}(?::[A-Za-z0-9_.-]{1,64})?|sha256:[0-9a-f]{64}"
+IMAGE = r"[a-z0-9][a-z0-9._/-]{0,129}(?::[A-Za-z0-9_.-]{1,64})?|sha256:[0-9a-f]{64}"
 
 _VERSION = r"(?:/v1\.[1-9][0-9])?"
 _CONTAINER = rf"(?P<container>[0-9a-f]{{12,64}}|{NAME})"

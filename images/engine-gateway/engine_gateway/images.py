@@ -13,7 +13,7 @@ from pathlib import Path
 
 from .verdicts import Missing, Unavailable
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9./-]{0,99}:[A-Za-z0-9_.-]{1,64}")
+_NAME = re.compile(r"[a-z0-9][a-z0-9._/-]{0,129}:[A-Za-z0-9_.-]{1,64}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 

@@ -60,6 +60,10 @@ def test_the_environment_wins(checkout):
         ("BENCHTOP_SOFTWARE", "../base"),
         ("BENCHTOP_SUPPORT", ""),
         ("BENCHTOP_EGRESS", "maybe"),
+        ("BENCHTOP_ENGINE", "maybe"),
+        ("BENCHTOP_ENGINE_IMAGES", "analysis"),
+        ("BENCHTOP_ENGINE_IMAGES", "mine/analysis:1 ../x:1"),
+        ("BENCHTOP_ENGINE_IMAGES", "somewhere.example/analysis:1"),
         ("CELLS", "0"),
         ("CELLS", "4"),
         ("CELLS", "03"),
@@ -74,6 +78,14 @@ def test_a_value_that_cannot_work_is_named(checkout, key, value):
 @pytest.mark.parametrize(("text", "on"), [("on", True), ("off", False), ("", True)])
 def test_the_way_out_is_there_unless_it_is_switched_off(checkout, text, on):
     assert Settings.load(checkout, {"BENCHTOP_EGRESS": text}).egress is on
+
+
+def test_a_container_engine_is_there_unless_it_is_switched_off(checkout):
+    assert Settings.load(checkout, {}).engine
+    assert not Settings.load(checkout, {"BENCHTOP_ENGINE": "off"}).engine
+    assert Settings.load(checkout, {}).engine_images == ()
+    more = Settings.load(checkout, {"BENCHTOP_ENGINE_IMAGES": "mine/analysis:1, other:2.0"})
+    assert more.engine_images == ("mine/analysis:1", "other:2.0")
 
 
 @pytest.mark.parametrize("text", ["htc,hpc", "hpc,htc", " hpc , htc", "hpc,hpc,htc"])
