@@ -86,6 +86,7 @@ def site(hub: BenchtopHub, session: type[Session]) -> Iterator[str]:
         heeded = [backend.check_defaults(spawner.site_defaults) for backend in spawner.backends]
         script = spawner.batch_script
         spawner.check_software()
+        spawner.check_places()
     except (ValueError, OSError) as wrong:
         yield f"{line_of_complaint(wrong)}: {wrong}"
         return

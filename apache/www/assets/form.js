@@ -133,9 +133,12 @@
 
   // changed: the field that somebody has just changed
   function update(changed) {
-    showEnvironment();
+    showChosen("environment");
+    showChosen("image");
     let left = data.offers;
-    const job = !form.elements.where || form.elements.where.value === "batch"; // else nothing of a job limits
+    // what is no job has limits of its own, which stand beside its choice
+    const place = document.querySelector(`#where-lines > li[data-value="${form.elements.where?.value}"]`);
+    const own = place && place.dataset.value !== "batch" ? JSON.parse(place.dataset.most || "{}") : null;
     for (const field of selects) {
       const before = left;
       narrow(field, (value) => before.some((offer) => names(offer, field).includes(value)));
@@ -152,15 +155,15 @@
     }
     for (const name of ["cpus", "memory", "disk", "runtime"]) {
       const field = form.elements[name];
-      if (!field || !left.length) continue;
-      limitTo(field, job ? most(left, name) : null, changed);
+      if (field && own) limitTo(field, own[name] ?? null, changed);
+      else if (field && left.length) limitTo(field, most(left, name), changed);
     }
   }
 
-  // Of the environments, only what is said of the chosen one is shown; its field needs nothing else of this script.
-  function showEnvironment() {
-    for (const line of document.querySelectorAll("#environment-lines > li"))
-      line.hidden = line.dataset.value !== form.elements.environment.value;
+  // Of environments and images, only what is said of the chosen one is shown; these fields need nothing else of this script.
+  function showChosen(name) {
+    for (const line of document.querySelectorAll(`#${name}-lines > li`))
+      line.hidden = line.dataset.value !== form.elements[name].value;
   }
 
   function showFree(partition) {

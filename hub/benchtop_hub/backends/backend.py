@@ -20,7 +20,7 @@ from traitlets.config import LoggingConfigurable
 from benchtop_hub import wording
 from benchtop_hub.access.minter import Minter, Refused, Unavailable
 from benchtop_hub.backends import commands, request
-from benchtop_hub.backends.page import Places
+from benchtop_hub.backends.page import Place, Places
 from benchtop_hub.backends.queue import Job, Queue
 from benchtop_hub.backends.request import Before, GrantedT, RequestT
 
@@ -76,7 +76,7 @@ class Person:
 class Launch:
     """What a backend needs to start a session that was granted.
 
-    name, mark: of its job, for people and for this cell (marks.py)
+    name, mark: of its job, for people and for this cell (marks.py); server: "" for the default one
     log: the name of its log in the home
     env: the whole environment of the session, secrets included
     script: the site's batch script with these values in it; prologue, epilogue: around the session
@@ -95,6 +95,7 @@ class Launch:
     prologue: str = ""
     epilogue: str = ""
     keep: str = ""
+    server: str = ""
 
 
 @dataclass(frozen=True)
@@ -165,6 +166,10 @@ class Backend(LoggingConfigurable, Generic[RequestT, GrantedT], metaclass=_Abstr
 
     async def describe_free(self, person: Person) -> str:
         """What is free now of what this person may use, as a sentence. Raises one of TROUBLES."""
+        return ""
+
+    async def describe_room(self) -> str:
+        """The same for anybody, where no field of the form says it. Raises one of TROUBLES."""
         return ""
 
     @abstractmethod
@@ -260,8 +265,13 @@ class Backend(LoggingConfigurable, Generic[RequestT, GrantedT], metaclass=_Abstr
 
     @property
     def hint(self) -> str:
-        """A sentence beside the form's choice, on what it lacks; "" for none."""
+        """What it is good for, as a sentence beside the form's choice."""
         return ""
+
+    @property
+    def place(self) -> Place:
+        """How the form offers it, but for what is free."""
+        return Place(self.where, self.label, self.hint)
 
     def describe_job(self, number: str) -> str:
         """What is started, as the beginning of a sentence."""

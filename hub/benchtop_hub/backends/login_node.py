@@ -20,7 +20,7 @@ from benchtop_hub import wording
 from benchtop_hub.access.minter import Refused
 from benchtop_hub.backends import commands, marks, page, request, written
 from benchtop_hub.backends.backend import Backend, Launch, Pending, Person
-from benchtop_hub.backends.page import Places
+from benchtop_hub.backends.page import Place, Places
 from benchtop_hub.backends.queue import NUMBER, Job
 from benchtop_hub.backends.request import ENVIRONMENT, WITHOUT_SETTINGS, Before
 
@@ -86,8 +86,14 @@ class LoginNode(Backend[Request, Granted]):
 
     @property
     def hint(self) -> str:
-        """What it lacks."""
-        return f"Login node: {written.size(self.login_memory)} memory, one such session at a time."
+        """Little of everything, and at once."""
+        memory = written.size(self.login_memory)
+        return f"For a quick look or short work: {memory} memory, no GPU, one such session at a time."
+
+    @property
+    def place(self) -> Place:
+        """With the most that one may ask for."""
+        return super().place._replace(most={"runtime": self.login_longest})
 
     @property
     def offered(self) -> bool:
@@ -111,11 +117,7 @@ class LoginNode(Backend[Request, Granted]):
 
     async def render_form(self, person: Person, before: Before, places: Places, *, anew: bool = False) -> str:
         """What is asked where a site has nothing but login nodes."""
-        values = page.as_written({"runtime": "", **before.asked, **before.sent})
-        own = [place for place in places if place.where == self.where]
-        return page.render(
-            self.cell.templates, "login-form.html", before, message="", places=own, values=values
-        )
+        return page.render_small(self.cell.templates, before, places)
 
     async def expected_start(self, granted: Granted, launch: Launch) -> str:
         """There is no queue."""

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader
@@ -13,11 +14,19 @@ from benchtop_hub.backends.request import Before
 
 
 class Place(NamedTuple):
-    """Where a session can be had: the request's word, its label in the form, a sentence beside the choice."""
+    """Where a session can be had, as the form offers it.
+
+    where: the request's word; hint: what it is good for, as a sentence; free: what is free of it, as another
+    most: the most of a field that one session may have there, where no scheduler says it
+    images: what a container can be started from, each with a line on what is in it
+    """
 
     where: str
     label: str
     hint: str = ""
+    free: str = ""
+    most: Mapping[str, int] = MappingProxyType({})
+    images: Mapping[str, str] = MappingProxyType({})
 
 
 Places = Sequence[Place]
@@ -43,9 +52,10 @@ def as_written(values: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def render(folder: Path, name: str, before: Before, **shown: object) -> str:
+def render(folder: Path, name: str, before: Before, values: Mapping[str, object], **shown: object) -> str:
     """The fields of a form as HTML."""
     asked = str(before.sent.get("environment", before.asked.get("environment") or ""))
+    shown["values"] = {"image": before.asked.get("image", ""), **values}
     return (
         templates(folder)
         .get_template(name)
@@ -58,3 +68,16 @@ def render(folder: Path, name: str, before: Before, **shown: object) -> str:
             **shown,
         )
     )
+
+
+def render_small(folder: Path, before: Before, places: Places, *, message: str = "") -> str:
+    """The form where no scheduler is asked: the fields of these places alone, as HTML.
+
+    message: why there is no more to choose from
+    """
+    places = [place for place in places if place.where != "batch"]  # a scheduler has a form of its own
+    empty = dict.fromkeys(("where", "image", "cpus", "memory", "runtime"), "")
+    theirs = [place.where for place in places]
+    asked = before.asked if before.asked.get("where", *theirs[:1]) in theirs else {}
+    values = empty | as_written({**asked, **before.sent})
+    return render(folder, "small-form.html", before, message=message, places=places, values=values)

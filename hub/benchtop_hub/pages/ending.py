@@ -37,7 +37,7 @@ class EndingHandler(BaseHandler):
         spawner: Any = user.spawners[name]
         form = url_path_join(self.hub.base_url, "spawn", user.escaped_name, *filter(None, [name]))
         lacked = spawner.lacked_memory
-        wish = {"where": spawner.backends[0].where, "memory": f"{MORE * lacked} MB"}
+        wish = {"where": spawner.open_backends[0].where, "memory": f"{MORE * lacked} MB"}
         told = {
             "state": state(spawner),
             "reason": spawner.last_end,

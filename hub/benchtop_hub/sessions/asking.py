@@ -1,109 +1,27 @@
 """What a session is asked for, by the form, by a link or by the API: read, checked, shown again."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-from traitlets import List, Type, Unicode, default
+from traitlets import default
 
-from benchtop_hub.access.minter import Minter, Refused, Unavailable
-from benchtop_hub.backends import commands, environments, page, request
-from benchtop_hub.backends.backend import TROUBLES, AnyBackend, Backend, Cell, Launch, Person
-from benchtop_hub.backends.page import Place, Places
+from benchtop_hub.access.minter import Refused, Unavailable
+from benchtop_hub.backends import commands, page, request
+from benchtop_hub.backends.backend import TROUBLES, AnyBackend, Launch
 from benchtop_hub.backends.request import Before, Problem
 from benchtop_hub.errors import ForPerson, request_id
+from benchtop_hub.sessions.placed import Placed
 from benchtop_hub.sessions.start import silent
-from benchtop_hub.upstream.spawner import Adopted
 from benchtop_hub.wording import quote
 
-BACKENDS, AREA = "benchtop_backends", "benchtop_area"  # of the hub's settings: all that were made
 
-
-def place_of(backend: AnyBackend) -> Place:
-    """How the form offers it."""
-    return Place(backend.where, backend.label, backend.hint)
-
-
-class Asked(Adopted):
-    """The first half of a session: from what somebody asks for to what a backend grants."""
-
-    backend_classes = List(
-        Type(klass=Backend), help="Who may run a session; the first one draws the form."
-    ).tag(config=True)
-    minter = Unicode(help="Address of the cluster's minter, like https://hpc-minter:8600").tag(config=True)
-    keys = Unicode("/keys", help="Folder of the certificates that the minter knows.").tag(config=True)
-    cell = Unicode(help="This hub's name: in job names and in the log.").tag(config=True)
-    templates = Unicode("/etc/jupyterhub/templates", help="Folder of the form's templates.").tag(config=True)
-    support = Unicode("the support", help="Whom a person may ask for more.").tag(config=True)
-    home = Unicode("/home/{username}", help="A person's home on the nodes.").tag(config=True)
-    cluster = Unicode(help="This cluster's name in the environments of the software area.").tag(config=True)
-    software = Unicode("/software", help="The software area, on the hub and on the nodes.").tag(config=True)
-
-    run_by: ClassVar[tuple[type[AnyBackend], ...]]  # where the site says nothing else
-
-    @default("backend_classes")
-    def _run_by(self) -> list[type[AnyBackend]]:
-        return list(self.run_by)
+class Asked(Placed):
+    """The second part of a session: from what somebody asks for to what a backend grants."""
 
     _refused: tuple[dict[str, str], Problem] | None = None
     _asked: Mapping[str, Any] = {}  # what the last start asked for that was accepted
     _estimating = False
-
-    # ---- who may run it -------------------------------------------------------------------------
-
-    @property
-    def backends(self) -> tuple[AnyBackend, ...]:
-        """All who may run a session of this hub, made once."""
-        made: tuple[AnyBackend, ...] | None = self.user.settings.get(BACKENDS)
-        if made is None:
-            group: str = getattr(self.authenticator, "required_group", "")
-            cell = Cell(
-                self.cell, Minter(self.minter, Path(self.keys)), Path(self.keys), Path(self.templates),
-                self.user.settings["cookie_secret"], self.support, group,
-            )  # fmt: skip
-            made = tuple(kind(cell, config=self.config, log=self.log) for kind in self.backend_classes)
-            made = self.user.settings[BACKENDS] = tuple(backend for backend in made if backend.offered)
-        return made
-
-    @property
-    def backend(self) -> AnyBackend:
-        """Who runs the session. Its number tells: a hub that was restarted knows nothing else."""
-        of_number = (backend for backend in self.backends if backend.prefix)
-        found = (backend for backend in of_number if self.job_id.startswith(backend.prefix))
-        return next(found, self.backends[0])
-
-    @property
-    def places(self) -> Places:
-        """Where a session can be had."""
-        return [place_of(backend) for backend in self.backends]
-
-    @property
-    def person(self) -> Person:
-        """Who asks."""
-        groups = frozenset(group.name for group in self.user.groups)
-        return Person(self.user.name, groups, self.site_defaults)
-
-    @property
-    def area(self) -> environments.Area:
-        """The software area, one for the whole hub."""
-        area: environments.Area | None = self.user.settings.get(AREA)
-        if area is None:
-            area = environments.Area(Path(self.software), self.cluster, self.log)
-            self.user.settings[AREA] = area
-        return area
-
-    def check_software(self) -> None:
-        """Raises ValueError with a sentence for an area that the hub cannot see."""
-        if not Path(self.software).is_absolute() or not Path(self.software).is_dir():
-            raise ValueError(
-                f"software: {self.software} is not a folder on the hubs. "
-                "Give the path of the software area, which hubs and nodes see at the same place."
-            )
-
-    async def find_environment(self, asked: str) -> str:
-        """In what a session is to be started: "", NAME/VERSION, or a path. Raises request.Refused."""
-        home = self.home.format(username=self.user.name)
-        return await self.area.find(asked, self.person.groups, home=home, support=self.support)
 
     def launch(self, env: Mapping[str, str]) -> Launch:
         """What a backend needs to start it with this environment."""
@@ -119,32 +37,35 @@ class Asked(Adopted):
         """The form's fields, or what can still be had while a scheduler is silent."""
         sent, problem = self._refused or ({}, None)
         self._refused = None
-        first, *others = self.backends
-        offered = await self.area.offered(self.person.groups)
+        first, *others = self.open_backends
+        offered, places = await asyncio.gather(
+            self.area.offered(self.person.groups), self.describe_places((first, *others))
+        )
         try:
             before = Before(self._asked, sent, problem, offered)
-            return await first.render_form(self.person, before, self.places, anew=self._is_reloaded())
+            return await first.render_form(self.person, before, places, anew=self._is_reloaded())
         except TROUBLES as trouble:
             message = self._explain_trouble("form", trouble, first)
             # whom the minter lets nobody on to, it lets on to no other
             lost = isinstance(trouble, Refused | Unavailable)
-            left = [] if lost else [place_of(other) for other in others if other.stands_in]
+            left = {other.where for other in others if other.stands_in and not lost}
             before = Before({}, sent, problem, offered)
-            values = {"runtime": "", **before.sent}
-            return page.render(
-                first.cell.templates, "login-form.html", before, message=message, places=left, values=values
-            )
+            still = [place for place in places if place.where in left]
+            return page.render_small(first.cell.templates, before, still, message=message)
         except ValueError as wrong:
             raise ForPerson(500, "form unknown", self._explain_wrong_setting(wrong)) from None
 
     async def describe_free(self) -> str:
-        """What is free now of what this person may use, as a sentence; "" where nobody says."""
-        first = self.backends[0]
-        try:
-            return await first.describe_free(self.person)
-        except (*TROUBLES, ValueError) as trouble:
-            self._explain_trouble("free", trouble, first)
-            return ""
+        """What is free now of what this person may use, in sentences; "" where nobody says."""
+
+        async def free(backend: AnyBackend) -> str:
+            try:
+                return await backend.describe_free(self.person)
+            except (*TROUBLES, ValueError) as trouble:
+                self._explain_trouble("free", trouble, backend)
+                return ""
+
+        return " ".join(filter(None, await asyncio.gather(*map(free, self.open_backends))))
 
     def _is_reloaded(self) -> bool:
         """Did somebody press "reload" in their browser? They have perhaps just been told of a change."""
@@ -184,13 +105,20 @@ class Asked(Adopted):
 
         The form sends its hidden fields as well: what another backend asks for is no matter of this one.
         """
-        values = request.first_values(sent, self.backends[0].fields)
-        where = values.get("where") or self.backends[0].where
-        backend = next((one for one in self.backends if one.where == where), None)
+        theirs = self.open_backends
+        values = request.first_values(sent, theirs[0].fields)
+        where = values.get("where") or theirs[0].where
+        backend = next((one for one in theirs if one.where == where), None)
         if backend is None:
-            offered = " or ".join(place.where for place in self.places)
-            sentence = f"Run on: “{quote(where)}” is not one of the choices. Choose {offered}."
-            raise request.Refused(Problem("where", quote(where), "backends", sentence))
+            offered = " or ".join(one.where for one in theirs)
+            closed = any(one.where == where for one in self.backends)
+            why, rule = (
+                ("is not open to you", "closed_to") if closed else ("is not one of the choices", "backends")
+            )
+            sentence = (
+                f"Run on: “{quote(where)}” {why}. Choose {offered}{f', or ask {self.support}' * closed}."
+            )
+            raise request.Refused(Problem("where", quote(where), rule, sentence))
         hidden = self._fields - set(backend.fields)
         return backend, backend.parse_request({n: v for n, v in values.items() if n not in hidden})
 

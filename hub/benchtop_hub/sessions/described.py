@@ -22,7 +22,7 @@ WITHOUT_SETTINGS = "BENCHTOP_WITHOUT_SETTINGS"  # of its environment: lab/bencht
 
 
 class Described(Asked):
-    """The second part of a session: what every backend needs to know of it."""
+    """The third part of a session: what every backend needs to know of it."""
 
     lab_python = Unicode("/opt/lab/bin/python", help="The Python of sessions, on the nodes.").tag(config=True)
     log_name = Unicode(".benchtop-session.log", help="In the home: the log of the latest session.").tag(
@@ -135,4 +135,5 @@ class Described(Asked):
             script=lambda values: self.render_script(values, env),
             command=run.command(self.lab_python, self.get_args()),
             prologue=self.req_prologue, epilogue=self.req_epilogue, keep=self.req_keepvars_extra,
+            server=self.name,
         )  # fmt: skip

@@ -64,7 +64,7 @@ class Session(Spawner):
     options_form = '<input name="runtime">'
     job_id = node_name = ended = last_end = ""
     lacked_memory = 0
-    backends = (SimpleNamespace(where="batch"),)
+    backends = open_backends = (SimpleNamespace(where="batch"),)
     begun = False
     environment_name = "facility"
     job_number = property(lambda self: self.job_id)

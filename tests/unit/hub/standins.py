@@ -20,7 +20,7 @@ from benchtop_hub.backends.queue import Job, Queue
 from benchtop_hub.backends.slurm import form, squeue
 from benchtop_hub.backends.slurm.backend import SlurmBackend
 from benchtop_hub.backends.slurm.rights import Choice, Limit, Shape
-from benchtop_hub.sessions import asking
+from benchtop_hub.sessions import placed
 from benchtop_hub.sessions.batch import CondorSession, SlurmSession
 
 ROOT = Path(__file__).parents[3]
@@ -221,7 +221,8 @@ class _Alone:
     saves = 0
 
     def get_env(self):
-        return {"JUPYTERHUB_API_TOKEN": SECRET, **self.user_env({})}
+        address = {"JUPYTERHUB_SERVICE_URL": "http://0.0.0.0:0/jupyterhub/hpc/user/alice/"}
+        return {"JUPYTERHUB_API_TOKEN": SECRET, **address, **self.user_env({})}
 
     def save_state(self):
         self.saves += 1
@@ -245,7 +246,7 @@ class OnCondor(_Alone, CondorSession):
 def session(kind: type[Any], *backends: AnyBackend, keys: Path | str = "/keys", **traits: Any) -> Any:
     """Alice's session, which these backends may run."""
     user = SimpleNamespace(
-        name="alice", groups=[], settings={"cookie_secret": COOKIE_SECRET, asking.BACKENDS: backends}
+        name="alice", groups=[], settings={"cookie_secret": COOKIE_SECRET, placed.BACKENDS: backends}
     )
     given = {
         "user": user, "orm_spawner": SimpleNamespace(server=None, name="", user_options={}),

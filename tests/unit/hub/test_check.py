@@ -63,6 +63,7 @@ def test_what_a_site_may_set_is_fine(judged):
         ("c.SlurmSession.batch_script = '{cmd'", "batch_script: its placeholders cannot be read"),
         ("c.SlurmSession.jobs = '/nowhere'", "No such file or directory: '/nowhere/slurm.sh'"),
         ("c.SlurmSession.software = '/nowhere'", "software: /nowhere is not a folder on the hubs."),
+        ("c.SlurmSession.closed_to = {'logn': ['external']}", "closed_to: there is no place 'logn' here."),
         ("c.SlurmSession.usual_cpus = 'two'", "usual_cpus"),
         ("c.SlurmSession.usual_cpus = ", "invalid syntax"),
         ("1 / 0", "ZeroDivisionError"),

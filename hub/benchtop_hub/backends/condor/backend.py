@@ -44,6 +44,11 @@ class CondorBackend(Backend[form.Request, form.Granted]):
         self._places: list[form.Place] = []
         self._tokens: tempfile.TemporaryDirectory[str] | None = None
 
+    @property
+    def hint(self) -> str:
+        """What nobody else has."""
+        return "For long runs, many CPUs or much memory. It may wait for a free slot."
+
     # ---- what may be asked for --------------------------------------------------------------
 
     async def check_request(self, request: form.Request, person: Person) -> form.Granted:

@@ -66,6 +66,11 @@ class SlurmBackend(Backend[form.Request, form.Granted]):
         # what was worked out of the same answers before: with hundreds of accounts it takes a while
         self._choices: dict[str, tuple[object, list[rights.Choice]]] = {}
 
+    @property
+    def hint(self) -> str:
+        """What nobody else has."""
+        return "For long runs, GPUs, many CPUs or much memory. It may wait in the queue."
+
     # ---- what may be asked for --------------------------------------------------------------
 
     async def check_request(self, request: form.Request, person: Person) -> form.Granted:
