@@ -47,3 +47,16 @@ c.SlurmSession.login_runtime = 120
 c.SlurmSession.login_longest = 720
 c.SlurmSession.login_memory = 1024
 c.SlurmSession.login_idle = 60
+
+# A session in a container of its own, apart from everybody else's programs: minutes and MB. It is made
+# from one of these images, which the engine's gateway knows; the first is the default.
+if os.environ.get("BENCHTOP_ENGINE") == "on":
+    c.SlurmSession.container_engine = "https://engine-gateway:8700"
+c.SlurmSession.container_images = {"benchtop/session": "what every node has: JupyterLab and its kernels"}
+c.SlurmSession.container_memory = 1024
+c.SlurmSession.container_most_memory = 2048
+c.SlurmSession.container_most_cpus = 2
+c.SlurmSession.container_runtime = 240
+c.SlurmSession.container_longest = 720
+# Which of these places is closed to members of which groups: batch, login, container.
+c.SlurmSession.closed_to = {"login": ["external"]}

@@ -33,3 +33,16 @@ c.CondorSession.login_runtime = 120
 c.CondorSession.login_longest = 720
 c.CondorSession.login_memory = 1024
 c.CondorSession.login_idle = 60
+
+# A session in a container of its own, apart from everybody else's programs: minutes and MB. It is made
+# from one of these images, which the engine's gateway knows; the first is the default.
+if os.environ.get("BENCHTOP_ENGINE") == "on":
+    c.CondorSession.container_engine = "https://engine-gateway:8700"
+c.CondorSession.container_images = {"benchtop/session": "what every node has: JupyterLab and its kernels"}
+c.CondorSession.container_memory = 1024
+c.CondorSession.container_most_memory = 2048
+c.CondorSession.container_most_cpus = 2
+c.CondorSession.container_runtime = 240
+c.CondorSession.container_longest = 720
+# Which of these places is closed to members of which groups: batch, login, container.
+c.CondorSession.closed_to = {"login": ["external"]}

@@ -12,7 +12,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-NUMBER = re.compile(r"(local-[0-9]+-)?[0-9]+")  # a job's, or a session's on the login node
+NUMBER = re.compile(
+    r"(local-[0-9]+-)?[0-9]+|box-[0-9a-f]{12}"
+)  # a job's, or a session's on the login node or in a container
 # States are Slurm's; what another scheduler says is translated.
 # Everything else is alive, states of later versions included: a suspended, requeued or completing job
 # still holds what it holds (upstream counts those as gone).
@@ -49,6 +51,7 @@ class Job:
     owner: str = ""  # "" where nobody says it
     mark: str = ""  # by which a cell knows its own: marks.py
     message: str = ""  # why it ended, where that is known in plain words already
+    port: int = 0  # where its session is reached, if not at the port that it listens on
 
     @property
     def alive(self) -> bool:

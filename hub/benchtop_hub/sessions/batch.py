@@ -4,6 +4,7 @@ from batchspawner import CondorSpawner, SlurmSpawner
 from traitlets import default
 
 from benchtop_hub.backends.condor.backend import CondorBackend
+from benchtop_hub.backends.container.backend import Container
 from benchtop_hub.backends.login_node import LoginNode
 from benchtop_hub.backends.slurm.backend import SlurmBackend
 from benchtop_hub.sessions.spawner import Session
@@ -17,7 +18,7 @@ class SlurmSession(Session, SlurmSpawner):
     """
 
     script = "slurm.sh"
-    run_by = (SlurmBackend, LoginNode)
+    run_by = (SlurmBackend, LoginNode, Container)
 
     @default("req_srun")
     def _no_step(self) -> str:
@@ -33,4 +34,4 @@ class CondorSession(Session, CondorSpawner):
     """
 
     script = "condor.sub"
-    run_by = (CondorBackend, LoginNode)
+    run_by = (CondorBackend, LoginNode, Container)

@@ -93,6 +93,7 @@ class Start:
             clock,
         )
         self.number = self.node = self.last_words = self.why = ""
+        self.port = 0  # where the session is reached, once that is known
         self.log_kept = True  # is what the last words are the end of still there?
         self.stage: tuple[int, str] = (5, "Requesting the session.")
         self._submitted_at = float("-inf")
@@ -121,14 +122,10 @@ class Start:
         self.stage = (15, f"The hub was restarted. {submitted}")
 
     @property
-    def port(self) -> int:
-        """Which the session has reported; 0 before."""
-        return self._report.result() if self._report.done() and not self._report.cancelled() else 0
-
-    @property
     def state(self) -> dict[str, Any]:
         """What another process of the hub needs to go on with it: resumed()."""
-        return {"since": self.wanted.since, "place": self.wanted.place, "port": self.port}
+        reported = self._report.result() if self._report.done() and not self._report.cancelled() else 0
+        return {"since": self.wanted.since, "place": self.wanted.place, "port": reported}
 
     def take_port(self, port: int) -> bool:
         """The job says where it listens. False: it said another port before."""
@@ -180,8 +177,9 @@ class Start:
                 self.stage = (50, f"The session is running on {self.backend.describe_node(self.node)}.")
                 if done:
                     self._steps.ended("report")
-                    self.stage = (75, f"JupyterLab is starting on {self.node}.")
-                    return self._report.result()
+                    self.stage = (75, f"JupyterLab is starting on {self.backend.describe_node(self.node)}.")
+                    self.port = job.port or self._report.result()
+                    return self.port
             elif job.waiting:
                 wanted = self.wanted
                 pending = Pending(wanted.person, self.number, wanted.place, job, wanted.granted)
@@ -243,7 +241,9 @@ class Start:
             await self.look(LOOK_EVERY)
             await asyncio.sleep(0.1)
         raise Failed(
-            f"The session is running on {self.node}, but JupyterLab does not answer there.", "no-answer"
+            f"The session is running on {self.backend.describe_node(self.node)}, "
+            "but JupyterLab does not answer there.",
+            "no-answer",
         )
 
     async def look(self, max_age: float) -> Job | None:

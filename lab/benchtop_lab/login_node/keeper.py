@@ -19,7 +19,7 @@ from pathlib import Path
 
 from benchtop_lab.home.log import FOLDER, new_folder, open_log
 from benchtop_lab.login_node.processes import kill, memory, offspring
-from benchtop_lab.login_node.records import Record, age, clear_folder, new_record, own_records
+from benchtop_lab.login_node.records import age, clear_folder, new_record, own_records
 from benchtop_lab.login_node.request import Asked, set_limits
 
 LEAVERS = Path("/run/leavers")  # a file for each person whose login is disabled
@@ -49,8 +49,8 @@ def present(name: str, group: str) -> str:
 class Session:
     """One session, from its start until nothing of it is left."""
 
-    def __init__(self, asked: Asked, record: Record) -> None:
-        self.asked, self.record = asked, record
+    def __init__(self, asked: Asked) -> None:
+        self.asked = asked
         self.ends_at = time.monotonic() + asked.runtime
         self.look_at = time.monotonic() + PRESENCE
         self.folder, self.status = "", 0  # by which it ended, as a shell has it
@@ -107,7 +107,7 @@ class Session:
             # Whoever takes the whole node meanwhile is put out by node-guard.
             was_over, over = over, used > self.asked.memory
             if over and was_over:
-                limit = f"the limit on the login node is {self.asked.memory} MB"
+                limit = f"its limit is {self.asked.memory} MB"
                 return "OUT_OF_MEMORY", f"it used {used} MB of memory; {limit}"
             if time.monotonic() > self.ends_at:
                 minutes = self.asked.runtime // 60
@@ -174,7 +174,7 @@ def look_after(asked: Asked, answer: int) -> None:
     clear_folder({record.second} | {kept.second for kept in own_records() if kept.alive})
     os.write(answer, record.number.encode())
     os.close(answer)
-    session = Session(asked, record)
+    session = Session(asked)
     state, reason = session.watch()
     session.clear()
     if state == "FAILED":

@@ -25,9 +25,9 @@ from benchtop_lab.session.proof import take_proof
 BACKLOG = 128
 
 
-def listen(address: str = "0.0.0.0") -> socket.socket:  # noqa: S104 the proxy comes from another host
-    """A listening socket on a port that the system chose."""
-    listening = socket.create_server((address, 0), backlog=BACKLOG)
+def listen(address: str = "0.0.0.0", port: int = 0) -> socket.socket:  # noqa: S104 the proxy comes from another host
+    """A listening socket. port: 0 for one that the system chooses"""
+    listening = socket.create_server((address, port), backlog=BACKLOG)
     # Accepted connections inherit it. Without, each message of a kernel waits 40 ms for the
     # acknowledgement of the one before: Jupyter's server never asks for it. (And see send_at_once.)
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -135,7 +135,8 @@ def main() -> int:
     environment.keep_to_itself(os.environ)
     environment.lead_out(os.environ)
     modules.offer(os.environ, own_groups())
-    listening = listen()
+    # the hub names a port where only that one leads into the session: of a container
+    listening = listen(port=urlsplit(os.environ["JUPYTERHUB_SERVICE_URL"]).port or 0)
     port = listening.getsockname()[1]
     os.environ["JUPYTERHUB_SERVICE_URL"] = with_port(os.environ["JUPYTERHUB_SERVICE_URL"], port)
     # beside the loading of JupyterLab, which takes longer

@@ -8,6 +8,7 @@ import pytest
 from benchtop_hub.access.minter import Refused, Unavailable
 from benchtop_hub.backends import commands, request
 from benchtop_hub.backends.condor.backend import CondorBackend
+from benchtop_hub.backends.container.backend import Container
 from benchtop_hub.backends.login_node import LoginNode
 from benchtop_hub.backends.slurm.backend import SlurmBackend
 from standins import (
@@ -128,8 +129,8 @@ def test_the_backends_of_a_hub_are_made_once_of_its_settings(keys):
 
 
 def test_what_backends_there_are_is_a_setting():
-    assert made(OnSlurm, Slurm()).backend_classes == [SlurmBackend, LoginNode]
-    assert made(OnCondor, Pool()).backend_classes == [CondorBackend, LoginNode]
+    assert made(OnSlurm, Slurm()).backend_classes == [SlurmBackend, LoginNode, Container]
+    assert made(OnCondor, Pool()).backend_classes == [CondorBackend, LoginNode, Container]
     assert made(OnSlurm, Slurm(), backend_classes=[LoginNode]).backend_classes == [LoginNode]
 
 

@@ -1,0 +1,1 @@
+"""Sessions in containers of their own, on the facility's container engine."""
