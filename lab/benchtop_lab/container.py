@@ -32,7 +32,7 @@ def asked_for(env: MutableMapping[str, str]) -> Asked:
 def main() -> int:
     """Until nothing is left of the session; how it ended."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD, signal.SIGTERM})
-    session = Session(asked_for(os.environ))
+    session = Session(asked_for(os.environ), "of this container")
     state, reason = session.watch()
     session.clear()
     if state == "FAILED":

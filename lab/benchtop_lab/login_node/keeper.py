@@ -49,8 +49,9 @@ def present(name: str, group: str) -> str:
 class Session:
     """One session, from its start until nothing of it is left."""
 
-    def __init__(self, asked: Asked) -> None:
-        self.asked = asked
+    def __init__(self, asked: Asked, place: str = "on the login node") -> None:
+        """Begin. place: whose limits are meant, in a sentence"""
+        self.asked, self.place = asked, place
         self.ends_at = time.monotonic() + asked.runtime
         self.look_at = time.monotonic() + PRESENCE
         self.folder, self.status = "", 0  # by which it ended, as a shell has it
@@ -107,7 +108,7 @@ class Session:
             # Whoever takes the whole node meanwhile is put out by node-guard.
             was_over, over = over, used > self.asked.memory
             if over and was_over:
-                limit = f"its limit is {self.asked.memory} MB"
+                limit = f"the limit {self.place} is {self.asked.memory} MB"
                 return "OUT_OF_MEMORY", f"it used {used} MB of memory; {limit}"
             if time.monotonic() > self.ends_at:
                 minutes = self.asked.runtime // 60

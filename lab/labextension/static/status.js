@@ -26,7 +26,8 @@ const parts = ({ now, ends, memory, place, node, environment }) => {
     const what = "Memory in use, of what this session asked for. What takes more is ended: a kernel, or a program of a terminal";
     found.push([`${used} of ${granted} MB`, what, memory.used > NEARLY * memory.granted]);
   }
-  found.push([[place, node].filter(Boolean).join(", "), "Where this session runs", false]);
+  const where = place === "container" ? [place] : [place, node]; // the host name of a container says nothing
+  found.push([where.filter(Boolean).join(", "), "Where this session runs", false]);
   const own = (environment ?? "").startsWith("/");
   const name = own ? environment.slice(environment.lastIndexOf("/") + 1) : (environment || "facility").replace("/", " ");
   found.push([`Environment: ${name}`, own ? environment : "What JupyterLab runs in", false]);

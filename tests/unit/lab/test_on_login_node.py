@@ -139,7 +139,7 @@ def test_what_takes_too_much_memory_is_ended_with_the_numbers(start: Start):
     number = start("import time\nheld = [bytearray(1 << 20) for _ in range(300)]\ntime.sleep(600)")
     reason = becomes(number, "OUT_OF_MEMORY")
     assert reason.startswith("it used ")
-    assert reason.endswith("its limit is 200 MB")
+    assert reason.endswith("the limit on the login node is 200 MB")
 
 
 def test_the_memory_of_all_its_processes_counts(start: Start):

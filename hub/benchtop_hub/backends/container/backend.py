@@ -244,6 +244,12 @@ class Container(Backend[form.Request, form.Granted]):
 
     # ---- in plain words ---------------------------------------------------------------------
 
+    def explain_end(self, job: Job | None, granted: Mapping[str, object]) -> str:
+        """As of any job; an engine that starts anew has none of the containers of before."""
+        if job is None:
+            return "its container is gone, most likely because the container engine was restarted"
+        return super().explain_end(job, granted)
+
     def explain_reason(self, reason: str) -> str:
         """In its own words."""
         return reason
