@@ -9,6 +9,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from benchtop.settings import Settings
 from support import pages
+from support.hub import Hub
 
 pytestmark = [pytest.mark.needs("hpc/alice", "htc/alice", "htc/bob"), pytest.mark.shares("slurm", "condor")]
 
@@ -107,6 +108,61 @@ def test_an_amount_is_understood_as_people_write_it_and_the_field_says_how(
     expect(
         form.get_by_role("status").filter(has_text="Expected start" if not wrong else field)
     ).to_be_visible()
+
+
+@pytest.mark.parametrize("cluster", FORM)
+def test_the_form_says_what_each_place_is_good_for(
+    page: Page, settings: Settings, cluster: str, arrive: Callable[[Page, str], None]
+):
+    arrive(page, FORM[cluster])
+    open_form(page, settings, cluster)
+    assert choices(page, "Run on") == ["batch", "login", "container"]
+    lines = page.locator("#where-lines li")
+    expect(lines).to_have_count(3)
+    for number, words in enumerate(
+        ("may wait", "no GPU, one such session at a time", "apart from everybody")
+    ):
+        expect(lines.nth(number)).to_contain_text(words)
+    expect(lines.nth(2)).to_contain_text(re.compile(r"Free now: \d+ of \d+\."))
+
+
+def test_a_container_has_an_image_and_limits_of_its_own(form: Page):
+    expect(form.get_by_label("Image")).to_be_hidden()
+    form.get_by_label("Run on").select_option("container")
+    for shown in ("Image", "Environment", "CPUs", "Memory", "Runtime"):
+        expect(form.get_by_label(shown, exact=True)).to_be_visible()
+    for hidden in ("Partition", "Account", "Quality of service", "GPU"):
+        expect(form.get_by_label(hidden, exact=True)).to_be_hidden()
+    form.get_by_label("CPUs").fill("3")
+    expect(form.locator("#cpus-help")).to_have_text("3 is more than the maximum of 2.")
+    form.get_by_label("CPUs").fill("2")
+    form.get_by_label("Memory").fill("3 GB")
+    expect(form.locator("#memory-help")).to_have_text("3 GB is more than the maximum of 2 GB.")
+    form.get_by_label("Memory").fill("1 GB")
+    form.get_by_label("Runtime").fill("12 h")
+    expect(form.locator("#runtime-help")).to_contain_text("Maximum 12 h")
+    expect(form.get_by_role("status").filter(has_text="Expected start: immediately")).to_be_visible()
+    form.get_by_label("Run on").select_option("batch")
+    expect(form.get_by_label("Partition")).to_be_visible()
+    expect(form.get_by_label("Image")).to_be_hidden()
+
+
+def test_a_screen_reader_finds_nothing_serious_wrong_with_the_form_of_a_container(form: Page, pictures: Path):
+    form.get_by_label("Run on").select_option("container")
+    pages.nothing_serious(form, pictures / "form-container.png")
+    form.set_viewport_size(pages.PHONE)
+    pages.nothing_serious(form, pictures / "form-container-phone.png")
+
+
+def test_a_session_in_a_container_says_so_in_its_status_bar(form: Page, own: Callable[[str, str], Hub]):
+    own("alice", "hpc")
+    form.get_by_label("Run on").select_option("container")
+    form.get_by_label("Runtime").fill("20 min")
+    form.get_by_role("button", name="Start").click()
+    pages.wait_for_lab(form)
+    bar = form.get_by_role("group", name="This session")
+    expect(bar.get_by_text("container", exact=True)).to_be_visible()
+    expect(bar).to_contain_text("left")
 
 
 def test_the_form_says_when_it_would_start(form: Page):
