@@ -141,6 +141,10 @@ def listed(service: Services) -> Document:
             for e in everything
             if "posixGroup" in e["objectClass"]
         ],
+        "confined": [
+            line.split()[1]
+            for line in service("cpu-1").check_output("cat /var/lib/extrausers/confined").splitlines()
+        ],
     }
 
 

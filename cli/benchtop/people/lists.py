@@ -54,7 +54,7 @@ def directory(people: People, logins: Mapping[str, Hashed]) -> bytes:
         for name, person in people.people.items()
     ]
     groups = [{"name": name, "gid": gid, "members": members[name]} for name, gid in gids.items()]
-    return _json({"people": persons, "groups": groups})
+    return _json({"people": persons, "groups": groups, "confined": people.confined})
 
 
 def accounting(people: People) -> bytes:

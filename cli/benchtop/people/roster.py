@@ -84,10 +84,11 @@ class _Strict(BaseModel):
 
 
 class Group(_Strict):
-    """A group of the directory."""
+    """A group of the directory. confined: is each job of its people kept in an image, without a network?"""
 
     gid: _Gid
     description: _Line | None = None
+    confined: bool = False
 
 
 class Qos(_Strict):
@@ -148,6 +149,12 @@ class People(_Strict):
     groups: dict[str, Group] = {}
     slurm: Slurm = Slurm()
     people: Annotated[dict[str, Person], Field(min_length=1)]
+
+    @property
+    def confined(self) -> list[str]:
+        """Whose jobs are kept in an image, also while they are disabled."""
+        groups = {name for name, group in self.groups.items() if group.confined}
+        return sorted(name for name, person in self.people.items() if groups & set(person.groups))
 
 
 _T = TypeVar("_T")

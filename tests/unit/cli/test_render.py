@@ -113,17 +113,18 @@ def test_everybody_is_in_the_directory(directory):
         "shell": "/bin/bash",
         "home": "/home/alice",
     }
-    assert len(directory["people"]) == 6
+    assert len(directory["people"]) == 7
 
 
 @pytest.mark.parametrize(
     ("group", "members"),
     [
-        ("people", ["alice", "bob", "carol", "dave", "erin", "frank"]),
-        ("cluster-hpc", ["alice", "carol", "dave", "erin"]),
-        ("cluster-htc", ["alice", "bob", "dave", "erin"]),
+        ("people", ["alice", "bob", "carol", "dave", "erin", "frank", "gina"]),
+        ("cluster-hpc", ["alice", "carol", "dave", "erin", "gina"]),
+        ("cluster-htc", ["alice", "bob", "dave", "erin", "gina"]),
         ("facility-admins", ["erin"]),
         ("usatlas", ["alice"]),
+        ("external", ["gina"]),
     ],
 )
 def test_a_group_has_the_people_who_are_in_it(directory, group, members):
@@ -140,6 +141,13 @@ def test_who_is_disabled_keeps_a_name_and_nothing_else(everybody):
     assert "erin" not in [person["name"] for person in json.loads(lists.accounting(without))["people"]]
 
 
+def test_whose_jobs_are_confined_is_told_also_while_they_are_disabled(everybody, directory):
+    assert directory["confined"] == ["gina"]
+    gina = everybody.people["gina"].model_copy(update={"disabled": True})
+    without = everybody.model_copy(update={"people": everybody.people | {"gina": gina}})
+    assert without.confined == ["gina"]
+
+
 def test_every_group_has_its_own_number(directory):
     gids = [group["gid"] for group in directory["groups"]]
     assert len(gids) == len(set(gids))
@@ -147,7 +155,7 @@ def test_every_group_has_its_own_number(directory):
 
 
 def test_slurm_knows_the_people_of_its_cluster_only(accounting):
-    assert [person["name"] for person in accounting["people"]] == ["alice", "carol", "dave", "erin"]
+    assert [person["name"] for person in accounting["people"]] == ["alice", "carol", "dave", "erin", "gina"]
 
 
 def test_carol_is_limited_to_no_gpu(accounting):
@@ -179,7 +187,7 @@ def test_homes_are_listed_for_the_volumes(settings, everybody):
     assert not lists.homes(settings, everybody)
     lines = (settings.state / "secrets/volumes/people.tsv").read_text().splitlines()
     assert lines[0] == "alice\t2001\t2000"
-    assert len(lines) == 6
+    assert len(lines) == 7
 
 
 def test_everyone_whom_a_partition_names_exists(accounting):
