@@ -198,9 +198,12 @@ def shell(settings: Settings, service: str | None, person: str | None) -> None:
     require_engine()
     terminal = [] if sys.stdin.isatty() else ["--no-TTY"]
     if person:
-        one = accounts.load(settings).people.get(person)
+        everybody = accounts.load(settings)
+        one = everybody.people.get(person)
         if one is None:
             raise Problem(f"Unknown user “{person}”: see `make people`.")
+        if person in everybody.confined:
+            raise Problem(f"{person} is confined, and nobody is on a login node: try it in a session of theirs.")
         node = next((f"{cluster}-login" for cluster in one.clusters if cluster in settings.clusters), None)
         if node is None:
             raise Problem(
