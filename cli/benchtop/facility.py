@@ -203,7 +203,8 @@ def shell(settings: Settings, service: str | None, person: str | None) -> None:
         if one is None:
             raise Problem(f"Unknown user “{person}”: see `make people`.")
         if person in everybody.confined:
-            raise Problem(f"{person} is confined, and nobody is on a login node: try it in a session of theirs.")
+            advice = "confined people have no shell on a login node. Use a terminal in a session of theirs"
+            raise Problem(f"{person} is in a confined group, and {advice}.")
         node = next((f"{cluster}-login" for cluster in one.clusters if cluster in settings.clusters), None)
         if node is None:
             raise Problem(

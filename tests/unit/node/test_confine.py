@@ -190,6 +190,29 @@ def test_a_link_that_took_its_place_is_not_followed(tmp_path: Path):
     assert read == ""
 
 
+# ---- the node to itself ------------------------------------------------------------------------------
+
+
+def test_it_waits_for_what_others_left_and_then_begins(monkeypatch: pytest.MonkeyPatch):
+    seen = [{2001}, {2001, 2002}, set()]
+    monkeypatch.setattr(confine, "others", lambda uid: seen.pop(0))
+    monkeypatch.setattr(confine.time, "sleep", lambda seconds: None)
+    confine.wait_until_alone(2007)
+    assert seen == []
+
+
+def test_where_somebody_stays_it_does_not_begin(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(confine, "PATIENCE", 0)
+    monkeypatch.setattr(confine, "others", lambda uid: {2001})
+    with pytest.raises(confine.Refused, match="uid 2001"):
+        confine.wait_until_alone(2007)
+
+
+def test_services_and_one_self_are_nobody_else():
+    assert os.getuid() not in confine.others(os.getuid())
+    assert all(uid in confine.PEOPLE for uid in confine.others(2007))
+
+
 # ---- the folder that a batch system made for it ---------------------------------------------------
 
 
