@@ -64,7 +64,7 @@ def own(
 
 def begin(own: Hub, **more: object) -> None:
     """A session in a container, opened."""
-    sessions.begin(own, within=START, where="container", runtime=20, memory=MEMORY, partition="", **more)
+    sessions.begin(own, within=START, where="container", runtime=20, memory=MEMORY, **more)
 
 
 def computes(own: Hub, code: str) -> str:

@@ -85,12 +85,15 @@ class Placed(Adopted):
                 raise ValueError(f"closed_to: there is no place {where!r} here. Choose among {known}.")
 
     async def describe_places(self, backends: Sequence[AnyBackend]) -> Places:
-        """How the form offers these, with what is free of those that do not say it in fields of their own."""
+        """How the form offers these, with what is free of those that do not say it in fields of their own.
+
+        That is a help, no more: an answer that makes no sense, or comes late, costs nobody the form.
+        """
 
         async def free(backend: AnyBackend) -> str:
             try:
                 return await asyncio.wait_for(backend.describe_room(), FREE_PATIENCE)
-            except (*TROUBLES, TimeoutError) as trouble:
+            except (*TROUBLES, TimeoutError, ValueError, TypeError, AttributeError) as trouble:
                 self.log.warning("room unknown cell=%s of=%s: %s", self.cell, backend.where, trouble)
                 return ""
 

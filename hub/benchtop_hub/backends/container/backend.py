@@ -229,9 +229,9 @@ class Container(Backend[form.Request, form.Granted]):
         await self._end(number, kindly=False)
 
     async def _end(self, number: str, *, kindly: bool) -> bool:
-        box = engine.Box(self._client, self.log)
-        box.object_id = number.removeprefix(self.prefix)
         try:
+            box = engine.Box(self._client, self.log)
+            box.object_id = number.removeprefix(self.prefix)
             await box.docker("inspect_container", box.object_id)
             if kindly:
                 await box.stop_object()

@@ -110,7 +110,9 @@ def test_the_form_says_of_each_place_what_it_is_good_for_and_what_is_free(everyw
     assert lines["aside"].endswith("Free now: 3 of 4.")
 
 
-@pytest.mark.parametrize("trouble", [commands.Failed("gave no answer"), TimeoutError()])
+@pytest.mark.parametrize(
+    "trouble", [commands.Failed("gave no answer"), TimeoutError(), ValueError("no JSON")]
+)
 def test_a_place_that_does_not_say_what_is_free_costs_no_form(everywhere, trouble):
     everywhere.backends[2].room = trouble
     assert choices(everywhere) == ["batch", "login", "aside"]

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from dataclasses import replace
 
 import pytest
 from jupyterhub.spawner import SpawnException
@@ -184,6 +185,15 @@ def test_an_engine_that_is_away_ends_nothing(session, engine):
     engine.refuses = "json", 503, "no engine"
     assert asyncio.run(session.poll()) is None
     assert session.ended == ""
+
+
+def test_a_hub_without_its_certificate_is_one_whose_engine_is_away(boxes, keys, monkeypatch):
+    monkeypatch.setattr(boxes, "cell", replace(boxes.cell, keys=keys / "nowhere"))
+    del boxes._client
+    boxes.container_engine = "https://engine-gateway:8700"
+    for call in (boxes.list_jobs("alice"), boxes.cancel("box-0123456789ab", "alice"), boxes.describe_room()):
+        with pytest.raises(commands.Failed, match="gave no answer"):
+            asyncio.run(call)
 
 
 def test_another_cell_s_containers_are_none_of_its(engine, boxes):
