@@ -66,6 +66,18 @@ def test_its_first_process_is_told_the_limits_and_the_session_its_one_port(sessi
     assert env["BENCHTOP_PLACE"] == "container"
 
 
+def test_an_environment_and_the_wish_to_do_without_settings_go_along(session, engine):
+    session.user_options |= {"environment": "~/mine", "without_settings": True}
+    start(session, reported)
+    first = set(engine.created[0]["Env"])
+    assert {"BENCHTOP_ENVIRONMENT=/home/alice/mine", "BENCHTOP_WITHOUT_SETTINGS=yes"} <= first
+    session.clear_state()
+    engine.end(0)
+    session.user_options = {"where": "container"}
+    start(session, reported)
+    assert not [line for line in engine.created[1]["Env"] if "WITHOUT_SETTINGS" in line], "this once"
+
+
 def test_no_secret_is_in_a_container_s_command_or_labels(session, engine):
     start(session, reported)
     asked = engine.created[0]
