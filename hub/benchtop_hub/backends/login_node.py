@@ -88,7 +88,7 @@ class LoginNode(Backend[Request, Granted]):
     def hint(self) -> str:
         """Little of everything, and at once."""
         memory = written.size(self.login_memory)
-        return f"For a quick look or short work: {memory} memory, no GPU, one such session at a time."
+        return f"for a quick look or short work, with {memory} memory, no GPU, one such session at a time."
 
     @property
     def place(self) -> Place:

@@ -55,7 +55,11 @@ def as_written(values: Mapping[str, Any]) -> dict[str, str]:
 def render(folder: Path, name: str, before: Before, values: Mapping[str, object], **shown: object) -> str:
     """The fields of a form as HTML."""
     asked = str(before.sent.get("environment", before.asked.get("environment") or ""))
-    shown["values"] = {"image": before.asked.get("image", ""), **values}
+    # what somebody had elsewhere before, no scheduler's limits have looked at
+    elsewhere = before.asked if before.asked.get("where", "batch") != "batch" else {}
+    own = {name: elsewhere[name] for name in ("cpus", "memory", "runtime") if name in elsewhere}
+    kept = {"image": before.asked.get("image", ""), **values, **as_written(own)}
+    shown["values"] = {**kept, **before.sent}
     return (
         templates(folder)
         .get_template(name)

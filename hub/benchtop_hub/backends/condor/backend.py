@@ -47,7 +47,7 @@ class CondorBackend(Backend[form.Request, form.Granted]):
     @property
     def hint(self) -> str:
         """What nobody else has."""
-        return "For long runs, many CPUs or much memory. It may wait for a free slot."
+        return "for long runs, many CPUs or much memory; may wait for a free slot."
 
     # ---- what may be asked for --------------------------------------------------------------
 

@@ -32,7 +32,7 @@ class Container(Backend[form.Request, form.Granted]):
 
     where = "container"
     name = "the container engine"
-    label = "Container of its own (starts at once)"
+    label = "Container (starts at once)"
     numbered = False
     prefix = listing.PREFIX
     request = form.Request
@@ -70,8 +70,8 @@ class Container(Backend[form.Request, form.Granted]):
         """Apart from everybody else."""
         memory = written.size(self.container_most_memory)
         return (
-            "For work that is to be apart from everybody else's programs: "
-            f"up to {self.container_most_cpus} CPUs and {memory} memory, no GPU, no batch commands."
+            "for work apart from everybody else's programs, with "
+            f"up to {self.container_most_cpus} CPUs and {memory} memory, no GPU and no batch commands."
         )
 
     @property

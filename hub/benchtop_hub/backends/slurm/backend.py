@@ -69,7 +69,7 @@ class SlurmBackend(Backend[form.Request, form.Granted]):
     @property
     def hint(self) -> str:
         """What nobody else has."""
-        return "For long runs, GPUs, many CPUs or much memory. It may wait in the queue."
+        return "for long runs, GPUs, many CPUs or much memory; may wait in the queue."
 
     # ---- what may be asked for --------------------------------------------------------------
 

@@ -58,6 +58,14 @@ def test_a_place_that_is_closed_to_a_group_is_refused_to_its_members(everywhere)
     assert choices(everywhere) == ["batch", "login", "aside"]
 
 
+def test_the_form_begins_with_what_was_asked_of_the_place_of_the_last_time(everywhere):
+    """More than the scheduler would give, which is not asked there."""
+    everywhere.load_state({"asked": {"where": "login", "runtime": 90}})
+    assert form(everywhere).select_one("#runtime")["value"] == "1 h 30 min"
+    everywhere.load_state({"asked": {"where": "batch", "runtime": 90}})
+    assert form(everywhere).select_one("#runtime")["value"] == "30 min", "the control: debug has no more"
+
+
 @pytest.mark.parametrize("closed", ["batch", "login", "aside"])
 def test_each_place_can_be_closed_to_everybody(everywhere, closed):
     everywhere.closed_to = {closed: ["everybody"]}
