@@ -36,7 +36,11 @@ def connect(address: str, certificate: Path, authority: Path) -> Any:  # noqa: A
     tls = docker.tls.TLSConfig(
         client_cert=(str(certificate), str(certificate)), ca_cert=str(authority), verify=True
     )
-    return docker.api.client.APIClient(base_url=address, version=VERSION, tls=tls, timeout=PATIENCE)
+    client = docker.api.client.APIClient(base_url=address, version=VERSION, tls=tls, timeout=PATIENCE)
+    client.trust_env = (
+        False  # else a variable of the machine says which CAs are believed, or which proxy is asked
+    )
+    return client
 
 
 async def call(work: Callable[[], Any]) -> Any:  # noqa: ANN401 whatever the engine answers
