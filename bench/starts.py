@@ -26,6 +26,7 @@ from figures import Figure, Table, until
 from support.hub import Hub
 
 PERSON, FLOOR_PORT = "alice", "18888"
+LOGIN, CONTAINER = "login node", "container"
 ANSWER = 30  # seconds for one question
 STEPS = {
     "request": "the form is sent and read, the hub begins",
@@ -69,8 +70,8 @@ class Taken:
 
 # Runs on the node: when the oldest process of a person was born that is younger than a time of the clock.
 BORN = """
-import os, pwd, sys, time
-who, since = pwd.getpwnam(sys.argv[1]).pw_uid, float(sys.argv[2])
+import os, sys, time
+who, since = int(sys.argv[1]), float(sys.argv[2])
 boot = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
 born = []
 for pid in filter(str.isdigit, os.listdir("/proc")):
@@ -113,10 +114,13 @@ finally:
 
 
 def measure(settings: Settings, rounds: int) -> list[Figure | Table]:
-    """Starts on each cluster and on a login node."""
+    """Starts on each cluster, on a login node and in a container."""
     first = settings.clusters[0]
     courses = [COURSES[cluster] for cluster in settings.clusters]
-    courses.append(Course("login node", first, f"{first}-login", {"where": "login", "runtime": 10}))
+    courses.append(Course(LOGIN, first, f"{first}-login", {"where": "login", "runtime": 10}))
+    if settings.engine:  # its floor is the login node's: the engine itself runs no server
+        courses.append(Course(CONTAINER, first, f"{first}-login", {"where": "container", "runtime": 10}))
+    uid = compose.run(settings, "exec", "-T", f"{first}-login", "id", "-u", PERSON).stdout.decode().strip()
     browser = enrol.login(settings, PERSON)
     hubs = {cluster: Hub(settings, browser, PERSON, cluster) for cluster in settings.clusters}
     tokens = {cluster: token(own) for cluster, own in hubs.items()}
@@ -130,14 +134,18 @@ def measure(settings: Settings, rounds: int) -> list[Figure | Table]:
                 one.floors.append(floor(own, course, tokens[course.cluster]["token"]))
                 began, ready, answered = click(own, course.options, tokens[course.cluster]["token"])
                 one.wholes.append(answered - began)
-                one.steps.append(steps(own, began, ready, answered))
+                one.steps.append(steps(own, uid, began, ready, answered))
                 stop(own)
                 line = f"floor {one.floors[-1]:.2f} s, click {one.wholes[-1]:.2f} s"
                 print(f"{course.name} {number}/{rounds}: {line}", file=sys.stderr)
     finally:
         for cluster, own in hubs.items():
             own.api("DELETE", f"users/{PERSON}/tokens/{tokens[cluster]['id']}")
-    return [*(line for course in courses for line in figures(course, taken[course.name])), table(taken)]
+    lines = [line for course in courses for line in figures(course, taken[course.name])]
+    if settings.engine:
+        ratio = median(taken[CONTAINER].wholes) / median(taken[LOGIN].wholes)
+        lines.append(Figure(f"{CONTAINER}: the whole ÷ the {LOGIN}'s", f"{ratio:.2f}", bar="≤ 1.5"))
+    return [*lines, table(taken)]
 
 
 def figures(course: Course, taken: Taken) -> list[Figure]:
@@ -198,11 +206,11 @@ def click(own: Hub, options: Mapping[str, object], token: str) -> tuple[float, f
     return began, ready, time.time()
 
 
-def steps(own: Hub, began: float, ready: float, answered: float) -> dict[str, float]:
+def steps(own: Hub, uid: str, began: float, ready: float, answered: float) -> dict[str, float]:
     """Seconds of each step of the start that was clicked and answered at these times of the clock."""
     ended, node, taken = log_line(own, began)
     submitted = ended - sum(taken.values()) + taken["submit"]
-    words = ("exec", "-T", node, "python3", "-c", BORN, own.person, str(began))
+    words = ("exec", "-T", node, "python3", "-c", BORN, uid, str(began))
     ran = max(submitted, float(compose.run(own.settings, *words).stdout))
     reported = ended - taken["answer"]
     return {
