@@ -43,21 +43,6 @@ static int hand_on(char **variables)
 	return lseek(ENVIRONMENT, 0, SEEK_SET) < 0 ? -1 : 0;
 }
 
-/* HTCondor holds a job whose wrapper leaves word in this file, as it does where there is no wrapper. */
-static int tell(const char *program)
-{
-	int why = errno;
-	const char *path = getenv("_CONDOR_WRAPPER_ERROR_FILE");
-	FILE *file = path ? fopen(path, "we") : NULL;
-
-	if (file) {
-		fprintf(file, "%s: %s\n", program, strerror(why));
-		fclose(file);
-	}
-	fprintf(stderr, "%s: %s\n", program, strerror(why));
-	return why == ENOENT ? 127 : 126;
-}
-
 int main(int argc, char **argv, char **variables)
 {
 	static char *clean[] = {"PATH=/usr/bin:/bin", "LANG=C.UTF-8", NULL};
@@ -71,7 +56,9 @@ int main(int argc, char **argv, char **variables)
 		return refuse("this node cannot tell whose jobs are confined (" LIST ")");
 	if (!confined) {
 		execve(argv[1], argv + 1, variables);
-		return tell(argv[1]);
+		i = errno == ENOENT ? 127 : 126;
+		perror(argv[1]);
+		return i;
 	}
 	if (!(words = calloc((size_t)argc + 3, sizeof(*words))) || hand_on(variables) < 0)
 		return refuse("its environment cannot be handed on");
