@@ -1,4 +1,4 @@
-"""A session runs in the environment that was chosen, on both clusters and on their login nodes."""
+"""A session runs in the environment that was chosen: on both clusters, on login nodes and in containers."""
 
 import re
 import time
@@ -29,6 +29,8 @@ ASKED: dict[str, dict[str, object]] = {
     "htc": {"where": "batch", "runtime": 10},
     "hpc-login": {"where": "login", "runtime": 10},
     "htc-login": {"where": "login", "runtime": 10},
+    "hpc-container": {"where": "container", "runtime": 10},
+    "htc-container": {"where": "container", "runtime": 10},
 }
 # What a cell finds out of its own Python and of the server that has started it
 WHICH = """
@@ -104,7 +106,7 @@ def test_a_session_runs_in_the_environment_that_was_chosen(
     assert re.search(count, metrics)
 
 
-@pytest.mark.parametrize("place", ["hpc", "htc", "hpc-login"])
+@pytest.mark.parametrize("place", ["hpc", "htc", "hpc-login", "htc-container"])
 def test_a_whole_session_runs_inside_an_image(settings: Settings, at: At, place: str):
     own = at(place)
     with software.published(settings, "boxed", "1", kind="container") as area:
@@ -168,7 +170,7 @@ def test_an_environment_that_breaks_before_the_session_starts_is_told(
 # ---- a virtual environment of one's own -------------------------------------------------------------
 
 
-@pytest.mark.parametrize("place", ["hpc", "htc", "htc-login"])
+@pytest.mark.parametrize("place", ["hpc", "htc", "htc-login", "hpc-container"])
 def test_a_virtual_environment_of_ones_own_with_jupyterlab_runs_the_session(
     settings: Settings, at: At, place: str
 ):

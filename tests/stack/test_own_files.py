@@ -122,7 +122,7 @@ def test_what_stands_where_the_log_belongs_holds_nothing_up(
 # ---- settings files ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("place", ["hpc", "htc", "htc-login"])
+@pytest.mark.parametrize("place", ["hpc", "htc", "htc-login", "hpc-container"])
 def test_settings_that_cannot_be_read_are_left_out_and_named(owner_at: Callable[[str], Owner], place: str):
     owner = owner_at(place)
     cluster = owner.hub.cluster
@@ -202,7 +202,7 @@ def test_a_folder_of_settings_that_is_a_link_to_nothing_is_named(
     assert why["~/.local"] == "is not a folder"
 
 
-@pytest.mark.parametrize("place", ["hpc", "htc-login"])
+@pytest.mark.parametrize("place", ["hpc", "htc-login", "htc-container"])
 def test_a_start_without_own_settings_uses_none_of_them_once(owner_at: Callable[[str], Owner], place: str):
     owner = owner_at(place)
     owner.home.put(".ipython/profile_default/startup/00-mine.py", "mine = 1\n")

@@ -23,6 +23,8 @@ ASKED: dict[str, dict[str, Any]] = {
     "htc": {"runtime": 10},
     "hpc-login": {"where": "login", "runtime": 10},
     "htc-login": {"where": "login", "runtime": 10},
+    "hpc-container": {"where": "container", "runtime": 10},
+    "htc-container": {"where": "container", "runtime": 10},
 }
 LOG = ".benchtop-session.log"
 
