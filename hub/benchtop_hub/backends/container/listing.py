@@ -21,6 +21,8 @@ UNBEGUN = 60  # seconds after which one that is not running yet will not be
 RESTARTED = "the container engine was restarted"
 # How a session ended, by its exit status: lab/benchtop_lab/container.py
 STATUS = {0: "COMPLETED", 124: "TIMEOUT", 125: "OUT_OF_MEMORY"}
+NO_PROGRAM = frozenset({126, 127})  # its first process was not there, or could not be run
+NO_LAB = "its image has no JupyterLab of the facility: choose another one"
 KILLED, LOST = 137, 255  # by nothing inside: by a SIGKILL; with its engine
 
 
@@ -64,6 +66,8 @@ def _end(over: "partial[Job]", how: Mapping[str, Any]) -> Job:
         return over("OUT_OF_MEMORY", reason="")
     if status in STATUS:
         return over(STATUS[status], reason="")
+    if status in NO_PROGRAM:
+        return over("FAILED", reason="", message=NO_LAB)
     if status == KILLED:
         return over("FAILED", reason="", message=wording.KILLED)
     if status == LOST:
