@@ -6,14 +6,17 @@ import time
 from dataclasses import replace
 
 import pytest
+from bs4 import BeautifulSoup
 from jupyterhub.spawner import SpawnException
 
 from benchtop_hub.backends import commands, request
 from benchtop_hub.backends.backend import Person
 from benchtop_hub.backends.container import listing
+from benchtop_hub.errors import ForPerson
 from benchtop_hub.sessions import endings
 from engine import IMAGE, PUBLISHED, Boxes
-from standins import NAMED, SECRET, number_of, reported, start
+from standins import NAMED, SECRET, OnSlurm, Slurm, number_of, reported, start
+from standins import session as made
 
 
 def asks(boxes, **wanted):
@@ -135,6 +138,24 @@ def test_more_than_the_settings_allow_is_refused_with_a_sentence(boxes, wanted, 
     with pytest.raises(request.Refused, match=r"or ask hpc-support@example\.org") as caught:
         asks(boxes, **wanted)
     assert caught.value.problem.field == field
+
+
+@pytest.mark.parametrize("away", [False, True])
+def test_what_was_refused_of_a_container_is_told_once_at_its_field(boxes, keys, answers, away):
+    slurm = Slurm()
+    slurm.no_offer = commands.Failed("Unable to contact slurm controller") if away else None
+    session = made(OnSlurm, slurm, boxes, keys=keys)
+    for field, value in (("image", "elsewhere/image"), ("cpus", "64")):
+        sent = {"where": ["container"], field: [value]}
+        with pytest.raises(ForPerson):
+            asyncio.run(session.run_options_from_form(sent))
+        page = BeautifulSoup(asyncio.run(session.get_options_form()), "html.parser")
+        (problem,) = page.select(".bt-problem")
+        assert problem["id"] == f"{field}-problem"
+        assert (
+            page.select_one("#where option[selected]" if not away else "input[name=where]")["value"]
+            == "container"
+        )
 
 
 def test_who_does_not_say_gets_the_usual(boxes):
