@@ -27,7 +27,9 @@ def kill(settings: Settings, service: str, signal: str = "KILL") -> None:
     `docker kill` would count as a wish of the admin. PID 1 is a small init; the program is its first child.
     """
     script = f'set -- $(cat /proc/1/task/1/children) && kill -s {signal} "$1"'
-    compose.run(settings, "exec", "-T", service, "sh", "-c", script)
+    # who may signal it: root, where a service's programs are root's or root may end everybody's
+    who = ["--user", service] if service == "engine" else []
+    compose.run(settings, "exec", "-T", *who, service, "sh", "-c", script)
 
 
 def crash(settings: Settings, *services: str) -> None:
