@@ -230,22 +230,31 @@ def places(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> tuple[Path, Path]
 
 def test_it_is_found_by_the_script_by_where_a_job_begins_and_by_the_starter(places: tuple[Path, Path]):
     spool, scratch = places
-    uid = os.getuid()
-    assert confine.own_folder([f"{spool}/job00012/slurm_script"], "/home/gina", uid) == spool / "job00012"
-    assert confine.own_folder(["/bin/bash"], f"{scratch}/dir_34/tmp", uid) == scratch / "dir_34"
-    assert confine.own_folder(["/bin/bash"], f"{scratch}/dir_34", uid) == scratch / "dir_34"
-    assert confine.own_folder(["/bin/bash"], "/home/gina", uid) == scratch / f"dir_{os.getppid()}"
+    uid, script = os.getuid(), spool / "job00012/slurm_script"
+    script.touch()
+    assert confine.of_this_job([str(script), "x"], "/home/gina", uid) == script
+    assert confine.of_this_job(["/bin/bash"], f"{scratch}/dir_34/tmp", uid) == scratch / "dir_34"
+    assert confine.of_this_job(["/bin/bash"], f"{scratch}/dir_34", uid) == scratch / "dir_34"
+    assert confine.of_this_job([f"{scratch}/dir_34/condor_exec.exe"], "/", uid) == scratch / "dir_34"
+    assert confine.of_this_job(["/bin/bash"], "/home/gina", uid) == scratch / f"dir_{os.getppid()}"
 
 
 def test_one_of_somebody_else_or_one_that_leads_elsewhere_is_none(places: tuple[Path, Path], tmp_path: Path):
     spool, scratch = places
     (scratch / f"dir_{os.getppid()}").rmdir()
-    assert confine.own_folder([f"{spool}/job00012/slurm_script"], "/", os.getuid() + 1) is None
-    (tmp_path / "private").mkdir()
-    (spool / "job00013").symlink_to(tmp_path / "private")
-    assert confine.own_folder([f"{spool}/job00013/slurm_script"], "/", os.getuid()) is None
-    assert confine.own_folder([f"{spool}/../private/x"], "/", os.getuid()) is None
-    assert confine.own_folder([str(spool)], str(scratch), os.getuid()) is None
+    uid, script = os.getuid(), spool / "job00012/slurm_script"
+    script.touch()
+    assert confine.of_this_job([str(script)], f"{scratch}/dir_34", uid + 1) is None
+    (spool / "job00012/link").symlink_to("slurm_script")
+    (scratch / "dir_35").symlink_to(tmp_path)
+    for program in (
+        spool / "job00012/link",
+        spool / "job00012/gone",
+        spool / "../spool/x",
+        scratch / "dir_35/x",
+    ):
+        assert confine.of_this_job([str(program)], str(scratch), uid) is None, program
+    assert confine.of_this_job([f"{scratch}/../private/x"], f"{scratch}/../x", uid) is None
 
 
 def test_what_came_with_an_htcondor_job_is_moved_and_links_are_left(
