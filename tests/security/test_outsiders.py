@@ -37,8 +37,8 @@ THE_NODES_OWN = [
     "/keys", "/etc/slurm", "/etc/condor", "/var/spool/slurmd", "/var/log/condor", "/run/condor", "/run/slurm",
     "/var/lib/extrausers", "/etc/shadow", LEFT,
 ]  # fmt: skip
-INSIDE = ["bin", "dev", "etc", "home", "lib", "lib32", "lib64", "opt", "proc", "run", "sbin", "software", "sys", "tmp",
-          "usr", "var"]  # fmt: skip
+INSIDE = ["bin", "dev", "etc", "home", "lib", "lib32", "lib64", "opt", "proc", "run", "sbin", "software",
+          "sys", "tmp", "usr", "var"]  # fmt: skip
 # Both must be reached by name: the gateway to the hub, and the egress proxy
 OPEN = [["apache", 8444], ["egress", 3128]]
 # What anybody's job reaches on the networks of a node, by its address: there is no name service inside
