@@ -18,11 +18,12 @@ from support.homes import Home
 from support.hub import Hub
 from support.wait import wait_until
 
+pytestmark = [pytest.mark.needs("hpc/gina", "htc/gina", "hpc/erin", "htc/erin"), pytest.mark.long]
 # Her jobs have nodes to themselves, which jobs of others would have to leave first
-pytestmark = [
-    pytest.mark.needs("hpc/gina", "htc/gina", "hpc/erin", "htc/erin", "slurm", "condor"),
-    pytest.mark.long,
-]
+ON_SLURM, ON_CONDOR = pytest.mark.needs("slurm"), pytest.mark.needs("condor")
+ON_BOTH = pytest.mark.parametrize(
+    "cluster", [pytest.param("hpc", marks=ON_SLURM), pytest.param("htc", marks=ON_CONDOR)]
+)
 
 Services = Callable[..., Host]
 Own = Callable[[str, str], Hub]
@@ -250,7 +251,7 @@ def is_not(found: Found, cluster: str) -> None:
     assert found["marked"] == ""
 
 
-@pytest.mark.parametrize("cluster", NODES)
+@ON_BOTH
 def test_a_job_that_was_submitted_by_hand_is_kept_in_the_image(
     cluster: str, settings: Settings, homes: dict[str, Home], prepared: Callable[[str], None]
 ):
@@ -259,7 +260,7 @@ def test_a_job_that_was_submitted_by_hand_is_kept_in_the_image(
     is_confined(in_a_job(settings, cluster, homes[GUEST]), cluster)
 
 
-@pytest.mark.parametrize("cluster", NODES)
+@ON_BOTH
 def test_a_session_is_kept_in_it_too_and_works(
     cluster: str, settings: Settings, homes: dict[str, Home], prepared: Callable[[str], None], own: Own
 ):
@@ -294,6 +295,7 @@ SAYS = {
 }
 
 
+@ON_SLURM
 def test_slurm_refuses_what_is_no_batch_job_or_leads_out_of_it(settings: Settings, homes: dict[str, Home]):
     batch = Batch(settings, "hpc")
     for words in (["srun", "hostname"], ["salloc", "--no-shell"]):
@@ -309,6 +311,7 @@ def test_slurm_refuses_what_is_no_batch_job_or_leads_out_of_it(settings: Setting
     )
 
 
+@ON_SLURM
 def test_no_variable_and_no_step_gets_past_it(settings: Settings, service: Services, homes: dict[str, Home]):
     """A step would run its owner's --task-epilog outside; a variable, a library of theirs first of all."""
     batch, node = Batch(settings, "hpc"), service("cpu-1")
@@ -340,6 +343,7 @@ def test_no_variable_and_no_step_gets_past_it(settings: Settings, service: Servi
     node.check_output("rm -f %s", OUTSIDE)
 
 
+@ON_SLURM
 def test_what_was_decided_cannot_be_changed_and_nobody_else_comes_to_the_node(
     settings: Settings, homes: dict[str, Home]
 ):
@@ -373,11 +377,13 @@ SUBMITTED = {
 }
 
 
+@ON_CONDOR
 def test_htcondor_refuses_what_would_run_beside_a_job(settings: Settings, homes: dict[str, Home]):
     for more, sentence in SUBMITTED.items():
         refused(condor(settings, GUEST, "true", more), sentence)
 
 
+@ON_CONDOR
 def test_a_job_that_says_to_be_nobodys_guest_is_confined_all_the_same(
     settings: Settings, service: Services, homes: dict[str, Home]
 ):
@@ -399,6 +405,7 @@ def test_a_job_that_says_to_be_nobodys_guest_is_confined_all_the_same(
     assert not batch.jobs(GUEST)
 
 
+@ON_CONDOR
 def test_nobody_elses_job_comes_to_an_execute_node_where_hers_is(settings: Settings, homes: dict[str, Home]):
     batch = Batch(settings, "htc")
     for home in homes.values():
@@ -421,7 +428,7 @@ def test_nobody_elses_job_comes_to_an_execute_node_where_hers_is(settings: Setti
 # ---- the login nodes -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("cluster", NODES)
+@ON_BOTH
 def test_she_has_no_session_on_a_login_node(cluster: str, settings: Settings, own: Own, service: Services):
     """Many people share one, so nobody is confined there. The node says no, whatever a hub was told."""
     login = service(f"{cluster}-login")
