@@ -12,3 +12,7 @@ case ":$PATH:" in
   *":$BENCHTOP_BIN:"*) ;;
   *) export PATH="$BENCHTOP_BIN:$PATH" ;;
 esac
+if [ -n "${BENCHTOP_CONFINED-}" ]; then
+  echo "This is a guest's session: it has your home and the facility's software. Programs reach the internet by its"
+  echo "proxy alone, and cannot reach each other by TCP: use pipes, files or Unix sockets."
+fi
