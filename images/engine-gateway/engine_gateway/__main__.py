@@ -3,6 +3,7 @@
 CLUSTERS     whose cells may ask, separated by commas (required)
 KEYS         the folder of its keys; /keys when not given
 PLACES       how many sessions there may be at once, of all cells together
+ROOM         MB of memory that they may have together
 MEMORY       MB that one may ask for at most
 CPUS         CPUs that one may ask for at most
 """
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from benchtop_minter import directory
 
-from .creation import MEBIBYTE, Judge, Limits
+from .creation import MEBIBYTE, Judge, Limits, Room
 from .engine import Engine
 from .images import Images
 from .service import Gateway, serve
@@ -31,11 +32,11 @@ LIST = Path("/etc/benchtop/engine/images.json")
 async def run(clusters: tuple[str, ...], keys: Path) -> None:
     """Serve until the process is ended."""
     limits = Limits(memory=_number("MEMORY", 2048) * MEBIBYTE, cpus=_number("CPUS", 2))
-    places = _number("PLACES", 24)
+    room = Room(places=_number("PLACES", 24), memory=_number("ROOM", 7168) * MEBIBYTE)
     judge = Judge(directory.lookup, Images(LIST), limits)
-    gateway = Gateway(Engine(SOCKET), judge, places=places, clusters=clusters, knows=directory.answers)
+    gateway = Gateway(Engine(SOCKET), judge, room, clusters, knows=directory.answers)
     kept = await serve(gateway, keys, port=PORT, health_port=HEALTH_PORT)
-    logging.getLogger("engine-gateway").info("serving clusters=%s places=%d", ",".join(clusters), places)
+    logging.getLogger("engine-gateway").info("serving clusters=%s places=%d", ",".join(clusters), room.places)
     await asyncio.Event().wait()
     for runner in kept:
         await runner.cleanup()

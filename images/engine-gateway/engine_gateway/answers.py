@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .creation import CELL, MARK, OWNER, PORT, Limits
+from .creation import CELL, MARK, OWNER, PORT, Limits, Room
 from .images import Image
 
 HOST = "engine"  # by that name a cell reaches the ports of sessions
@@ -77,12 +77,12 @@ def image(one: Image) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def info(places: int, taken: int, limits: Limits) -> dict[str, Any]:
-    """How much is free, of all cells' places together."""
+def info(room: Room, free: Room, limits: Limits) -> dict[str, Any]:
+    """How much there is for all cells together, and how much of it is free. Memory in MB."""
     return {
-        "ContainersRunning": taken,
+        "ContainersRunning": room.places - free.places,
         "Benchtop": {
-            "places": places, "free": max(0, places - taken),
+            "places": room.places, "free": free.places, "memory": free.memory >> 20,
             "longest_memory": limits.memory >> 20, "most_cpus": limits.cpus,
         },
     }  # fmt: skip

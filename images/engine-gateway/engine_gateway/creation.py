@@ -24,6 +24,7 @@ LEAST_MEMORY = 64 * MEBIBYTE
 LONGEST_WORDS = 65536  # bytes of a command, and of an environment
 MOST_WORDS, MOST_VARIABLES = 64, 256
 CELL, OWNER, MARK, SERVER = "benchtop.cell", "benchtop.owner", "benchtop.mark", "benchtop.server"
+MEMORY = "benchtop.memory"  # bytes that were granted: the gateway's own, because not every engine remembers
 
 _SERVER = re.compile(r"[a-z0-9-]{0,30}")
 _MARK = re.compile(r"[0-9a-f]{32}")
@@ -62,6 +63,14 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Room:
+    """How many sessions, and how many bytes of memory for them together."""
+
+    places: int
+    memory: int
+
+
+@dataclass(frozen=True)
 class Session:
     """A container as it was granted."""
 
@@ -83,7 +92,7 @@ class Session:
     @property
     def labels(self) -> dict[str, str]:
         """By which it is found again, and known as whose."""
-        return {CELL: self.cell, OWNER: self.owner.name, MARK: self.mark}
+        return {CELL: self.cell, OWNER: self.owner.name, MARK: self.mark, MEMORY: str(self.memory)}
 
 
 @dataclass(frozen=True)

@@ -20,13 +20,15 @@ from benchtop_minter.people import calling_cell, mutual_tls
 
 from . import answers, spec
 from .calls import Call, read_filters, read_json, read_target
-from .creation import Judge, Session
+from .creation import MEBIBYTE, MEMORY, Judge, Room, Session
 from .engine import DOCKER, PODMAN, Container, Engine, sentence
 from .verdicts import STATUS, Malformed, Refused, Taken, Unavailable
 
 LONGEST_BODY = 1 << 18  # bytes
 BODY_WITHIN = 10.0  # seconds
 LONGEST_LOG = 1 << 20
+KEPT = 600  # seconds that an idle connection is kept: one that is used in the moment it goes fails a start
+HOLDS = frozenset({"running", "created", "stopping", "paused"})  # states in which one has what it was granted
 log = logging.getLogger("engine-gateway")
 
 
@@ -45,13 +47,13 @@ class Gateway:
         self,
         engine: Engine,
         judge: Judge,
-        *,
-        places: int,
+        room: Room,
         clusters: tuple[str, ...],
+        *,
         knows: Callable[[], bool],
     ) -> None:
         """knows: does the directory answer?"""
-        self._engine, self._judge, self._places, self._clusters = engine, judge, places, clusters
+        self._engine, self._judge, self._room, self._clusters = engine, judge, room, clusters
         self._knows = knows
         self._creating = asyncio.Lock()
         self._do: Mapping[str, Callable[[Caller, Call, Any], Awaitable[web.Response]]] = {
@@ -104,7 +106,9 @@ class Gateway:
         return _json(answers.VERSION)
 
     async def _info(self, caller: Caller, call: Call, body: object) -> web.Response:
-        return _json(answers.info(self._places, await self._taken(), self._judge.limits))
+        taken = await self._taken()
+        free = Room(max(0, self._room.places - taken.places), max(0, self._room.memory - taken.memory))
+        return _json(answers.info(self._room, free, self._judge.limits))
 
     async def _images(self, caller: Caller, call: Call, body: object) -> web.Response:
         return _json([answers.image(one) for one in self._judge.images.all()])
@@ -137,11 +141,7 @@ class Gateway:
         name = call.query.get("name", "")
         session = await asyncio.to_thread(self._decide, name, body, caller)
         async with self._creating:  # or two see the same free place
-            if await self._taken() >= self._places:
-                raise Unavailable(
-                    f"All {self._places} places for sessions in containers are taken. Try again later, or "
-                    "choose another place for the session."
-                )
+            _refuse_if_full(self._room, await self._taken(), session.memory)
             wanted = spec.container(session)
             status, content = await self._engine.ask("POST", f"{PODMAN}/containers/create", body=wanted)
         if status == 409 or (status == 500 and b"already in use" in content):
@@ -207,8 +207,26 @@ class Gateway:
         _note(what, caller, own)
         return web.Response(status=204)
 
-    async def _taken(self) -> int:
-        return sum(entry["State"] in {"running", "created", "stopping"} for entry in await self._engine.all())
+    async def _taken(self) -> Room:
+        """What those that run, or are about to, have been granted."""
+        there = [entry for entry in await self._engine.all() if entry["State"] in HOLDS]
+        granted = [(entry["Labels"] or {}).get(MEMORY, "0") for entry in there]
+        return Room(len(there), sum(int(text) for text in granted if text.isdecimal()))
+
+
+def _refuse_if_full(room: Room, taken: Room, memory: int) -> None:
+    """Raise Unavailable where there is no room: nobody's session is to end because others were let in."""
+    if taken.places >= room.places:
+        raise Unavailable(
+            f"All {room.places} places for sessions in containers are taken. Try again later, or choose "
+            "another place for the session."
+        )
+    if taken.memory + memory > room.memory:
+        left = max(0, room.memory - taken.memory) // MEBIBYTE
+        raise Unavailable(
+            f"Only {left} MB of memory are left for sessions in containers. Ask for less, try again later, "
+            "or choose another place for the session."
+        )
 
 
 def _note(what: str, caller: Caller, own: Container) -> None:
@@ -263,7 +281,7 @@ async def serve(gateway: Gateway, keys: Path, *, port: int, health_port: int) ->
         (gateway.answer, "0.0.0.0", port, mutual_tls(keys, "engine-ca.pem")),  # noqa: S104 in its own container
         (health, "127.0.0.1", health_port, None),
     ):
-        runner = web.ServerRunner(web.Server(handler, access_log=None, keepalive_timeout=75))
+        runner = web.ServerRunner(web.Server(handler, access_log=None, keepalive_timeout=KEPT))
         await runner.setup()
         await web.TCPSite(runner, host, number, ssl_context=tls).start()
         runners.append(runner)

@@ -11,7 +11,10 @@ SOFTWARE = "/software"
 PASSED_ON = ("/etc/benchtop/trust", "/etc/benchtop/egress", "/var/lib/extrausers", "/run/leavers")
 SECCOMP = "/etc/engine/seccomp.json"  # in the engine's container
 PROCESSES, FILES = 512, 8192  # as on a node: compose.yaml
-SHARED_MEMORY = 256 << 20
+# What a session may put into memory as files, as parts of the memory that it was granted
+FOLDERS = {"/tmp": 2, "/var/tmp": 8, "/run": 16}  # noqa: S108
+SHARED = 4
+LAST = 500  # of sessions, should memory run out all the same: the engine itself goes last
 LONGEST_LOG = 1 << 20  # bytes that the engine keeps of what a session prints; its real log is in the home
 GRACE = 10  # seconds to end by itself
 
@@ -48,9 +51,10 @@ def container(session: Session) -> dict[str, Any]:
         "mounts": [
             _bind(session.home, "rw"),
             *(_bind(path, "ro") for path in (SOFTWARE, *PASSED_ON)),
-            *(_memory(path, size) for path, size in (("/tmp", "1g"), ("/var/tmp", "512m"), ("/run", "64m"))),  # noqa: S108
+            *(_memory(path, session.memory // part) for path, part in FOLDERS.items()),
         ],
-        "shm_size": SHARED_MEMORY,
+        "shm_size": session.memory // SHARED,
+        "oom_score_adj": LAST,
         # No bridge: a network of its own by pasta, which needs no right. By what is said to be its name,
         # images/engine/vouch knows whose its connections are
         "netns": {"nsmode": "pasta"},
@@ -80,6 +84,6 @@ def _bind(path: str, mode: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _memory(path: str, size: str) -> dict[str, Any]:
+def _memory(path: str, size: int) -> dict[str, Any]:
     options = ["rw", "nosuid", "nodev", "exec", f"size={size}", "mode=1777", "notmpcopyup"]
     return {"type": "tmpfs", "source": "tmpfs", "destination": path, "options": options}

@@ -115,6 +115,7 @@ class StandIn:
         if any(entry["Name"] == f"/{body['name']}" for entry in self.containers.values()):
             return web.json_response({"message": "that name is already in use"}, status=500)
         made = self.add(body["labels"]["benchtop.cell"], body["labels"]["benchtop.owner"], body["name"])
+        self.containers[made]["Config"]["Labels"] = body["labels"]
         return web.json_response({"Id": made, "Warnings": []}, status=201)
 
     def act(self, request: web.BaseRequest, found: dict[str, Any]) -> web.Response:
@@ -213,6 +214,12 @@ def loop_beside() -> Iterator[Callable[[Any], Any]]:
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     yield lambda work: asyncio.run_coroutine_threadsafe(work, loop).result(20)
+
+    async def end() -> None:
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+
+    asyncio.run_coroutine_threadsafe(end(), loop).result(20)
     loop.call_soon_threadsafe(loop.stop)
     thread.join(20)
 
@@ -237,7 +244,7 @@ def running(keys: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fa
         await web.UnixSite(runner, str(folder / "api.sock")).start()
         judge = creation.Judge(lookup, images.Images(listed), creation.Limits(2048 << 20, 2.0))
         gateway = Gateway(
-            Engine(folder / "api.sock"), judge, places=3, clusters=("hpc", "htc"),
+            Engine(folder / "api.sock"), judge, creation.Room(3, 4096 << 20), ("hpc", "htc"),
             knows=lambda: directory["answers"],
         )  # fmt: skip
         await serve(gateway, keys, port=port, health_port=health_port)

@@ -367,6 +367,23 @@ def test_when_all_places_are_taken_it_says_so(facility: Facility):
     assert facility.create()[0] == 201
 
 
+def test_no_more_memory_is_granted_than_there_is(facility: Facility):
+    """Three places and 4096 MB: a third session with 1800 MB would be paid for by the others."""
+
+    def create(owner: str, memory: int) -> tuple[int, Any]:
+        body = good(owner=owner)
+        body["HostConfig"]["Memory"] = memory << 20
+        return facility.create(body, name=f"bt-hpc-1-{owner}")
+
+    assert [create("alice", 1800)[0], create("erin", 1800)[0]] == [201, 201]
+    told = facility.ask("GET", "/info")[1]["Benchtop"]
+    assert (told["free"], told["memory"]) == (1, 496)
+    status, answer = create("erin-x", 1800)
+    assert (status, "496 MB" in answer["message"]) == (503, True)
+    assert create("erin-x", 496)[0] == 201
+    assert "benchtop.memory" not in str(facility.ask("GET", "/containers/json?all=1")[1])
+
+
 def test_a_name_is_taken_once(facility: Facility):
     assert facility.create()[0] == 201
     status, answer = facility.create()

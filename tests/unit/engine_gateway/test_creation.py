@@ -189,6 +189,7 @@ FORGED: list[tuple[str, Any, str]] = [
     ("Labels/benchtop.mark", mark(cell="hpc-2"), "mark"),
     ("Labels/benchtop.mark", mark() + "\n", "mark"),
     ("Labels/benchtop.server", "UP", "server"),
+    ("Labels/benchtop.memory", "0", "Labels"),
     ("Labels/io.podman.annotations.userns", "host", "Labels"),
     ("Labels/io.containers.autoupdate", "registry", "Labels"),
     # image
@@ -306,7 +307,7 @@ def test_what_the_engine_is_asked_for_is_all_the_gateways_own(facility: Facility
     assert made["netns"] == {"nsmode": "pasta"}
     assert made["env"]["HOME"] == "/home/alice"
     assert made["resource_limits"]["memory"]["limit"] == 512 << 20
-    assert set(made["labels"]) == {"benchtop.cell", "benchtop.owner", "benchtop.mark"}
+    assert set(made["labels"]) == {f"benchtop.{name}" for name in ("cell", "owner", "mark", "memory")}
 
 
 @pytest.mark.parametrize(
