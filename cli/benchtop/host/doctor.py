@@ -11,7 +11,7 @@ import platform
 import re
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +46,7 @@ class Facts:
     containers: tuple[Container, ...]
     images_built: bool
     port_error: int  # errno of an attempt to listen on the port; 0 when it is free
+    no_containers: str = ""  # what keeps this machine's kernel from having sessions in containers
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ def gather(settings: Settings) -> Facts:
             found and compose.docker("images", "--quiet", f"{settings.project}/*", check=False).stdout.strip()
         ),
         port_error=_try_port(settings.bind, settings.port),
+        no_containers=_no_containers() if found and not found.desktop else "",
     )
 
 
@@ -213,7 +215,40 @@ def check_copies(facts: Facts) -> Iterator[Finding]:
         )
 
 
-CHECKS = (check_architecture, check_engine, check_memory, check_disk, check_port, check_copies)
+def check_containers(facts: Facts) -> Iterator[Finding]:
+    """The facility's own container engine takes namespaces and a tunnel without being root."""
+    if facts.settings.engine and facts.no_containers:
+        fix = f"{facts.no_containers}, or do without sessions in containers: BENCHTOP_ENGINE=off."
+        yield Finding("containers", "not possible", fix)
+
+
+CHECKS = (
+    check_architecture,
+    check_engine,
+    check_memory,
+    check_disk,
+    check_port,
+    check_copies,
+    check_containers,
+)
+# Debian's and Ubuntu's own settings: may anybody have a user namespace? And what the answer has to be
+NAMESPACES = {
+    "/proc/sys/kernel/unprivileged_userns_clone": "1",
+    "/proc/sys/kernel/apparmor_restrict_unprivileged_userns": "0",
+}
+
+
+def _no_containers(settings: Mapping[str, str] = NAMESPACES, tun: Path = Path("/dev/net/tun")) -> str:
+    """What to do before a container engine can run without root here; "" where nothing is in its way."""
+    for path, wanted in settings.items():
+        try:
+            allowed = Path(path).read_text().strip() == wanted
+        except OSError:  # this kernel has no such setting
+            continue
+        if not allowed:
+            name = path.removeprefix("/proc/sys/").replace("/", ".")
+            return f"Let programs have user namespaces (`sysctl -w {name}={wanted}`)"
+    return "" if tun.exists() else "Load the kernel's module for tunnels (`modprobe tun`)"
 
 
 def holder(containers: tuple[Container, ...], settings: Settings) -> Container | None:

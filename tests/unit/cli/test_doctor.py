@@ -1,5 +1,6 @@
 """Each thing that a machine may lack is said in one sentence that tells what to do."""
 
+import dataclasses
 import errno
 from dataclasses import replace
 
@@ -156,3 +157,22 @@ def test_our_own_data_and_volumes_never_filled_are_fine(settings, theirs, ours):
 )
 def test_versions_are_compared_by_their_numbers(text, parts):
     assert doctor.version(text) == parts
+
+
+@pytest.mark.parametrize(
+    ("value", "there", "said"),
+    [("1", True, ""), ("0", True, "sysctl -w "), ("1", False, "modprobe tun"), (None, True, "")],
+)
+def test_a_kernel_that_allows_no_containers_is_named(facts, tmp_path, value, there, said):
+    setting, tun = tmp_path / "clone", tmp_path / "tun"
+    if value is not None:
+        setting.write_text(f"{value}\n")
+    if there:
+        tun.touch()
+    found = doctor._no_containers({str(setting): "1"}, tun)
+    assert said in found
+    assert bool(found) == bool(said)
+    hindered = dataclasses.replace(facts, no_containers=found)
+    assert ["BENCHTOP_ENGINE=off" in fix for fix in fixes(hindered)] == ([True] if said else [])
+    off = dataclasses.replace(facts.settings, engine=False)
+    assert fixes(dataclasses.replace(hindered, settings=off)) == []
