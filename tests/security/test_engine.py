@@ -14,7 +14,7 @@ from benchtop.stack import compose
 from support.facility import logged
 from support.wait import wait_until
 
-pytestmark = pytest.mark.needs("hpc/erin", throughout=True)
+pytestmark = pytest.mark.together("engine")  # one container for all of them, which no hub takes for a session
 
 CELL, OWNER, UID = "hpc-1", "erin", "2005"
 NAME = f"bt-{CELL}-{OWNER}-attacked"
