@@ -236,6 +236,8 @@ def test_the_engines_socket_is_in_no_other_container(settings: Settings):
 
 def test_a_session_is_its_owner_and_has_no_right(inside: Callable[..., str]):
     assert inside("id -u") == UID
+    assert inside("id -un") == OWNER
+    assert "cluster-hpc" in inside(f"id -Gn {OWNER}")
     status = dict(
         line.split(":\t", 1) for line in inside("cat /proc/self/status").splitlines() if ":\t" in line
     )

@@ -37,6 +37,8 @@ def container(session: Session) -> dict[str, Any]:
         # As the person: uids are the same inside and outside (images/engine/entrypoint)
         "user": f"{owner.uid}:{owner.gid}",
         "groups": [str(gid) for gid in owner.gids if gid != owner.gid],
+        # Who that is, the directory says. Podman would add a line to passwd, by which 2001 is called “2001”
+        "manage_password": False,
         "privileged": False,
         "cap_drop": ["ALL"],
         "no_new_privileges": True,

@@ -298,6 +298,7 @@ def test_what_the_engine_is_asked_for_is_all_the_gateways_own(facility: Facility
     assert (made["user"], made["groups"]) == ("2001:2000", ["3001"])
     assert (made["privileged"], made["cap_drop"], made["no_new_privileges"]) == (False, ["ALL"], True)
     assert made["read_only_filesystem"]
+    assert made["manage_password"] is False
     assert made["entrypoint"] == []
     binds = {(one["source"], one["options"][1]) for one in made["mounts"] if one["type"] == "bind"}
     assert ("/home/alice", "rw") in binds
