@@ -17,7 +17,11 @@ from benchtop_lab.login_node.request import Asked
 
 LIMITS = "BENCHTOP_CONTAINER"  # of the environment: hub/benchtop_hub/backends/container.py
 # By which the hub knows how it ended; a session that ends by itself has a status of its own
-STATUS = {"COMPLETED": 0, "CANCELLED": 0, "TIMEOUT": 124, "OUT_OF_MEMORY": 125}
+STATUS = {"COMPLETED": 0, "TIMEOUT": 124, "OUT_OF_MEMORY": 125}
+STOPPED, LEFT = (
+    0,
+    123,
+)  # of one that was told to end: by the hub, or because its owner may not be here any more
 
 
 def asked_for(env: MutableMapping[str, str]) -> Asked:
@@ -39,8 +43,12 @@ def main() -> int:
         session.tell()
     if session.folder:
         shutil.rmtree(session.folder, ignore_errors=True)
+    if state == "CANCELLED":
+        status = STOPPED if session.stopped else LEFT
+    else:
+        status = STATUS.get(state, session.status or 1)
     print(f"the session ended: {state} {reason}".rstrip(), flush=True)
-    return STATUS.get(state, session.status or 1)
+    return status
 
 
 def run() -> NoReturn:

@@ -14,7 +14,7 @@ from support.wait import wait_until
 TOLD = 60  # seconds after which the owner of a session that is gone reads it
 
 
-@pytest.fixture(params=[("dave", "hpc"), ("bob", "htc")], ids=["hpc", "htc"])
+@pytest.fixture(params=[("carol", "hpc"), ("bob", "htc")], ids=["hpc", "htc"])
 def own(request: pytest.FixtureRequest, hub: Callable[[str, str], Hub]) -> Iterator[Hub]:
     """Somebody's session in a container."""
     reader = hub(*request.param)

@@ -10,7 +10,7 @@ from support import sessions
 from support.hub import Hub
 from support.wait import wait_until
 
-WHO = {"hpc": "dave", "htc": "bob"}
+WHO = {"hpc": "carol", "htc": "bob"}
 OVER = 120  # seconds: one minute, ten seconds to save work in, and until the hub looks
 
 

@@ -20,7 +20,7 @@ START = 60  # seconds; a start takes about two
 NOTICED = 30  # seconds after which the hub must know that a session is over
 BACK = 30  # … and after which a hub that died serves its people again
 MEMORY = 800  # MB that these sessions ask for
-WHO = {"hpc": "dave", "htc": "bob"}
+WHO = {"hpc": "carol", "htc": "bob"}
 
 Services = Callable[..., Host]
 EACH = [

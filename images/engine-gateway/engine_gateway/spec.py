@@ -36,6 +36,7 @@ def container(session: Session) -> dict[str, Any]:
         "work_dir": session.home,
         # As the person: uids are the same inside and outside (images/engine/entrypoint)
         "user": f"{owner.uid}:{owner.gid}",
+        "manage_password": False,  # else Podman adds a line for the uid, in which it is the name as well
         "groups": [str(gid) for gid in owner.gids if gid != owner.gid],
         # Who that is, the directory says. Podman would add a line to passwd, by which 2001 is called “2001”
         "manage_password": False,

@@ -55,6 +55,7 @@ class Session:
         self.ends_at = time.monotonic() + asked.runtime
         self.look_at = time.monotonic() + PRESENCE
         self.folder, self.status = "", 0  # by which it ended, as a shell has it
+        self.stopped = False  # was it told to end?
         with contextlib.suppress(OSError):
             self.folder = new_folder()
         log = open_log(asked.log, self.folder)
@@ -96,6 +97,7 @@ class Session:
         while True:
             heard = signal.sigtimedwait({signal.SIGCHLD, signal.SIGTERM}, EVERY)
             if heard and heard.si_signo == signal.SIGTERM:
+                self.stopped = True
                 return self._let_end("CANCELLED", "it was stopped")
             status = self._reap()
             if status is not None:

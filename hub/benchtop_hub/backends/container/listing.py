@@ -21,9 +21,14 @@ UNBEGUN = 60  # seconds after which one that is not running yet will not be
 RESTARTED = "the container engine was restarted"
 # How a session ended, by its exit status: lab/benchtop_lab/container.py
 STATUS = {0: "COMPLETED", 124: "TIMEOUT", 125: "OUT_OF_MEMORY"}
-NO_PROGRAM = frozenset({126, 127})  # its first process was not there, or could not be run
-NO_LAB = "its image has no JupyterLab of the facility: choose another one"
-KILLED, LOST = 137, 255  # by nothing inside: by a SIGKILL; with its engine
+_NO_LAB = "its image has no JupyterLab of the facility: choose another one"
+MESSAGES = {
+    123: "its owner may not use this cluster any more",
+    126: _NO_LAB,  # its first process was not there, or could not be run
+    127: _NO_LAB,
+    137: wording.KILLED,  # by a SIGKILL, which nothing inside has sent
+}
+LOST = 255  # with its engine
 
 
 def parse(listing: str, cell: str, host: str, now: float) -> Mapping[str, Job]:
@@ -66,10 +71,8 @@ def _end(over: "partial[Job]", how: Mapping[str, Any]) -> Job:
         return over("OUT_OF_MEMORY", reason="")
     if status in STATUS:
         return over(STATUS[status], reason="")
-    if status in NO_PROGRAM:
-        return over("FAILED", reason="", message=NO_LAB)
-    if status == KILLED:
-        return over("FAILED", reason="", message=wording.KILLED)
+    if status in MESSAGES:
+        return over("FAILED", reason="", message=MESSAGES[status])
     if status == LOST:
         return over("NODE_FAIL", reason="", message=RESTARTED)
     return over("FAILED", reason=f"JupyterLab stopped by itself (exit code {status})")

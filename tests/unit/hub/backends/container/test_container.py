@@ -282,6 +282,7 @@ def test_an_engine_that_does_not_answer_is_no_end(boxes, engine):
         (137, {"OOMKilled": True}, "it used more memory than requested (1024 MB). Request more next time"),
         (124, {}, "its time limit was reached"),
         (137, {}, "it was killed, most likely because it used more memory than requested"),
+        (123, {}, "its owner may not use this cluster any more"),
         (127, {}, "its image has no JupyterLab of the facility"),
         (255, {}, "the container engine was restarted"),
         (1, {}, "JupyterLab stopped by itself (exit code 1)"),
