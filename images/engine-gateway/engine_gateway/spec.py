@@ -38,8 +38,6 @@ def container(session: Session) -> dict[str, Any]:
         "user": f"{owner.uid}:{owner.gid}",
         "manage_password": False,  # else Podman adds a line for the uid, in which it is the name as well
         "groups": [str(gid) for gid in owner.gids if gid != owner.gid],
-        # Who that is, the directory says. Podman would add a line to passwd, by which 2001 is called “2001”
-        "manage_password": False,
         "privileged": False,
         "cap_drop": ["ALL"],
         "no_new_privileges": True,
