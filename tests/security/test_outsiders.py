@@ -35,7 +35,7 @@ ENDS = 60  # seconds for a small job on a busy machine
 LEFT, OUTSIDE = "/tmp/left-by-somebody", "/tmp/outside"  # noqa: S108 on a node
 # What a node has, and nobody's job needs
 THE_NODES_OWN = [
-    "/keys", "/etc/slurm", "/etc/condor", "/var/spool/slurmd", "/var/log/condor", "/run/condor", "/run/slurm",
+    "/keys", "/etc/slurm", "/etc/condor", "/var/lib/slurm", "/var/log/condor", "/run/condor", "/run/slurm",
     "/var/lib/extrausers", "/etc/shadow", LEFT,
 ]  # fmt: skip
 INSIDE = ["bin", "dev", "etc", "home", "lib", "lib32", "lib64", "opt", "proc", "run", "sbin", "software",
@@ -115,7 +115,7 @@ found = {
     "capabilities": int(status["CapEff"], 16),
     "by others' roots": sorted({home for path in processes for home in homes(path / "root")}),
     "uncovered": listed(
-        "umount -R -l /tmp /home/* /etc /proc /usr /opt /; ls -d /home/* /keys /var/spool/slurmd",
+        "umount -R -l /tmp /home/* /etc /proc /usr /opt /; ls -d /home/* /keys /etc/slurm /etc/condor",
         "unshare", "--user", "--map-root-user", "--mount",
     ),
     "outside": [number for number in os.listdir("/proc/self/fd") if leads_outside(number)],
@@ -408,21 +408,30 @@ def test_a_job_that_says_to_be_nobodys_guest_is_confined_all_the_same(
 @ON_CONDOR
 def test_nobody_elses_job_comes_to_an_execute_node_where_hers_is(settings: Settings, homes: dict[str, Home]):
     batch = Batch(settings, "htc")
+    gate = "while [ -e {home}/gate ]; do sleep 0.2; done"
+
+    def state(person: str) -> list[str]:
+        return [job.state for job in batch.jobs(person)]
+
+    def waits(person: str) -> None:
+        """It was looked for a place, and there was none."""
+        (number,) = (job.number for job in batch.jobs(person))
+        looked = ["condor_q", number, "-autoformat", "LastRejMatchTime"]
+        wait_until(
+            lambda: batch.said(person, *looked).strip().isdecimal(), timeout=ENDS, what="a negotiation"
+        )
+        assert state(person) == ["PENDING"]
+
     for home in homes.values():
         home.put("gate", "")
-    gate = "while [ -e {home}/gate ]; do sleep 0.2; done"
     submit(settings, "htc", GUEST, gate.format(home=homes[GUEST].path))
-    state = lambda person: [job.state for job in batch.jobs(person)]  # noqa: E731
     wait_until(lambda: state(GUEST) == ["RUNNING"], timeout=ENDS, what="her job")
     submit(settings, "htc", CONTROL, gate.format(home=homes[CONTROL].path))
-    (number,) = (job.number for job in batch.jobs(CONTROL))
-    looked = ["condor_q", number, "-autoformat", "LastRejMatchTime"]
-    wait_until(lambda: batch.said(CONTROL, *looked).strip().isdecimal(), timeout=ENDS, what="a negotiation")
-    assert state(CONTROL) == ["PENDING"]
+    waits(CONTROL)
     homes[GUEST].remove("gate")
     wait_until(lambda: state(CONTROL) == ["RUNNING"], timeout=ENDS, what="his turn, when she is gone")
     submit(settings, "htc", GUEST, "true")
-    assert state(GUEST) == ["PENDING"]
+    waits(GUEST)
 
 
 # ---- the login nodes -----------------------------------------------------------------------------
