@@ -1,7 +1,5 @@
 """What a confined job may do, as far as it can be seen without a node: sockets, standard streams, folders."""
 
-import importlib.machinery
-import importlib.util
 import json
 import os
 import socket
@@ -12,12 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from support import image_programs
+
 PROGRAM = Path(__file__).parents[3] / "images/node/confine/confine"
-LOADER = importlib.machinery.SourceFileLoader("confine", str(PROGRAM))
-SPEC = importlib.util.spec_from_loader("confine", LOADER)
-assert SPEC
-confine = importlib.util.module_from_spec(SPEC)
-LOADER.exec_module(confine)
+confine = image_programs.load("node/confine/confine")
 
 ALLOW = 0x7FFF0000
 MACHINES = sorted(confine.CALLS)

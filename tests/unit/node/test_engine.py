@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from support import image_programs
 from support.wait import wait_until
 
-from .test_way_out import program
-
-vouch, entrypoint = program("engine/vouch"), program("engine/entrypoint")
+vouch, entrypoint = (image_programs.load(path) for path in ("engine/vouch", "engine/entrypoint"))
 IMAGES = Path(__file__).parents[3] / "images"
 
 
