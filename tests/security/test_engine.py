@@ -19,6 +19,7 @@ pytestmark = pytest.mark.together("engine")  # one container for all of them, wh
 CELL, OWNER, UID = "hpc-1", "erin", "2005"
 NAME = f"bt-{CELL}-{OWNER}-attacked"
 PODMAN = "podman --url unix:///run/engine-api/api.sock"
+OURS = f"{PODMAN} ps --all --quiet --filter name={NAME}"
 GONE = 15  # seconds after which nothing is left of a container that was removed
 
 # A request of Docker's API, sent from a hub with its own certificate: METHOD TARGET BODY
@@ -161,13 +162,13 @@ FORGED = {
 def test_a_hub_is_granted_nothing_but_a_session(
     attacker: Attacker, number: str, settings: Settings, service: Services, what: str
 ):
-    before = service("engine", user="engine").check_output(f"{PODMAN} ps --all --quiet")
+    before = service("engine", user="engine").check_output(OURS)
     status, answer = attacker.create(FORGED[what], name=f"{NAME}-2")
     assert status in {400, 403, 404}, answer
     assert answer["message"]
     line = logged(settings, "engine-gateway", rf"refuse cell={CELL} .*create\?name={NAME}-2")
     assert answer["message"][:20] in line
-    assert service("engine", user="engine").check_output(f"{PODMAN} ps --all --quiet") == before
+    assert service("engine", user="engine").check_output(OURS) == before
     assert number[:12] in before  # the control: what is in order is there
 
 

@@ -137,6 +137,7 @@ def test_an_administrator_sees_it_among_all_sessions(own: Hub, settings: Setting
 # ---- its life --------------------------------------------------------------------------------------
 
 
+@pytest.mark.alone
 def test_a_hub_that_dies_knows_it_again(own: Hub, settings: Settings, service: Services):
     """And so do the others: each cell's hub looks after its own."""
     computes(own, "kept = 'still there'; print(1)")

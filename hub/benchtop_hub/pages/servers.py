@@ -185,7 +185,7 @@ class Spawn(Naming, SpawnForm):
         """Show it."""
         form: Any = super().get
         try:
-            await form(*whose)
+            await maybe_future(form(*whose))  # None where there is nobody, who is sent to log in
         finally:
             await self.forget_looked_at()
 
@@ -195,7 +195,7 @@ class Spawn(Naming, SpawnForm):
             values[:] = [value.decode(errors="replace").encode() for value in values]
         start: Any = super().post
         try:
-            await start(*whose)
+            await maybe_future(start(*whose))
         finally:
             await self.forget_looked_at()
 
