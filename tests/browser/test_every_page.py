@@ -14,6 +14,7 @@ from support.sessions import Own
 pytestmark = pytest.mark.shares("announcement", "slurm", "condor")
 
 WIDTHS: tuple[ViewportSize, ...] = ({"width": 1280, "height": 860}, {"width": 390, "height": 844})
+SETTLES = 60_000  # milliseconds until a page has all that it loads, on a busy machine
 HPC, HTC = "/jupyterhub/hpc/hub", "/jupyterhub/htc/hub"
 # "": signed out; the last ones of each are pages that refuse something
 OWN = [f"{HPC}/home", f"{HPC}/spawn", f"{HPC}/token"]
@@ -53,7 +54,7 @@ def test_nothing_serious_is_wrong_with_any_page(
     wrong = []
     for path in SEEN[name]:
         page.goto(f"{settings.url}{path}")
-        page.wait_for_load_state("networkidle")
+        page.wait_for_load_state("networkidle", timeout=SETTLES)
         wrong += list(looked_at(page, pictures / f"{name or 'nobody'}-{theme}", path))
     assert not wrong, "\n".join(wrong)
 
