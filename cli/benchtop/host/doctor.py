@@ -6,6 +6,7 @@ facts of its own.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import platform
 import re
@@ -47,6 +48,9 @@ class Facts:
     images_built: bool
     port_error: int  # errno of an attempt to listen on the port; 0 when it is free
     no_containers: str = ""  # what keeps this machine's kernel from having sessions in containers
+    landlock: int | None = (
+        None  # the version of that part of the kernel; 0 without it, None where it is not known
+    )
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,7 @@ def gather(settings: Settings) -> Facts:
         ),
         port_error=_try_port(settings.bind, settings.port),
         no_containers=_no_containers() if found and not found.desktop else "",
+        landlock=_landlock() if found and not found.desktop and platform.system() == "Linux" else None,
     )
 
 
@@ -222,6 +227,12 @@ def check_containers(facts: Facts) -> Iterator[Finding]:
         yield Finding("containers", "not possible", fix)
 
 
+def check_confinement(facts: Facts) -> Iterator[Finding]:
+    """Guests' jobs are kept from the network by the kernel. Whoever has no guests needs none of it."""
+    if facts.landlock is not None and facts.landlock < LANDLOCK:
+        yield Finding("guests", "their jobs are refused: that takes Linux 6.7 or newer, with Landlock")
+
+
 CHECKS = (
     check_architecture,
     check_engine,
@@ -230,7 +241,9 @@ CHECKS = (
     check_port,
     check_copies,
     check_containers,
+    check_confinement,
 )
+LANDLOCK = 4  # the first version that TCP is subject to; images/node/confine asks the same
 # Debian's and Ubuntu's own settings: may anybody have a user namespace? And what the answer has to be
 NAMESPACES = {
     "/proc/sys/kernel/unprivileged_userns_clone": "1",
@@ -249,6 +262,12 @@ def _no_containers(settings: Mapping[str, str] = NAMESPACES, tun: Path = Path("/
             name = path.removeprefix("/proc/sys/").replace("/", ".")
             return f"Let programs have user namespaces (`sysctl -w {name}={wanted}`)"
     return "" if tun.exists() else "Load the kernel's module for tunnels (`modprobe tun`)"
+
+
+def _landlock() -> int:
+    """By landlock_create_ruleset(2), whose number is the same on every architecture."""
+    version: int = ctypes.CDLL(None).syscall(444, None, ctypes.c_size_t(0), 1)
+    return max(0, version)
 
 
 def holder(containers: tuple[Container, ...], settings: Settings) -> Container | None:

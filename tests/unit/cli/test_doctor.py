@@ -176,3 +176,11 @@ def test_a_kernel_that_allows_no_containers_is_named(facts, tmp_path, value, the
     assert ["BENCHTOP_ENGINE=off" in fix for fix in fixes(hindered)] == ([True] if said else [])
     off = dataclasses.replace(facts.settings, engine=False)
     assert fixes(dataclasses.replace(hindered, settings=off)) == []
+
+
+@pytest.mark.parametrize(("landlock", "told"), [(0, True), (3, True), (4, False), (7, False), (None, False)])
+def test_a_kernel_that_cannot_confine_guests_is_named_and_in_nobodys_way(facts, landlock, told):
+    seen = dataclasses.replace(facts, landlock=landlock)
+    found = [finding for check in doctor.CHECKS for finding in check(seen) if finding.what == "guests"]
+    assert ["Linux 6.7" in finding.value for finding in found] == [True] * told
+    assert fixes(seen) == []
