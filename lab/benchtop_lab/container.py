@@ -7,7 +7,6 @@ When this process ends, the kernel ends all else in the container.
 
 import json
 import os
-import shutil
 import signal
 from collections.abc import MutableMapping
 from typing import NoReturn
@@ -15,13 +14,11 @@ from typing import NoReturn
 from benchtop_lab.login_node.keeper import Session
 from benchtop_lab.login_node.request import Asked
 
-LIMITS = "BENCHTOP_CONTAINER"  # of the environment: hub/benchtop_hub/backends/container.py
+LIMITS = "BENCHTOP_CONTAINER"  # of the environment: hub/benchtop_hub/backends/container/description.py
 # By which the hub knows how it ended; a session that ends by itself has a status of its own
 STATUS = {"COMPLETED": 0, "TIMEOUT": 124, "OUT_OF_MEMORY": 125}
-STOPPED, LEFT = (
-    0,
-    123,
-)  # of one that was told to end: by the hub, or because its owner may not be here any more
+# Of one that was told to end: by the hub, or because its owner may not be here any more
+STOPPED, LEFT = 0, 123
 
 
 def asked_for(env: MutableMapping[str, str]) -> Asked:
@@ -37,12 +34,7 @@ def main() -> int:
     """Until nothing is left of the session; how it ended."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD, signal.SIGTERM})
     session = Session(asked_for(os.environ), "of this container")
-    state, reason = session.watch()
-    session.clear()
-    if state == "FAILED":
-        session.tell()
-    if session.folder:
-        shutil.rmtree(session.folder, ignore_errors=True)
+    state, reason = session.see_out()
     if state == "CANCELLED":
         status = STOPPED if session.stopped else LEFT
     else:

@@ -91,6 +91,16 @@ class Session:
         finally:
             os._exit(127)
 
+    def see_out(self) -> tuple[str, str]:
+        """Stay until nothing is left of it, and the hub has its last words: a state and a reason."""
+        state, reason = self.watch()
+        self.clear()
+        if state == "FAILED":
+            self.tell()
+        if self.folder:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        return state, reason
+
     def watch(self) -> tuple[str, str]:
         """Wait for the end: a state and a reason. What was still running then is not."""
         over = False
@@ -177,13 +187,7 @@ def look_after(asked: Asked, answer: int) -> None:
     clear_folder({record.second} | {kept.second for kept in own_records() if kept.alive})
     os.write(answer, record.number.encode())
     os.close(answer)
-    session = Session(asked)
-    state, reason = session.watch()
-    session.clear()
-    if state == "FAILED":
-        session.tell()
-    if session.folder:
-        shutil.rmtree(session.folder, ignore_errors=True)
+    state, reason = Session(asked).see_out()
     if state == "CANCELLED":  # whoever did that knows
         record.remove()
     else:
