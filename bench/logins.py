@@ -11,7 +11,7 @@ from benchtop.console import Problem
 from benchtop.people import enrol
 from benchtop.settings import Settings
 from figures import Figure, p95
-from guests import guests
+from readers import readers
 
 CLASS, WITHIN = 30, 10.0  # people, seconds
 PATH = "/jupyterhub/hpc/hub/home"
@@ -19,7 +19,7 @@ PATH = "/jupyterhub/hpc/hub/home"
 
 def measure(settings: Settings) -> list[Figure]:
     """They come one after the other, as evenly as can be; the last one's click is at ten seconds."""
-    with guests(settings, CLASS + 1) as names, ThreadPoolExecutor(len(names)) as pool:
+    with readers(settings, CLASS + 1) as names, ThreadPoolExecutor(len(names)) as pool:
         fresh = pool.map(lambda name: enrol.fresh_code(settings, name), names)
         codes = dict(zip(names, fresh, strict=True))
         alone = login(settings, names[-1], codes[names[-1]], 0.0)

@@ -1,4 +1,4 @@
-"""People of tests/people.yaml as guests of the facility, for as long as a measurement takes."""
+"""People of tests/people.yaml as people of the facility, for as long as a measurement takes."""
 
 import time
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ COUNTED = 10.0  # seconds that the front door counts an address's steps for: apa
 
 
 @contextmanager
-def guests(settings: Settings, count: int) -> Iterator[list[str]]:
+def readers(settings: Settings, count: int) -> Iterator[list[str]]:
     """The names of so many who are enrolled and may use both clusters."""
     everybody = roster.load(settings.root / accounts.PEOPLE, settings.root / "tests/people.yaml")
     ours = accounts.load(settings)

@@ -21,7 +21,7 @@ from benchtop.console import Problem
 from benchtop.people import enrol
 from benchtop.settings import Settings
 from figures import Figure, p95
-from guests import guests
+from readers import readers
 from support.hub import Hub
 
 PEOPLE = 20
@@ -41,7 +41,7 @@ def measure(settings: Settings) -> list[Figure]:
     if settings.engine:
         kinds[" in containers"] = dict.fromkeys(SMALL, CONTAINER)
     figures = []
-    with guests(settings, PEOPLE) as names, visitors(settings, names) as everybody:
+    with readers(settings, PEOPLE) as names, visitors(settings, names) as everybody:
         for kind, wanted in kinds.items():
             figures += all_at_once(everybody, kind, wanted)
             stop(everybody)
