@@ -48,9 +48,7 @@ class Facts:
     images_built: bool
     port_error: int  # errno of an attempt to listen on the port; 0 when it is free
     no_containers: str = ""  # what keeps this machine's kernel from having sessions in containers
-    landlock: int | None = (
-        None  # the version of that part of the kernel; 0 without it, None where it is not known
-    )
+    landlock: int | None = None  # version of that part of the kernel; 0: not there; None: not known
 
 
 @dataclass(frozen=True)

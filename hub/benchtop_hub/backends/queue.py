@@ -12,9 +12,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-NUMBER = re.compile(
-    r"(local-[0-9]+-)?[0-9]+|box-[0-9a-f]{12}"
-)  # a job's, or a session's on the login node or in a container
+# A job's, or a session's on the login node or in a container
+NUMBER = re.compile(r"(local-[0-9]+-)?[0-9]+|box-[0-9a-f]{12}")
 # States are Slurm's; what another scheduler says is translated.
 # Everything else is alive, states of later versions included: a suspended, requeued or completing job
 # still holds what it holds (upstream counts those as gone).

@@ -112,12 +112,10 @@ class Asked(Placed):
         if backend is None:
             offered = " or ".join(one.where for one in theirs)
             closed = any(one.where == where for one in self.backends)
-            why, rule = (
-                ("is not open to you", "closed_to") if closed else ("is not one of the choices", "backends")
-            )
-            sentence = (
-                f"Run on: “{quote(where)}” {why}. Choose {offered}{f', or ask {self.support}' * closed}."
-            )
+            why, rule, advice = "is not one of the choices", "backends", ""
+            if closed:
+                why, rule, advice = "is not open to you", "closed_to", f", or ask {self.support}"
+            sentence = f"Run on: “{quote(where)}” {why}. Choose {offered}{advice}."
             raise request.Refused(Problem("where", quote(where), rule, sentence))
         hidden = self._fields - set(backend.fields)
         return backend, backend.parse_request({n: v for n, v in values.items() if n not in hidden})

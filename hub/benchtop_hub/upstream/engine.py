@@ -37,9 +37,7 @@ def connect(address: str, certificate: Path, authority: Path) -> Any:  # noqa: A
         client_cert=(str(certificate), str(certificate)), ca_cert=str(authority), verify=True
     )
     client = docker.api.client.APIClient(base_url=address, version=VERSION, tls=tls, timeout=PATIENCE)
-    client.trust_env = (
-        False  # else a variable of the machine says which CAs are believed, or which proxy is asked
-    )
+    client.trust_env = False  # no variable says which CAs are believed, or which proxy is asked
     return client
 
 

@@ -24,8 +24,6 @@ from benchtop_hub.backends.queue import Job
 from benchtop_hub.backends.request import Before
 from benchtop_hub.upstream import engine
 
-NOT_FOUND = 404
-
 
 class Container(Backend[form.Request, form.Granted]):
     """A container engine, for the people of one hub."""
@@ -237,7 +235,7 @@ class Container(Backend[form.Request, form.Granted]):
                 await box.stop_object()
             await box.remove_object()
         except engine.AWAY as wrong:
-            if getattr(wrong, "status_code", 0) == NOT_FOUND:
+            if getattr(wrong, "status_code", 0) == complaints.NOT_FOUND:
                 return False
             raise commands.Failed(complaints.explain(wrong, self.cell.support)) from wrong
         return True

@@ -5,9 +5,8 @@ from benchtop_hub.upstream import engine
 from benchtop_hub.wording import quote
 
 NOT_FOUND = 404
-SILENT = frozenset(
-    {502, 503, 504}
-)  # the gateway's word for an engine that is away; 503 of one that is full, too
+# The gateway's word for an engine that is away; 503 of one that is full, too
+SILENT = frozenset({502, 503, 504})
 SAYS_SO = "does not answer"  # with 503
 NO_PROGRAM = ("executable file", "no such file or directory", "exec format error")
 
