@@ -98,7 +98,7 @@ lock:  ## pin the Python packages of the host and of the images anew, with uv
 	$(UV) --universal --python-version 3.11 tests/tls.in --output-file tests/tls.lock
 	$(UV) --python-version 3.13 tests/support/environments/tiny/requirements.in --output-file tests/support/environments/tiny/requirements.lock
 	$(UV) --python-version 3.13 images/software/requirements.in --output-file images/software/requirements.lock
-	for package in hub lab minter images/engine-gateway; do $(UV) --python-version 3.13 $$package/requirements.in --output-file $$package/requirements.lock || exit 1; done
-	for name in base container hep ml root; do $(UV) --universal --python-version 3.13 lab/environments/$$name/requirements.in \
+	for package in hub lab minter images/engine-gateway; do $(UV) --excludes lab/environments/excluded.txt --python-version 3.13 $$package/requirements.in --output-file $$package/requirements.lock || exit 1; done
+	for name in base container hep ml root; do $(UV) --excludes lab/environments/excluded.txt --universal --python-version 3.13 lab/environments/$$name/requirements.in \
 	  --constraint lab/requirements.lock --output-file lab/environments/$$name/requirements.lock || exit 1; done
-	$(UV) --universal --python-version 3.11.2 lab/environments/legacy/requirements.in --output-file lab/environments/legacy/requirements.lock
+	$(UV) --excludes lab/environments/excluded.txt --universal --python-version 3.11.2 lab/environments/legacy/requirements.in --output-file lab/environments/legacy/requirements.lock

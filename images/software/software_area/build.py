@@ -51,7 +51,7 @@ def build(name: str) -> None:
     own = place / "bin/python"
     lock = RECIPES / name / "requirements.lock"
     print("installing packages", flush=True)
-    _install(own, "--require-hashes", "--requirement", str(lock))
+    _install(own, "--no-deps", "--require-hashes", "--requirement", str(lock))  # the lock names all
     if not re.search(r"^pip==", lock.read_text(), re.MULTILINE):  # for people's own packages
         _install(own, "--no-index", "--no-deps", *map(str, WHEELS.glob("pip-*.whl")))
     let_people_add(place)
