@@ -11,7 +11,7 @@ from traitlets import Unicode
 from traitlets.config import Config
 
 from benchtop_hub.access import administrators, leavers
-from benchtop_hub.api import expected_start, ready, reports
+from benchtop_hub.api import credentials, expected_start, ready, reports
 from benchtop_hub.pages import administration, announcement, ending, farewell, mine, servers, tokens
 from benchtop_hub.sessions import certificates, reaper
 from benchtop_hub.sessions.spawner import Session
@@ -26,6 +26,7 @@ HANDLERS = [
     *mine.default_handlers,
     *tokens.default_handlers,
     *reports.default_handlers,
+    *credentials.default_handlers,
     *expected_start.default_handlers,
     *ready.default_handlers,
 ]

@@ -60,3 +60,10 @@ c.SlurmSession.container_runtime = 240
 c.SlurmSession.container_longest = 720
 # Which of these places is closed to members of which groups: batch, login, container.
 c.SlurmSession.closed_to = {"login": ["external"]}
+
+# For which clusters a session's programs get a credential, where its owner is one of the cluster's people;
+# and the groups whose members' sessions get none, as their programs would reach no batch system.
+c.SlurmSession.clusters = {"hpc": "slurm"}
+if "htc" in os.environ.get("CLUSTERS", "").split(","):
+    c.SlurmSession.clusters["htc"] = "condor"
+c.SlurmSession.no_credentials_for = ["external"]

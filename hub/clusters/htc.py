@@ -46,3 +46,10 @@ c.CondorSession.container_runtime = 240
 c.CondorSession.container_longest = 720
 # Which of these places is closed to members of which groups: batch, login, container.
 c.CondorSession.closed_to = {"login": ["external"]}
+
+# For which clusters a session's programs get a credential, where its owner is one of the cluster's people;
+# and the groups whose members' sessions get none, as their programs would reach no batch system.
+c.CondorSession.clusters = {"htc": "condor"}
+if "hpc" in os.environ.get("CLUSTERS", "").split(","):
+    c.CondorSession.clusters["hpc"] = "slurm"
+c.CondorSession.no_credentials_for = ["external"]

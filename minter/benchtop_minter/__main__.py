@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from . import directory, grants, service
+from . import directory, grants, peers, service
 
 # What a cluster's people are known by: the credential, and the file that holds the key it is made with.
 KINDS: Mapping[str, tuple[Callable[[bytes], grants.Mint], str]] = {
@@ -30,7 +30,8 @@ async def run(cluster: str, keys: Path) -> None:
         "/token": grants.Kind(mint((keys / key).read_bytes())),
         "/ssh": grants.Kind(certify, longest=grants.SSH_LIFE, for_key=True),
     }
-    minter = service.Minter(cluster, kinds, directory.lookup, directory.answers)
+    others = {other: peers.Peer(other, keys) for other in KINDS if other != cluster}
+    minter = service.Minter(cluster, kinds, directory.lookup, directory.answers, others)
     service.serve(minter, keys, port=PORT, health_port=HEALTH_PORT)
     logging.getLogger("minter").info("serving cluster=%s kinds=%s", cluster, ",".join(kinds))
     await asyncio.Event().wait()

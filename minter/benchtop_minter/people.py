@@ -62,8 +62,8 @@ def calling_cell(certificate: Mapping[str, Any], clusters: Collection[str]) -> t
     raise Refused(f"Only the cells of {served} are served here; the certificate is of {common!a:.60}.")
 
 
-def mutual_tls(keys: Path, authority: str) -> ssl.SSLContext:
-    """For a server in whose folder `keys` the CA of its callers is called `authority`.
+def mutual_tls(keys: Path, authority: str, own: str = "server") -> ssl.SSLContext:
+    """For a server in whose folder `keys` the CA of its callers is called `authority`, its certificate `own`.
 
     Only a client with a certificate by that CA gets past the handshake.
     """
@@ -71,5 +71,5 @@ def mutual_tls(keys: Path, authority: str) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_3  # both ends are ours
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_verify_locations(keys / authority)
-    context.load_cert_chain(keys / "server.pem", keys / "server.key")
+    context.load_cert_chain(keys / f"{own}.pem", keys / f"{own}.key")
     return context

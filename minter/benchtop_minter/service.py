@@ -1,16 +1,19 @@
-"""The minter's two listeners: mutual TLS for hubs, and loopback for its own health check.
+"""The minter's listeners: mutual TLS for hubs, the same for other minters, and loopback for its health check.
 
 POST /token {"person": "alice", "lifetime": 600} → 200 {"token", "expires"}
+            with "cluster": another one's, as that cluster's own minter grants it
 POST /ssh   {"person": "alice", "lifetime": 60, "key": "ssh-ed25519 …"} → 200; the token is a certificate
-Refused → 403, bad input → 400, no directory → 503, each with {"error": a sentence}. Each decision is one line
-of the log.
+Of a minter: POST /token {"person", "lifetime", "caller": the cell that asked it}
+Refused → 403, bad input → 400, no directory → 503, no answer of another minter → 504, each with {"error": a
+sentence}. Each decision is one line of the log.
 """
 
 import asyncio
 import json
 import logging
+import ssl
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,7 +25,9 @@ from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPServerRequest
 from tornado.web import Application, HTTPError, RequestHandler
 
+from . import peers
 from .grants import Grant, Kind, check
+from .peers import Peer, Silent, calling_minter
 from .people import Lookup, Refused, calling_cell, mutual_tls
 
 LONGEST_BODY = 1024  # bytes; a request is a name, a number, and a short key
@@ -40,7 +45,7 @@ class Unavailable(Exception):  # noqa: N818  # what it is, not that it is an err
     """Nothing can be decided now; the message is safe to show to the caller."""
 
 
-STATUS = {Malformed: 400, Refused: 403, Unavailable: 503}
+STATUS = {Malformed: 400, Refused: 403, Unavailable: 503, Silent: 504}
 
 
 @dataclass(frozen=True)
@@ -51,11 +56,17 @@ class Minter:
     kinds: Mapping[str, Kind]  # path → the credential that is minted there
     lookup: Lookup
     answers: Callable[[], bool]  # whether the directory does
+    peers: Mapping[str, Peer] = field(default_factory=dict)  # of other clusters
 
     @property
     def group(self) -> str:
         """The people of this cluster."""
-        return f"cluster-{self.cluster}"
+        return group_of(self.cluster)
+
+
+def group_of(cluster: str) -> str:
+    """The people of a cluster."""
+    return f"cluster-{cluster}"
 
 
 @dataclass(frozen=True)
@@ -65,11 +76,14 @@ class Question:
     person: str
     lifetime: int
     key: Ed25519PublicKey | None = None
+    cluster: str = ""  # "": this one
+    caller: str = ""  # for whom another minter asks
 
 
-def question(body: bytes, *, for_key: bool = False) -> Question:
-    """What a request asks for; `for_key`: it must say for which key. Raises Malformed."""
+def question(body: bytes, *, for_key: bool = False, of_minter: bool = False) -> Question:
+    """What a request asks for. for_key: it must say for which key; of_minter: for whom. Raises Malformed."""
     also = ', and "key" (an ssh-ed25519 public key)' if for_key else ""
+    also += ', and "caller" (text)' if of_minter else ""
     what = '"person" (text) and "lifetime" (a whole number of seconds)'
     expected = f"The body must be a JSON object with {what}{also}."
 
@@ -83,15 +97,20 @@ def question(body: bytes, *, for_key: bool = False) -> Question:
         value = json.loads(body, object_pairs_hook=once)
     except (ValueError, RecursionError):
         raise Malformed(expected) from None
-    if not isinstance(value, dict) or set(value) != {"person", "lifetime", *(["key"] if for_key else [])}:
+    needed = {"person", "lifetime", *(["key"] if for_key else []), *(["caller"] if of_minter else [])}
+    possible = needed if for_key or of_minter else needed | {"cluster"}
+    if not isinstance(value, dict) or not needed <= set(value) <= possible:
         raise Malformed(expected)
     person, lifetime = value["person"], value["lifetime"]
+    texts = [value.get(name, "") for name in ("cluster", "caller")]
+    if not all(isinstance(text, str) for text in texts):
+        raise Malformed(expected)
     if not isinstance(person, str) or isinstance(lifetime, bool) or not isinstance(lifetime, int):
         raise Malformed(expected)
     key = public_key(value["key"]) if for_key else None
     if for_key and key is None:
         raise Malformed(expected)
-    return Question(person, lifetime, key)
+    return Question(person, lifetime, key, *texts)
 
 
 def public_key(text: object) -> Ed25519PublicKey | None:
@@ -115,27 +134,52 @@ class MintHandler(RequestHandler):
         who, asked = "unknown", "nothing"
         try:
             shown: Any = self.request.get_ssl_certificate() or {}
-            who, _ = calling_cell(shown, {self.minter.cluster})
-            wanted = question(self.request.body, for_key=self.kind.for_key)
+            who = self.caller(shown)
+            wanted = self.question()
             asked = f"{wanted.person!a:.40}"
-            grant = await asyncio.to_thread(self.decide, wanted)  # the directory may be slow
-        except (Malformed, Refused, Unavailable) as problem:
+            groups = self.groups(who)
+            who += f" for={wanted.caller!a:.20}" if wanted.caller else ""
+            grant = await asyncio.to_thread(self.decide, wanted, groups)  # the directory may be slow
+            now = datetime.now(UTC)
+            if wanted.cluster in ("", self.minter.cluster):
+                by, token = self.minter.cluster, self.kind.mint(grant, now)
+                expires = int((now + grant.life).timestamp())
+            else:
+                by = wanted.cluster
+                token, expires = await self.peer(by).ask(grant.person.name, wanted.lifetime, who)
+        except (Malformed, Refused, Unavailable, Silent) as problem:
             reason = json.dumps(str(problem))
             log.warning("refuse person=%s caller=%s kind=%s reason=%s", asked, who, self.request.path, reason)
             self.set_status(STATUS[type(problem)])
             self.write({"error": str(problem)})
             return
-        now = datetime.now(UTC)
-        token = self.kind.mint(grant, now)
-        expires = int((now + grant.life).timestamp())
         log.info(
-            "grant person=%s uid=%d caller=%s kind=%s lifetime=%d expires=%d",
-            grant.person.name, grant.person.uid, who, self.request.path, wanted.lifetime, expires,
+            "grant person=%s uid=%d caller=%s%s kind=%s lifetime=%d expires=%d",
+            grant.person.name, grant.person.uid, who, "" if by == self.minter.cluster else f" by={by}-minter",
+            self.request.path, wanted.lifetime, expires,
         )  # fmt: skip
         self.set_header("Cache-Control", "no-store")
         self.write({"token": token, "expires": expires})
 
-    def decide(self, wanted: Question) -> Grant:
+    def caller(self, certificate: Mapping[str, Any]) -> str:
+        """Who asks. Raises Refused for who may not."""
+        return calling_cell(certificate, {self.minter.cluster})[0]
+
+    def groups(self, caller: str) -> tuple[str, ...]:
+        """In which groups somebody has to be."""
+        return (self.minter.group,)
+
+    def question(self) -> Question:
+        """What is asked for. Raises Malformed."""
+        return question(self.request.body, for_key=self.kind.for_key)
+
+    def peer(self, cluster: str) -> Peer:
+        """Who grants it. Raises Refused for a cluster that there is not."""
+        if cluster not in self.minter.peers:
+            raise Refused(f"There is no cluster {cluster!a:.20}.")
+        return self.minter.peers[cluster]
+
+    def decide(self, wanted: Question, groups: tuple[str, ...]) -> Grant:
         """`check`; raises Unavailable rather than "nobody by that name" when nobody can be looked up.
 
         Who is refused loses their servers. So it counts only once the directory is known to answer: it may
@@ -143,10 +187,12 @@ class MintHandler(RequestHandler):
         """
 
         def once() -> Grant:
-            group, lookup = self.minter.group, self.minter.lookup
-            longest = self.kind.longest
-            granted = check(wanted.person, wanted.lifetime, group=group, lookup=lookup, longest=longest)
-            return replace(granted, key=wanted.key)
+            longest, lookup = self.kind.longest, self.minter.lookup
+            granted = [
+                check(wanted.person, wanted.lifetime, group=group, lookup=lookup, longest=longest)
+                for group in groups
+            ]
+            return replace(granted[0], key=wanted.key)
 
         try:
             return once()
@@ -159,6 +205,22 @@ class MintHandler(RequestHandler):
         """What goes wrong elsewhere, in the same shape; a traceback is for the log alone."""
         sentences = {404: "There is no such credential here.", 405: "Ask by POST."}
         self.finish({"error": sentences.get(status_code, "The minter failed; its log says why.")})
+
+
+class PeerHandler(MintHandler):
+    """The same for another minter, whose hubs may ask for less: see peers.py."""
+
+    def caller(self, certificate: Mapping[str, Any]) -> str:
+        """Another minter."""
+        return f"{calling_minter(certificate, self.minter.peers)}-minter"
+
+    def groups(self, caller: str) -> tuple[str, ...]:
+        """Of both clusters, whatever the other minter looked at."""
+        return (self.minter.group, group_of(caller.removesuffix("-minter")))
+
+    def question(self) -> Question:
+        """It says for whom."""
+        return question(self.request.body, of_minter=True)
 
 
 class NothingHere(MintHandler):
@@ -188,22 +250,32 @@ class HealthHandler(RequestHandler):
         self.write({"serves": sorted(self.minter.kinds)})
 
 
-def serve(minter: Minter, keys: Path, *, port: int, health_port: int) -> list[HTTPServer]:
-    """Listen, and return the two listeners; needs a running event loop."""
+def serve(
+    minter: Minter, keys: Path, *, port: int, health_port: int, peer_port: int = peers.PORT
+) -> list[HTTPServer]:
+    """Listen, and return the listeners; needs a running event loop."""
     quiet = {"log_function": _refused_by_tornado}
     routes = [(path, MintHandler, {"minter": minter, "kind": kind}) for path, kind in minter.kinds.items()]
-    hubs = HTTPServer(
-        Application(routes, default_handler_class=NothingHere, **quiet),  # type: ignore[arg-type]
-        ssl_options=mutual_tls(keys, "minter-ca.pem"),
+    listening = [_listen(routes, mutual_tls(keys, "minter-ca.pem"), port)]
+    if minter.peers:
+        token = [("/token", PeerHandler, {"minter": minter, "kind": minter.kinds["/token"]})]
+        listening.append(_listen(token, mutual_tls(keys, peers.AUTHORITY, peers.OWN), peer_port))
+    health = HTTPServer(Application([("/health", HealthHandler, {"minter": minter})], **quiet))  # type: ignore[arg-type]
+    health.listen(health_port, address="127.0.0.1")
+    return [*listening, health]
+
+
+def _listen(routes: list[Any], tls: ssl.SSLContext, port: int) -> HTTPServer:
+    server = HTTPServer(
+        Application(routes, default_handler_class=NothingHere, log_function=_refused_by_tornado),
+        ssl_options=tls,
         max_body_size=LONGEST_BODY,
         max_header_size=8192,
         idle_connection_timeout=PATIENCE,
         body_timeout=PATIENCE,
     )
-    hubs.listen(port)
-    health = HTTPServer(Application([("/health", HealthHandler, {"minter": minter})], **quiet))  # type: ignore[arg-type]
-    health.listen(health_port, address="127.0.0.1")
-    return [hubs, health]
+    server.listen(port)
+    return server
 
 
 def _refused_by_tornado(handler: RequestHandler) -> None:

@@ -281,9 +281,6 @@ srun hostname && echo gpus=$CUDA_VISIBLE_DEVICES token=$JUPYTERHUB_API_TOKEN cpu
 
 @pytest.mark.parametrize("options", ["", "--export=ALL"])
 def test_a_batch_job_from_a_session_inherits_nothing_that_slurm_gave_it(own: Hub, options: str):
-    if own.cluster != "hpc":
-        assert "sbatch: not found" in shell(own, "sbatch --version"), "there is no Slurm on this cluster"
-        return
     submit = f"printf %s {SCRIPT!r} | sed 's/\\\\n/\\n/g' | "
     submitted = shell(
         own, f"{submit} sbatch --wait --parsable {options} && cat ~/from-a-session.*; rm ~/from-a-session.*"
@@ -294,12 +291,13 @@ def test_a_batch_job_from_a_session_inherits_nothing_that_slurm_gave_it(own: Hub
 
 @pytest.mark.parametrize("command", ["srun", "salloc --quiet srun"])
 def test_srun_and_salloc_start_jobs_of_their_own(own: Hub, command: str):
-    if own.cluster != "hpc":
-        return
     started = shell(
         own,
         f"{command} --partition=debug --time=1 --mem=64M sh -c 'echo job=$SLURM_JOB_ID'; echo $SLURM_JOB_ID",
     )
+    if own.cluster != "hpc":
+        assert "on the nodes and the login node of the Slurm cluster alone. Use sbatch from here" in started
+        return
     assert "returncode=0" in started, started
     found = started.partition("stdout='job=")[2].split("\\n")
     assert found[0].isdecimal()
@@ -311,17 +309,6 @@ def test_its_own_job_can_be_looked_at(own: Hub, is_job: bool):
         assert "JobState=RUNNING" in shell(own, "scontrol show job $SLURM_JOB_ID")
     else:
         assert "stdout=''" in shell(own, "echo -n $SLURM_JOB_ID")
-
-
-@pytest.mark.parametrize(
-    "command", ["condor_q", "condor_status", "condor_submit job.sub", "condor_rm 1", "htcondor job status 1"]
-)
-def test_htcondors_commands_say_that_they_do_not_work_there_yet(own: Hub, command: str):
-    if own.cluster == "htc":
-        printed = shell(own, command)
-        assert "returncode=1" in printed
-        assert "a session cannot use the HTCondor pool yet" in printed
-        assert "contact " in printed
 
 
 # ---- documents --------------------------------------------------------------------------------------

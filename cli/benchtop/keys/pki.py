@@ -1,10 +1,11 @@
 """Keys and certificates of the facility.
 
-Five kinds of authority, none of which can stand in for another:
+Six kinds of authority, none of which can stand in for another:
 - the facility CA, which a browser is told to trust. Name constraints keep it to the
   facility's own names, so that trusting it never means trusting it for anything else;
 - `edge`: Apache and the cells' proxies recognise each other by it;
 - one minter CA a cluster: a minter and the hubs that it serves;
+- `minters`: the minters among themselves;
 - `engine`: the gateway of the container engine, and every hub;
 - one sessions CA a cell: its hub vouches by it for the sessions that it starts, and its key is there.
 A certificate is for a server or for a client, never both: a stolen client certificate

@@ -263,6 +263,7 @@ def _volumes(settings: Settings, now: datetime) -> dict[str, dict[str, bytes]]:
             "server.key": minter_key,
             "minter-ca.pem": minter_ca,
         }
+        volumes[f"keys-{cluster}-minter"] |= _peer(private, f"{cluster}-minter", now)
         ca_key, ca_public = pki.ssh_key(private / f"ssh-ca-{cluster}.key")
         host_key, host_public = pki.ssh_key(private / f"ssh-host-{cluster}.key")
         volumes[f"keys-{cluster}-minter"]["ssh.key"] = ca_key
@@ -323,6 +324,22 @@ def realm(settings: Settings, template: str, now: datetime | None = None) -> str
 
 def _variable(cluster: str) -> bytes:
     return re.sub("[^A-Z0-9]", "_", cluster.upper()).encode()
+
+
+def _peer(private: Path, minter: str, now: datetime) -> dict[str, bytes]:
+    """By what one minter knows the others, and they know it: a CA that vouches for nobody else."""
+    authority = private / "ca-minters"
+    pki.authority(authority, "Benchtop minters CA", now=now)
+    server_pem, server_key = pki.leaf(
+        private / "tls" / f"{minter}-peer", authority, "server", [minter], now=now
+    )
+    client = pki.leaf(private / "tls" / f"{minter}-peer-client", authority, "client", [minter], now=now)
+    return {
+        "peer.pem": server_pem,
+        "peer.key": server_key,
+        "peer-client.pem": b"".join(client),
+        "peers-ca.pem": (authority / "ca.pem").read_bytes(),
+    }
 
 
 def _fill(folder: Path, files: Mapping[str, bytes]) -> bool:

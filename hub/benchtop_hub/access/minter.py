@@ -18,6 +18,9 @@ import aiohttp
 
 LIFETIME = 600  # seconds: the most that the minter grants
 SSH_LIFETIME = 60  # … for a certificate
+# … for a session's own, which somebody who is disabled keeps until it ends: out within a minute, with the
+# EVERY of the minters' list of leavers (10 s). Renewed at half of it, so a hub may be away for as long.
+SESSION_LIFETIME = 45
 SPARE = 120  # seconds: a token with less than this left is not handed out, as it could expire under way,
 LAST = 10  # … unless there will be no other, and it is good for a command
 TIMEOUT = aiohttp.ClientTimeout(total=5)
@@ -79,6 +82,14 @@ class Minter:
         """
         wanted = {"person": person, "lifetime": SSH_LIFETIME, "key": key}
         return (await self._post("/ssh", wanted))[0]
+
+    async def session_token(self, person: str, cluster: str) -> tuple[str, float]:
+        """A token that a session gets to keep, and when it ends; of another cluster by its own minter.
+
+        Raises Refused or Unavailable.
+        """
+        wanted = {"person": person, "lifetime": SESSION_LIFETIME, "cluster": cluster}
+        return await self._post("/token", wanted)
 
     def known(self) -> list[str]:
         """The people for whom a token is at hand."""

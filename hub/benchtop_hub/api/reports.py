@@ -36,22 +36,25 @@ class ReportHandler(APIHandler):
     """The part that both reports share: whose it is, and what it says."""
 
     _accept_cookie_auth = False  # a page in somebody's browser is no job
+    what = "report"  # for the log
+    refusal = "Only a session that is being started may report."
 
-    def spawner(self) -> Reporting:
+    def spawner(self) -> Any:  # noqa: ANN401 each handler says what it needs of one
         """The spawner whose token this is. Raises 403."""
         token = self.get_auth_token() or ""
         user = self.current_user
         for spawner in getattr(user, "spawners", {}).values() if user else ():
             if token and spawner.is_own(token):
-                found: Reporting = spawner
-                return found
+                return spawner
         return self.refuse("not-a-session")
 
     def refuse(self, reason: str) -> NoReturn:
         """Log and answer 403, the same for every reason."""
         name = getattr(self.current_user, "name", "-")
-        self.log.warning("report refused reason=%s user=%s from=%s", reason, name, self.request.remote_ip)
-        raise HTTPError(403, "Only a session that is being started may report.")
+        self.log.warning(
+            "%s refused reason=%s user=%s from=%s", self.what, reason, name, self.request.remote_ip
+        )
+        raise HTTPError(403, self.refusal)
 
     def read_report(self, key: str, *more: str) -> dict[str, Any]:
         """The report, which has this key and perhaps some of the others. Raises 400."""
@@ -69,7 +72,7 @@ class PortHandler(ReportHandler):
 
     def post(self) -> None:
         """Take the port."""
-        spawner = self.spawner()
+        spawner: Reporting = self.spawner()
         port = self.read_report("port")["port"]
         if type(port) is not int or port not in PORTS:  # True is an int as well
             raise HTTPError(400, "A port is a number from 1024 to 65535.")
@@ -86,7 +89,7 @@ class LastWordsHandler(ReportHandler):
 
     def post(self) -> None:
         """Take the text."""
-        spawner = self.spawner()
+        spawner: Reporting = self.spawner()
         report = self.read_report("log", *_MORE)
         log = report.pop("log")
         if not isinstance(log, str):

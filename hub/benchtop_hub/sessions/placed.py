@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from traitlets import Dict, List, Type, Unicode, default
+from traitlets import Dict, Enum, List, Type, Unicode, default
 
 from benchtop_hub.access.minter import Minter
 from benchtop_hub.backends import environments
@@ -38,6 +38,15 @@ class Placed(Adopted):
         key_trait=Unicode(),
         value_trait=List(Unicode()),
         help="To the members of which groups a place is closed: {'login': ['external']}, or ['everybody'].",
+    ).tag(config=True)
+
+    clusters = Dict(
+        key_trait=Unicode(),
+        value_trait=Enum(("slurm", "condor")),
+        help="Whose credentials a session's programs get: name → slurm or condor; this cluster first.",
+    ).tag(config=True)
+    no_credentials_for = List(
+        Unicode(), help="Groups whose members' sessions get none: ['external'], or ['everybody']."
     ).tag(config=True)
 
     run_by: ClassVar[tuple[type[AnyBackend], ...]]  # where the site says nothing else
@@ -76,6 +85,21 @@ class Placed(Adopted):
             advice = f"Your groups may start no session on this cluster. Ask {self.support}."
             raise ForPerson(403, "every place is closed", advice)
         return tuple(found)
+
+    @property
+    def without_credentials(self) -> str:
+        """Why this person's programs get no credential for a batch system; "" where they do."""
+        if {EVERYBODY, *self.person.groups} & set(self.no_credentials_for):
+            return f"The programs of your account cannot use the batch systems. Ask {self.support}."
+        return ""
+
+    async def credential(self, cluster: str) -> tuple[str, float]:
+        """A token for the programs of this person's session, and when it ends.
+
+        Raises minter.Refused or minter.Unavailable.
+        """
+        minter: Minter = self.backends[0].cell.minter
+        return await minter.session_token(self.user.name, cluster)
 
     def check_places(self) -> None:
         """Raises ValueError with a sentence for a place that is closed and that nobody knows."""

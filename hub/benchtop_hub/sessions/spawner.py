@@ -216,6 +216,11 @@ class Session(Described):
                     "session does not end user=%s job=%s; still trying", self.user.name, self.job_id
                 )
 
+    @property
+    def lives(self) -> bool:
+        """Is its job there, as far as this hub knows, and not about to be ended?"""
+        return bool(self.job_id) and self.pending != "stop"
+
     # ---- what another process of the hub has to know -----------------------------------------
 
     def get_state(self) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from .creation import MEBIBYTE, Judge, Limits, Room
 from .engine import Engine
 from .images import Images
 from .service import Gateway, serve
+from .ways import Ways
 
 PORT = 8700
 HEALTH_PORT = 8701  # on loopback only
@@ -34,7 +35,7 @@ async def run(clusters: tuple[str, ...], keys: Path) -> None:
     limits = Limits(memory=_number("MEMORY", 2048) * MEBIBYTE, cpus=_number("CPUS", 2))
     room = Room(places=_number("PLACES", 24), memory=_number("ROOM", 7168) * MEBIBYTE)
     judge = Judge(directory.lookup, Images(LIST), limits)
-    gateway = Gateway(Engine(SOCKET), judge, room, clusters, knows=directory.answers)
+    gateway = Gateway(Engine(SOCKET), judge, room, clusters, knows=directory.answers, ways=Ways())
     kept = await serve(gateway, keys, port=PORT, health_port=HEALTH_PORT)
     logging.getLogger("engine-gateway").info("serving clusters=%s places=%d", ",".join(clusters), room.places)
     await asyncio.Event().wait()

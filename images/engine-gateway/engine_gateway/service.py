@@ -23,6 +23,7 @@ from .calls import Call, read_filters, read_json, read_target
 from .creation import MEBIBYTE, MEMORY, Judge, Room, Session
 from .engine import DOCKER, PODMAN, Container, Engine, sentence
 from .verdicts import STATUS, Malformed, Refused, Taken, Unavailable
+from .ways import Ways
 
 LONGEST_BODY = 1 << 18  # bytes
 BODY_WITHIN = 10.0  # seconds
@@ -43,7 +44,7 @@ class Caller:
 class Gateway:
     """Answers hubs."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 each a part of its own, made by who starts this
         self,
         engine: Engine,
         judge: Judge,
@@ -51,10 +52,11 @@ class Gateway:
         clusters: tuple[str, ...],
         *,
         knows: Callable[[], bool],
+        ways: Ways,
     ) -> None:
-        """knows: does the directory answer?"""
+        """knows: does the directory answer? ways: where whose containers may connect to."""
         self._engine, self._judge, self._room, self._clusters = engine, judge, room, clusters
-        self._knows = knows
+        self._knows, self._ways = knows, ways
         self._creating = asyncio.Lock()
         self._do: Mapping[str, Callable[[Caller, Call, Any], Awaitable[web.Response]]] = {
             "ping": self._ping, "version": self._version, "info": self._info, "images": self._images,
@@ -140,9 +142,10 @@ class Gateway:
     async def _create(self, caller: Caller, call: Call, body: object) -> web.Response:
         name = call.query.get("name", "")
         session = await asyncio.to_thread(self._decide, name, body, caller)
+        way = self._ways.of(session.owner.uid)
         async with self._creating:  # or two see the same free place
             _refuse_if_full(self._room, await self._taken(), session.memory)
-            wanted = spec.container(session)
+            wanted = spec.container(session, way)
             status, content = await self._engine.ask("POST", f"{PODMAN}/containers/create", body=wanted)
         if status == 409 or (status == 500 and b"already in use" in content):
             raise Taken(f"There is a container called {session.name} already.")

@@ -5,10 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from .creation import PORT, Session
+from .ways import Way
 
 SOFTWARE = "/software"
 # The facility's CA, the way out, who people are, and who is disabled: a session looks for its own name there
+# … and how the batch systems are reached, by who reaches them
 PASSED_ON = ("/etc/benchtop/trust", "/etc/benchtop/egress", "/var/lib/extrausers", "/run/leavers")
+BATCH = ("/etc/slurm", "/etc/condor")
+# The names of those whom a guest may speak to, who can ask nobody: images/engine/with-vouch
+NAMES = "/run/engine/names"
 SECCOMP = "/etc/engine/seccomp.json"  # in the engine's container
 PROCESSES, FILES = 512, 8192  # as on a node: compose.yaml
 # What a session may put into memory as files, as parts of the memory that it was granted
@@ -19,7 +24,7 @@ LONGEST_LOG = 1 << 20  # bytes that the engine keeps of what a session prints; i
 GRACE = 10  # seconds to end by itself
 
 
-def container(session: Session) -> dict[str, Any]:
+def container(session: Session, way: Way) -> dict[str, Any]:
     """The body by which Podman makes it (its own API, which has a word for everything that is needed)."""
     owner = session.owner
     return {
@@ -51,7 +56,8 @@ def container(session: Session) -> dict[str, Any]:
         "image_volume_mode": "ignore",
         "mounts": [
             _bind(session.home, "rw"),
-            *(_bind(path, "ro") for path in (SOFTWARE, *PASSED_ON)),
+            *(_bind(path, "ro") for path in (SOFTWARE, *PASSED_ON, *(() if way.interface else BATCH))),
+            *([_bind(NAMES, "ro", at="/etc/hosts")] if way.interface else []),
             *(_memory(path, session.memory // part) for path, part in FOLDERS.items()),
         ],
         "shm_size": session.memory // SHARED,
@@ -59,8 +65,11 @@ def container(session: Session) -> dict[str, Any]:
         # No bridge: a network of its own by pasta, which needs no right. By what is said to be its name,
         # images/engine/vouch knows whose its connections are
         "netns": {"nsmode": "pasta"},
-        "network_options": {"pasta": ["--hostname", f"{owner.uid}.{owner.name}"]},
-        "portmappings": [{"container_port": PORT, "host_port": 0, "protocol": "tcp"}],
+        "use_image_hosts": bool(way.interface),  # Podman writes none
+        # and whatever else a guest asks for, nobody answers: so it is not waited for
+        "dns_option": ["timeout:1", "attempts:1"] if way.interface else [],
+        "network_options": {"pasta": ["--hostname", f"{owner.uid}.{owner.name}", *way.options]},
+        "portmappings": [{"container_port": PORT, "host_ip": way.address, "host_port": 0, "protocol": "tcp"}],
         "r_limits": [
             {"type": "nproc", "soft": PROCESSES, "hard": PROCESSES},
             {"type": "nofile", "soft": FILES, "hard": FILES},
@@ -78,9 +87,9 @@ def container(session: Session) -> dict[str, Any]:
     }
 
 
-def _bind(path: str, mode: str) -> dict[str, Any]:
+def _bind(path: str, mode: str, at: str = "") -> dict[str, Any]:
     return {
-        "type": "bind", "source": path, "destination": path,
+        "type": "bind", "source": path, "destination": at or path,
         "options": ["bind", mode, "nosuid", "nodev", "rprivate"],
     }  # fmt: skip
 

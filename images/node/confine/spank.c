@@ -45,6 +45,9 @@ int slurm_spank_task_init(spank_t spank, int argc, char **argv)
 	const char *words[] = {PROGRAM};
 	int confined = owner_is_confined(spank);
 
+	/* By which somebody submitted it from elsewhere: sbatch hands on whatever begins with SLURM_. Commands in the
+	 * job would show it, and fail when it has ended, in place of being vouched for by the node. */
+	spank_unsetenv(spank, "SLURM_JWT");
 	if (confined == 0)
 		return ESPANK_SUCCESS;
 	if (confined < 0) {

@@ -3,7 +3,7 @@
 A batch system tells a job what it was given by variables, and takes many of the same names as wishes for the
 next job: `sbatch` in a session asked for the session's memory, once more, in another unit, and was refused.
 So what is a wish goes. What programs of the session need all the same, like the GPU that is theirs, stays,
-and is named in BENCHTOP_OWN: the commands that start jobs forget it (images/node/slurm/submit).
+and is named in BENCHTOP_OWN: the commands that start jobs forget it (images/node/slurm/session-command).
 
 Nothing but the standard library.
 """
@@ -61,10 +61,11 @@ def keep_to_itself(env: MutableMapping[str, str]) -> None:
     env[JOB] = env.get("SLURM_JOB_ID", "")
     env[BIN] = str(Path(sys.executable).parent)  # for terminals: lab/config/terminal.bash
     env[OWN] = ""
-    folder = env.get(FOLDER) or None  # on this node; what points into it is of no use to another job
+    # on this node; what points into them is of no use to another job
+    folders = tuple(filter(None, (env.get(FOLDER), env.get("_CONDOR_SCRATCH_DIR"))))
     own = (
         name
         for name, value in env.items()
-        if name in DEVICES | THREADS or name.startswith(SESSION) or (folder and value.startswith(folder))
+        if name in DEVICES | THREADS or name.startswith(SESSION) or value.startswith(folders)
     )
     env[OWN] = " ".join(sorted(own))

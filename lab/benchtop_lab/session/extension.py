@@ -18,7 +18,7 @@ from jupyter_server.utils import url_path_join
 from tornado.web import authenticated
 
 from benchtop_lab.home import handlers
-from benchtop_lab.session import exports, offered, status, workspaces
+from benchtop_lab.session import credentials, exports, offered, status, workspaces
 from benchtop_lab.session.notices import notices
 
 ASKING = ("GET", "HEAD", "OPTIONS")  # what pages do by themselves
@@ -74,3 +74,4 @@ def _load_jupyter_server_extension(server: ServerApp) -> None:
     offered.load(server)
     exports.explain_what_is_not_offered()
     workspaces.open_own(os.environ)
+    server.io_loop.call_later(credentials.AFTER, credentials.start, os.environ)

@@ -19,7 +19,7 @@ from benchtop_lab import report
 from benchtop_lab.groups import own_groups
 from benchtop_lab.home import own, room
 from benchtop_lab.home.log import FOLDER, new_folder, remove_left
-from benchtop_lab.session import environment, limits, modules
+from benchtop_lab.session import credentials, environment, limits, modules
 from benchtop_lab.session.proof import take_proof
 
 BACKLOG = 128
@@ -132,6 +132,7 @@ def main() -> int:
         report.note_why(why, os.environ)
         print(f"The session cannot start: {why}.", file=sys.stderr)
         return 1
+    credentials.prepare(os.environ)
     environment.keep_to_itself(os.environ)
     environment.lead_out(os.environ)
     modules.offer(os.environ, own_groups())
@@ -142,6 +143,14 @@ def main() -> int:
     # beside the loading of JupyterLab, which takes longer
     threading.Thread(target=tell_hub, args=(port,), daemon=True).start()
     threading.Thread(target=remove_left, daemon=True).start()
+    try:
+        return _serve(listening, context)
+    finally:
+        credentials.end()
+
+
+def _serve(listening: socket.socket, context: ssl.SSLContext) -> int:
+    """Until JupyterLab ends; the status of this process."""
     try:
         serve(listening, context)
     except SystemExit as ending:

@@ -166,7 +166,7 @@ def test_no_authoritys_key_ever_enters_a_volume(settings):
         for name, content in everything.items()
         if name.endswith("/ca.key") and "ca-sessions" not in name
     ]
-    assert len(keys) == 5
+    assert len(keys) == 6
     volumes = b"".join(content for name, content in everything.items() if name.startswith("secrets/"))
     assert not any(key in volumes for key in keys)
 

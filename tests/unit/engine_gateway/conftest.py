@@ -20,6 +20,7 @@ from benchtop_minter.people import Person
 from engine_gateway import creation, images
 from engine_gateway.engine import Engine
 from engine_gateway.service import Gateway, serve
+from engine_gateway.ways import Ways
 
 DIGEST, OTHER_DIGEST = f"sha256:{'a' * 64}", f"sha256:{'b' * 64}"
 IMAGE = "benchtop/session:1"
@@ -230,6 +231,8 @@ def running(keys: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fa
     folder = tmp_path_factory.mktemp("engine")
     stand_in, directory = StandIn(), {"answers": True}
     listed = folder / "images.json"
+    (folder / "confined").write_text("* gina 2007\n")
+    (folder / "network").write_text("eth1 10.213.72.2")
     with socket.socket() as one, socket.socket() as other:
         one.bind(("127.0.0.1", 0))
         other.bind(("127.0.0.1", 0))
@@ -245,7 +248,7 @@ def running(keys: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fa
         judge = creation.Judge(lookup, images.Images(listed), creation.Limits(2048 << 20, 2.0))
         gateway = Gateway(
             Engine(folder / "api.sock"), judge, creation.Room(3, 4096 << 20), ("hpc", "htc"),
-            knows=lambda: directory["answers"],
+            knows=lambda: directory["answers"], ways=Ways(folder / "confined", folder / "network"),
         )  # fmt: skip
         await serve(gateway, keys, port=port, health_port=health_port)
 

@@ -6,22 +6,21 @@ import logging
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import jwt
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest, HTTPResponse
 from tornado.testing import bind_unused_port
 
 from benchtop_minter.grants import SSH_LIFE, Kind, Person, slurm_token, ssh_certificate
 from benchtop_minter.service import Minter, serve
+from support.authority import CLIENT, SERVER, Authority, client_tls
 
 KEY = bytes(range(32))
 CA = Ed25519PrivateKey.generate()
@@ -41,64 +40,19 @@ PEOPLE = {
 GOOD = b'{"person": "alice", "lifetime": 60}'
 
 
-def name(common: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
-
-
-class Authority:
-    """A CA that lives as long as the tests."""
-
-    def __init__(self, common: str) -> None:
-        self.key = ec.generate_private_key(ec.SECP256R1())
-        self.name = name(common)
-        self.pem = self.sign(common, self.key, x509.BasicConstraints(ca=True, path_length=0))
-
-    def sign(self, common: str, key: ec.EllipticCurvePrivateKey, *extensions: x509.ExtensionType) -> bytes:
-        """A certificate for that name and key."""
-        now = datetime.now(UTC)
-        builder = (
-            x509.CertificateBuilder().subject_name(name(common)).issuer_name(self.name).public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(hours=1)).not_valid_after(now + timedelta(hours=1))
-        )  # fmt: skip
-        for extension in extensions:
-            builder = builder.add_extension(extension, critical=False)
-        return builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-
-    def issue(self, path: Path, common: str, usage: x509.ObjectIdentifier) -> Path:
-        """Write a certificate and its key into one file."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        names = x509.SubjectAlternativeName([x509.DNSName(common)])
-        pem = self.sign(common, key, x509.ExtendedKeyUsage([usage]), names)
-        private = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        path.write_bytes(pem + private)
-        return path
-
-
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A minter's key folder, and beside it the certificates of various callers."""
     folder = tmp_path_factory.mktemp("keys")
     ours, other = Authority("minter CA"), Authority("another CA")
     (folder / "minter-ca.pem").write_bytes(ours.pem)
-    server = ours.issue(folder / "server.pem", "localhost", ExtendedKeyUsageOID.SERVER_AUTH)
+    server = ours.issue(folder / "server.pem", "localhost", SERVER)
     (folder / "server.key").write_bytes(server.read_bytes())
-    client = ExtendedKeyUsageOID.CLIENT_AUTH
-    ours.issue(folder / "hpc-1.pem", "hpc-1", client)
-    ours.issue(folder / "htc-1.pem", "htc-1", client)
-    ours.issue(folder / "not-a-client.pem", "hpc-1", ExtendedKeyUsageOID.SERVER_AUTH)
-    other.issue(folder / "other-ca.pem", "hpc-1", client)
+    ours.issue(folder / "hpc-1.pem", "hpc-1", CLIENT)
+    ours.issue(folder / "htc-1.pem", "htc-1", CLIENT)
+    ours.issue(folder / "not-a-client.pem", "hpc-1", SERVER)
+    other.issue(folder / "other-ca.pem", "hpc-1", CLIENT)
     return folder
-
-
-def client_tls(keys: Path, certificate: str | None) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=str(keys / "minter-ca.pem"))
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # our test CA carries no key identifiers
-    if certificate:
-        context.load_cert_chain(keys / certificate)
-    return context
 
 
 Call = Callable[..., Any]

@@ -75,8 +75,9 @@ def test_a_person_has_the_same_number_inside_and_outside():
 
 
 def test_a_container_asks_for_names_where_no_machine_is():
-    text = entrypoint.configuration("10.213.72.2/24")
+    text = entrypoint.configuration("10.213.72.2/24", "eth3")
     assert 'dns_servers = ["10.213.72.1"]' in text
     assert '"--dns-forward", "10.213.72.1"' in text
     assert '"--map-guest-addr", "none"' in text
-    assert '"172.20.0.1"' in entrypoint.configuration("172.20.3.4/16")
+    assert '"--interface", "eth3", "--gateway", "10.213.72.1"' in text
+    assert '"172.20.0.1"' in entrypoint.configuration("172.20.3.4/16", "eth0")
