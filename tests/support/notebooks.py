@@ -16,10 +16,11 @@ PATIENCE = 300  # seconds for one cell: what it imports is read from the disk, o
 
 @dataclass(frozen=True)
 class Shown:
-    """What a cell shows: what it prints on its standard output, and its pictures (PNG)."""
+    """What a cell shows: what it prints on its standard output, its pictures (PNG), and all else as text."""
 
     stdout: str
     pictures: tuple[bytes, ...]
+    texts: tuple[str, ...] = ()  # one that is changed is here as it was at first, and after each change
 
 
 def run_notebook(own: Hub, file: Path) -> list[Shown]:
@@ -45,7 +46,7 @@ async def _run(own: Hub, kernel: str, cells: Iterable[str]) -> list[Shown]:
         for cell in cells:
             sent = traffic.execute_request(cell)
             await line.write_message(json.dumps(sent))
-            stdout, pictures, states = "", [], set[str]()
+            stdout, pictures, texts, states = "", [], [], set[str]()
             end = time.monotonic() + PATIENCE
             while not {"reply", "idle"} <= states:
                 raw = await asyncio.wait_for(line.read_message(), end - time.monotonic())
@@ -59,11 +60,13 @@ async def _run(own: Hub, kernel: str, cells: Iterable[str]) -> list[Shown]:
                     stdout += content["text"]
                 elif got["msg_type"] == "display_data" and "image/png" in content["data"]:
                     pictures.append(base64.b64decode(content["data"]["image/png"]))
+                elif got["msg_type"] in {"display_data", "update_display_data"}:
+                    texts.append(content["data"].get("text/plain", ""))
                 elif got["msg_type"] == "execute_reply":
                     states.add("reply")
                 elif content.get("execution_state") == "idle":
                     states.add("idle")
-            shown.append(Shown(stdout.strip(), tuple(pictures)))
+            shown.append(Shown(stdout.strip(), tuple(pictures), tuple(texts)))
     finally:
         line.close()
     return shown
