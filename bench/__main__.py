@@ -14,6 +14,7 @@ import cell_in_browser
 import environments
 import footprint
 import form
+import htmap
 import hub_kill
 import kernels
 import logins
@@ -82,6 +83,8 @@ def measurements(settings: Settings, rounds: int) -> Iterator[Figure | Table]:
         yield from hub_kill.measure(settings, own)
     if "htc" in settings.clusters:
         yield from pool.measure(settings, rounds)
+        with session(settings, "htc") as own:
+            yield from htmap.measure(own, rounds)
     yield from starts_at_once.measure(settings)
     yield from logins.measure(settings)
     yield from software.measure(settings)

@@ -80,8 +80,7 @@ def test_results_outlive_the_kernel_and_the_command_knows_them(own: Hub):
         own,
         "print(list(htmap.load('kept-by-a-test')))",
         "subprocess.run(['htmap', 'components', 'kept-by-a-test', '--no-color'], check=True)\n"
-        "said = subprocess.run(['htmap', 'status', '--no-color'], capture_output=True, text=True, check=True)\n"
-        "print(said.stdout)\n"
+        "print(subprocess.check_output(['htmap', 'status', '--no-color'], text=True))\n"
         "gone = subprocess.run(['htmap', 'remove', '-p', 'kept-by-*'], capture_output=True, text=True)\n"
         "print(gone.returncode, htmap.get_tags('kept-by-*'))",
     )
