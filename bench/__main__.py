@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import cell_in_browser
+import dask
 import environments
 import footprint
 import form
@@ -85,6 +86,7 @@ def measurements(settings: Settings, rounds: int) -> Iterator[Figure | Table]:
         yield from pool.measure(settings, rounds)
         with session(settings, "htc") as own:
             yield from htmap.measure(own, rounds)
+    yield from dask.measure(settings, rounds)
     yield from starts_at_once.measure(settings)
     yield from logins.measure(settings)
     yield from software.measure(settings)

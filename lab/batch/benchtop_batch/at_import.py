@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 MENDERS = {
+    "dask_jobqueue": "benchtop_batch.dask.jobqueue",
+    "distributed": "benchtop_batch.dask.protect",
     "htmap": "benchtop_batch.maps.mended",
     "htmap.cli": "benchtop_batch.maps.command",
 }

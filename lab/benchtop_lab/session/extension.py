@@ -17,6 +17,7 @@ from jupyter_server.serverapp import ServerApp
 from jupyter_server.utils import url_path_join
 from tornado.web import authenticated
 
+from benchtop_lab import dask
 from benchtop_lab.home import handlers
 from benchtop_lab.session import credentials, exports, offered, status, workspaces
 from benchtop_lab.session.notices import notices
@@ -72,6 +73,7 @@ def _load_jupyter_server_extension(server: ServerApp) -> None:
     handlers.load(server)
     status.load(server)
     offered.load(server)
+    dask.load(server)
     exports.explain_what_is_not_offered()
     workspaces.open_own(os.environ)
     server.io_loop.call_later(credentials.AFTER, credentials.start, os.environ)

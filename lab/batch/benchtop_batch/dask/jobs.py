@@ -1,0 +1,110 @@
+"""A worker's job, of each batch system."""
+
+import os
+import shlex
+from pathlib import Path
+from typing import Any
+
+import dask.config
+from dask_jobqueue.core import Job
+from dask_jobqueue.htcondor import HTCondorJob as UpstreamHTCondorJob
+from dask_jobqueue.slurm import SLURMJob as UpstreamSLURMJob
+
+from benchtop_batch import place
+from benchtop_batch.dask import queues, where, worker
+from benchtop_batch.dask.watcher import WATCHER
+
+UPSTREAM_COMMAND = "distributed.cli.dask_worker"
+# What Dask's nanny gives a worker before it begins: there is none here (it would cost the first worker a
+# second, and what it does, the batch system does). A thread of Dask's own is a task's; those of libraries
+# would be too many.
+ENVIRONMENT = {
+    "MALLOC_TRIM_THRESHOLD_": "65536",
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+}
+ACCOUNT = "BENCHTOP_ACCOUNT"  # of the environment: which of Slurm's the session counts for
+
+
+class NotTaken(RuntimeError):  # noqa: N818 what happened to a job
+    """The batch system refused a worker's job; the message says why."""
+
+
+class Worker(Job):
+    """What both have in common.
+
+    - With a nanny only where somebody asks for one, or for several processes a job.
+    - Its program is worker.py, unless somebody has set another command.
+    - A refusal is a sentence; upstream shows the whole of what the command printed and how it was called.
+    - The watcher knows each job from the moment that it has a number.
+    """
+
+    def __init__(
+        self, *args: Any, nanny: bool | None = None, python: str | None = None, **kwargs: Any
+    ) -> None:
+        name = kwargs.get("config_name") or self.config_name
+        several = (kwargs.get("processes") or dask.config.get(f"jobqueue.{name}.processes", 1) or 1) > 1
+        python = python or dask.config.get(f"jobqueue.{name}.python", None) or place.python()
+        super().__init__(*args, nanny=several if nanny is None else nanny, python=python, **kwargs)
+        program = shlex.quote(worker.__file__)
+        words = " ".join(f"{name}={value}" for name, value in ENVIRONMENT.items())
+        self._command_template: str = self._command_template.replace(
+            f"{python} -m {UPSTREAM_COMMAND} ", f"exec env {words} {python} {program} ", 1
+        )
+
+    async def _submit_job(self, script_filename: str) -> str:
+        title = where.SYSTEMS[self.system][1]
+        try:
+            stdout: str = await super()._submit_job(script_filename)
+        except RuntimeError as refused:
+            stderr = str(refused).rpartition("\nstderr:\n")[2]
+            raise NotTaken(queues.describe_refusal(title, stderr)) from None
+        except FileNotFoundError:
+            raise NotTaken(
+                f"{title}'s commands are not installed here, so no worker can be started."
+            ) from None
+        WATCHER.know(self.system, self._job_id_from_submit_output(stdout))
+        return stdout
+
+    @property
+    def log(self) -> Path | None:
+        """Where this job's messages are; None where they are kept nowhere, or it has no number yet."""
+        if not self.log_directory or not self.job_id:
+            return None
+        return Path(self.log_directory, self.log_name.format(self.job_id))
+
+
+class SLURMJob(Worker, UpstreamSLURMJob):
+    """A worker in a job of Slurm, for the account that the session counts for."""
+
+    system, log_name = "slurm", "dask-worker-{}.err"
+
+    def __init__(self, *args: Any, account: str | None = None, **kwargs: Any) -> None:
+        name = kwargs.get("config_name") or self.config_name
+        account = (
+            account or dask.config.get(f"jobqueue.{name}.account", None) or os.environ.get(ACCOUNT) or None
+        )
+        super().__init__(*args, account=account, **kwargs)
+        self.log_name = f"{self.job_name or 'worker'}-{{}}.err"
+
+
+class HTCondorJob(Worker, UpstreamHTCondorJob):
+    """A worker in a job of HTCondor.
+
+    - Nothing is transferred: nodes have the same home. The access point need not have it, so its own log is
+    left out,
+      and the job's folder is one that every machine has; the worker goes to the notebook's.
+    - Messages are written on the node, not by way of the access point.
+    """
+
+    system, log_name = "htcondor", "worker-{}.err"
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in ("Log", "Stream_Output", "Stream_Error"):
+            self.job_header_dict.pop(name, None)
+        own = {"should_transfer_files": "NO", "transfer_executable": False, "initialdir": "/tmp"}  # noqa: S108
+        given = {name.lower() for name in self.job_header_dict}
+        self.job_header_dict.update({name: value for name, value in own.items() if name.lower() not in given})
+        self._command_template = f"cd {shlex.quote(str(Path.cwd()))} 2>/dev/null; {self._command_template}"

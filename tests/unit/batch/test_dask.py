@@ -1,0 +1,250 @@
+"""What a Dask cluster says and does that takes no Dask: places, queues, sockets, the watcher, its workers."""
+
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from benchtop_batch.dask import dashboard, keys, queues, watcher, where, worker
+from support.wait import wait_until
+
+ROOT = Path(__file__).parents[3]
+
+
+# ---- where workers can be had ------------------------------------------------------------------
+
+
+def test_a_confined_persons_cluster_is_refused_with_a_sentence():
+    with pytest.raises(where.Unavailable, match="reach nothing but the hub and the internet proxy"):
+        where.check_place("slurm", {"BENCHTOP_CONFINED": "1"})
+
+
+def test_what_the_session_knows_of_a_missing_credential_is_said(tmp_path: Path):
+    (tmp_path / "why").write_text("Your account was disabled.\n")
+    with pytest.raises(where.Unavailable, match=r"HTCondor takes no jobs .* Your account was disabled\.$"):
+        where.check_place("htcondor", {"BENCHTOP_CREDENTIALS": str(tmp_path)})
+
+
+def test_a_batch_system_that_takes_jobs_is_let_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    program = tmp_path / "sbatch"
+    program.touch(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    where.check_place("slurm", {"SLURM_JWT": "x"})
+    with pytest.raises(where.Unavailable, match=r"Slurm does: use SLURMCluster\(\) instead"):
+        where.check_place("htcondor", {"SLURM_JWT": "x"})
+
+
+def not_there(name: str) -> str:
+    raise OSError(name)
+
+
+def test_workers_call_the_address_that_their_network_knows():
+    address = where.way_back(
+        "slurm", "controller", ["node"], resolved=lambda name: f"at-{name}", address=lambda at: f"own-{at}"
+    )
+    assert address == "own-at-controller"
+
+
+def test_a_notebook_that_no_worker_could_reach_is_told_so_at_once():
+    with pytest.raises(where.Unavailable, match="could not reach this notebook"):
+        where.way_back("slurm", "controller", ["node"], resolved=not_there)
+
+
+def test_a_network_that_nobody_has_described_is_left_to_dask():
+    assert where.way_back("slurm", "", ()) == ""
+
+
+# ---- what batch systems say ---------------------------------------------------------------------
+
+
+def test_jobs_of_slurm():
+    said = "1|PENDING|Resources\n2|RUNNING|None\n3|FAILED|NonZeroExitCode\n4|PENDING|JobHeldAdmin\n"
+    assert queues.parse_slurm(said) == {
+        "1": queues.Job("waiting", "all suitable nodes are busy"),
+        "2": queues.Job("running"),
+        "3": queues.Job("over", "its program ended with an error"),
+        "4": queues.Job("held", "an administrator put it on hold"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("reason", "why"),
+    [
+        ("None", ""),
+        ("", ""),
+        ("QOSMaxJobsPerUserLimit", "your jobs have reached a limit of your account"),
+        ("RaisedSignal:9(Killed)", "its program was killed, most likely because it used more memory"),
+        ("SomethingNew", "Slurm says “SomethingNew”"),
+    ],
+)
+def test_reasons_of_slurm(reason: str, why: str):
+    assert queues.explain_slurm(reason).startswith(why)
+    assert bool(queues.explain_slurm(reason)) == bool(why)
+
+
+def test_jobs_of_htcondor():
+    ads = [
+        {"ClusterId": 7, "ProcId": 0, "JobStatus": 1},
+        {"ClusterId": 8, "ProcId": 0, "JobStatus": 5, "HoldReason": "Too much memory."},
+        {"ClusterId": 9, "ProcId": 0, "JobStatus": 2},
+    ]
+    found = queues.parse_condor(json.dumps(ads))
+    assert {number: job.state for number, job in found.items()} == {
+        "7.0": "waiting",
+        "8.0": "held",
+        "9.0": "running",
+    }
+    assert found["8.0"].why == "Too much memory"
+    assert queues.parse_condor("") == {}
+
+
+def test_what_workers_wait_for_is_one_sentence():
+    busy = queues.Job("waiting", "all suitable nodes are busy")
+    assert queues.describe_waiting([busy, busy, queues.Job("running")], "Slurm") == (
+        "2 workers wait in the queue of Slurm: all suitable nodes are busy."
+    )
+    assert queues.describe_waiting([queues.Job("running")], "Slurm") == ""
+
+
+def test_a_refusal_is_one_sentence():
+    said = "sbatch: error: Batch job submission failed: Invalid qos specification\n"
+    assert queues.describe_refusal("Slurm", said) == (
+        "Slurm did not take a worker's job: Batch job submission failed: Invalid qos specification."
+    )
+    assert "no reason was given" in queues.describe_refusal("HTCondor", "")
+
+
+# ---- keys and pages -----------------------------------------------------------------------------
+
+
+def test_pages_listen_where_only_their_owner_may_go(tmp_path: Path):
+    folder = keys.session_folder({"BENCHTOP_RUN": str(tmp_path)})
+    assert folder is not None
+    listening, number = dashboard.listen(folder)
+    with listening:
+        path = dashboard.socket_at(folder, number)
+        assert number == dashboard.FIRST
+        assert (stat.S_IMODE(folder.stat().st_mode), stat.S_IMODE(path.stat().st_mode)) == (0o700, 0o600)
+        again, next_number = dashboard.listen(folder)
+        again.close()
+        assert next_number == number + 1
+    anew, same = dashboard.listen(folder)
+    anew.close()
+    assert same == number, "the socket of a process that is gone is used again"
+
+
+@pytest.mark.parametrize(
+    ("address", "number"), [(":8787", 8787), (8900, 8900), ("0.0.0.0:8888", 8888), (":0", 8787)]
+)
+def test_the_number_of_pages(address: object, number: int):
+    assert dashboard.number_wanted(address) == number
+
+
+def test_the_keys_of_schedulers_of_other_sessions_are_not_found(tmp_path: Path):
+    env = {"BENCHTOP_RUN": str(tmp_path)}
+    folder = keys.session_folder(env)
+    assert folder is not None
+    assert keys.known_by(folder, "tls://192.0.2.1:40000") == folder / "192.0.2.1-40000.pem"
+    for address in ("tls://192.0.2.1:40000", "tcp://192.0.2.1:40000", None, object()):
+        assert keys.find(address, env) is None
+    assert keys.session_folder({}) is None
+
+
+def test_links_lead_through_the_session(monkeypatch: pytest.MonkeyPatch):
+    upstream = "{scheme}://{host}:{port}/status"
+    monkeypatch.setenv("JUPYTERHUB_SERVICE_PREFIX", "/user/alice/")
+    monkeypatch.setenv("BENCHTOP_RUN", "/run/mine")
+    assert dashboard.link(upstream) == dashboard.LINK
+    assert dashboard.link("mine/{port}") == "mine/{port}", "what a person has set stays"
+    monkeypatch.delenv("BENCHTOP_RUN")
+    assert dashboard.link(upstream) == "", "nothing leads there from outside of sessions"
+
+
+# ---- jobs whose notebook is gone ------------------------------------------------------------------
+
+KILLED = """
+import os, signal
+from benchtop_batch.dask.watcher import WATCHER
+WATCHER.know("slurm", "101")
+WATCHER.know("slurm", "102")
+WATCHER.know("htcondor", "7.0")
+WATCHER.know("file", {file!r})
+if {fork}:
+    child = os.fork()
+    if child == 0:
+        signal.pause()
+    open({child!r}, "w").write(str(child))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("fork", [False, True])
+def test_jobs_end_when_their_notebook_is_killed(tmp_path: Path, fork: bool):
+    for name in ("scancel", "condor_rm"):
+        program = tmp_path / name
+        program.write_text(f'#!/bin/sh\necho "{name} $*" >>"{tmp_path}/cancelled"\n')
+        program.chmod(0o755)
+    key = tmp_path / "a key.pem"
+    key.touch()
+    code = KILLED.format(file=str(key), fork=fork, child=str(tmp_path / "child"))
+    env = {"PATH": f"{tmp_path}:/usr/bin:/bin", "PYTHONPATH": str(ROOT / "lab/batch")}
+    ended = subprocess.run([sys.executable, "-c", code], env=env, check=False)
+    assert ended.returncode == -signal.SIGKILL
+
+    def cancelled() -> list[str]:
+        file = tmp_path / "cancelled"
+        return file.read_text().splitlines() if file.exists() else []
+
+    wait_until(lambda: len(cancelled()) == 2, timeout=20, what="the watcher to cancel")
+    assert cancelled() == ["scancel --quiet 101 102", "condor_rm 7.0"]
+    assert not key.exists()
+    if fork:
+        os.kill(int((tmp_path / "child").read_text()), signal.SIGKILL)
+
+
+def test_the_watcher_is_small():
+    own = watcher.Watcher()
+    own.know("slurm", "")
+    try:
+        pid = own._process.pid if own._process else 0
+        assert (Path("/proc") / str(pid) / "comm").read_text().strip() in {"sh", "dash", "bash"}
+    finally:
+        own.leave()
+
+
+# ---- a worker's words ---------------------------------------------------------------------------
+
+
+def test_a_worker_that_finds_no_scheduler_ends_with_a_sentence():
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        port = gone.getsockname()[1]
+    began = time.monotonic()
+    ended = subprocess.run(
+        [sys.executable, worker.__file__, f"tls://127.0.0.1:{port}"],
+        capture_output=True, text=True, check=False, env={"PATH": os.environ["PATH"]},
+    )  # fmt: skip
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"No scheduler answers at tls://127.0.0.1:{port} (Connection refused)")
+    assert time.monotonic() - began < 60
+
+
+def test_a_worker_listens_where_it_reaches_its_scheduler():
+    with socket.create_server(("127.0.0.1", 0)) as there:
+        port = there.getsockname()[1]
+        assert worker.reach(f"tls://127.0.0.1:{port}") == "127.0.0.1"
+
+
+def test_what_only_the_node_knows_is_added():
+    given = ["tls://192.0.2.1:40000", "--name", "one"]
+    assert worker.arguments(given, "192.0.2.2", {"_CONDOR_SCRATCH_DIR": "/scratch/1"}) == [
+        *given, "--host", "192.0.2.2", "--local-directory", "/scratch/1", "--no-dashboard",
+    ]  # fmt: skip
+    own = [*given, "--interface", "ib0", "--local-directory", "/fast", "--dashboard"]
+    assert worker.arguments(own, "192.0.2.2", {}) == own
