@@ -17,10 +17,10 @@ from tornado.routing import Rule
 
 def load(server: ServerApp) -> None:
     """Answer the panel; nothing is started before it asks for it."""
-    from benchtop_lab.dask import panel  # noqa: PLC0415
+    from benchtop_lab.dask import hosts, panel  # noqa: PLC0415
 
     base = server.web_app.settings["base_url"]
-    server.web_app.settings[panel.HOSTS] = panel.Clusters(server)
+    server.web_app.settings[hosts.SETTING] = panel.Clusters(server)
     identity = r"(?P<cluster>[0-9a-f-]{36})"
     server.web_app.add_handlers(
         ".*$",

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from benchtop_lab.kernels.provisioner import PYTHONS, RUN
 
+SETTING = "benchtop_dask"  # of the server's settings: the clusters of its panel
 PROGRAM = ("-m", "benchtop_batch.dask.host")
 KERNEL = ("-m", "ipykernel_launcher")
 START = 60.0  # seconds for a cluster, from a file system that may be slow

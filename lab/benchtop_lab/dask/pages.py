@@ -16,6 +16,7 @@ from tornado.httpclient import HTTPClientError
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
 from tornado.web import HTTPError
 
+from benchtop_lab.dask.hosts import SETTING
 from benchtop_lab.home.log import FOLDER
 
 SOCKETS = "dask"  # in the session's folder: benchtop_batch/dask/dashboard.py
@@ -89,9 +90,7 @@ class ByClusterHandler(_Handler):
 
     def find(self, **words: str | None) -> str:
         """That of the panel's cluster."""
-        from benchtop_lab.dask.panel import HOSTS  # noqa: PLC0415
-
-        return number_of(self.settings[HOSTS].find(str(words["cluster"])).shown["dashboard_link"])
+        return number_of(self.settings[SETTING].find(str(words["cluster"])).shown["dashboard_link"])
 
 
 async def plots(clusters: Any, path: str) -> dict[str, Any]:  # noqa: ANN401 panel.Clusters

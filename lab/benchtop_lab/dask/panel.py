@@ -14,7 +14,6 @@ from tornado.web import Application, HTTPError, authenticated
 
 from benchtop_lab.dask import hosts
 
-HOSTS = "benchtop_dask"  # of the server's settings
 MOST = 8  # clusters at a time: each is a program with a scheduler
 
 
@@ -80,7 +79,7 @@ class Clusters:
 class _Handler(APIHandler):  # type: ignore[misc]
     @property
     def clusters(self) -> Clusters:
-        found: Clusters = self.settings[HOSTS]
+        found: Clusters = self.settings[hosts.SETTING]
         return found
 
     def refuse(self, failed: Exception) -> None:
