@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -56,6 +57,38 @@ def _htmap_ran(settings: Settings, person: str) -> object:
     return sorted(map(int, Batch(settings, "htc").said(person, *words).split())) == list(range(12))
 
 
+def _dask_printed(shown: Sequence[Shown]) -> None:
+    text = "\n".join(cell.stdout for cell in shown)
+
+    def primes(stop: int) -> int:
+        composite = {multiple for n in range(2, math.isqrt(stop) + 1) for multiple in range(n * n, stop, n)}
+        return stop - 2 - len(composite)
+
+    for line in (
+        "2 workers",
+        f"{primes(100_000)} primes below 100000",
+        "True counted on the nodes of your cluster",
+        f"{math.pi**2 / 6 - 1 / 20_000_000:.6f} is nearly pi squared over six",
+        f"{sum(n * n for n in range(100))} is the sum of a hundred squares",
+        f"{primes(1000)} primes below 1000",
+        "True tls",
+        "closed",
+    ):
+        assert line in text, line
+
+
+def _dask_ran(settings: Settings, person: str) -> bool:
+    """The workers that the notebook had, in the accounting of the cluster that its owner may use."""
+    if person == "carol":
+        words = ["sacct", "--allocations", "--noheader", "--starttime=now-10minutes", "--name=dask-worker"]
+        words += [f"--user={person}", "--format=JobID"]
+        return len(Batch(settings, "hpc").said(person, *words).split()) >= 2  # noqa: PLR2004 as it asks for
+    wanted = f'Owner == "{person}" && DaskWorkerCores == 1 && EnteredCurrentStatus > time() - 600'
+    words = ["condor_history", "-limit", "2", "-constraint", wanted, "-autoformat", "ClusterId"]
+    return len(Batch(settings, "htc").said(person, *words).split()) == 2  # noqa: PLR2004
+
+
 TUTORIALS = [
     Tutorial("04-htmap", (("htc", "bob"), ("hpc", "alice")), _htmap_printed, _htmap_ran),
+    Tutorial("05-dask", (("hpc", "carol"), ("htc", "bob")), _dask_printed, _dask_ran),
 ]
