@@ -82,10 +82,10 @@ def _dask_ran(settings: Settings, person: str) -> bool:
     if person == "carol":
         words = ["sacct", "--allocations", "--noheader", "--starttime=now-10minutes", "--name=dask-worker"]
         words += [f"--user={person}", "--format=JobID"]
-        return len(Batch(settings, "hpc").said(person, *words).split()) >= 2  # noqa: PLR2004 as it asks for
+        return len(Batch(settings, "hpc").said(person, *words).split()) >= 2
     wanted = f'Owner == "{person}" && DaskWorkerCores == 1 && EnteredCurrentStatus > time() - 600'
     words = ["condor_history", "-limit", "2", "-constraint", wanted, "-autoformat", "ClusterId"]
-    return len(Batch(settings, "htc").said(person, *words).split()) == 2  # noqa: PLR2004
+    return len(Batch(settings, "htc").said(person, *words).split()) == 2
 
 
 TUTORIALS = [
