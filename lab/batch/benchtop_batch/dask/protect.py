@@ -1,6 +1,7 @@
 """Called when `distributed` is imported: who may speak to a scheduler, and where its pages are."""
 
 import functools
+import logging
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -23,6 +24,8 @@ def settle(distributed: ModuleType) -> None:
         return
     ServerNode.start_http_server = dashboard.start_http_server
     _with_known_keys(distributed.Client)
+    for name in ("submit", "map"):
+        _with_a_culprit(distributed.Client, name)
     _with_keys_of_its_own(distributed.LocalCluster)
     shown = dask.config.get("distributed.dashboard.link")
     dask.config.set({"distributed.dashboard.link": dashboard.link(shown)})
@@ -46,6 +49,45 @@ def _with_known_keys(client: Any) -> None:
         upstream(self, address, *args, **kwargs)
 
     client.__init__ = __init__
+
+
+def _with_a_culprit(client: Any, name: str) -> None:
+    """What cannot be sent is named; upstream says that it "could not serialize object of type LLGExpr"."""
+    upstream = getattr(client, name)
+
+    @functools.wraps(upstream)
+    def method(self: object, func: Any, *args: Any, **kwargs: Any) -> Any:
+        log = logging.getLogger("distributed.protocol.pickle")  # where it prints the whole stack
+        was, log.disabled = log.disabled, True
+        try:
+            return upstream(self, func, *args, **kwargs)
+        except TypeError as error:
+            if "serialize" not in str(error):
+                raise
+            raise (_unsendable(func, args) or error) from None
+        finally:
+            log.disabled = was
+
+    setattr(client, name, method)
+
+
+class Unsendable(TypeError):  # noqa: N818 what a function is
+    """A function or an argument cannot be sent to workers; the message names what of it."""
+
+    def _render_traceback_(self) -> list[str]:
+        """As IPython shows it: the sentence alone."""
+        return [f"Unsendable: {self}"]
+
+
+def _unsendable(func: Any, args: tuple[Any, ...]) -> Unsendable | None:
+    import cloudpickle
+
+    from benchtop_batch import pickling
+
+    said = callable(func) and pickling.cannot_send(func, cloudpickle.dumps)
+    for number, value in enumerate(args):
+        said = said or pickling.cannot_send_argument(number, value, cloudpickle.dumps)
+    return Unsendable(said) if said else None
 
 
 def _with_keys_of_its_own(cluster: Any) -> None:
