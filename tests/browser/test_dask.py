@@ -1,4 +1,4 @@
-"""JupyterLab's Dask panel: a new cluster, more workers, and the scheduler's pages, which open for nobody else."""
+"""JupyterLab's Dask panel: a new cluster, more workers, and pages that open for nobody else."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
