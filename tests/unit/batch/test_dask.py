@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from benchtop_batch.dask import dashboard, keys, queues, watcher, where, worker
+from benchtop_batch.dask import dashboard, keys, queues, where, worker
 from support.wait import wait_until
 
 ROOT = Path(__file__).parents[3]
@@ -27,8 +27,10 @@ def test_a_confined_persons_cluster_is_refused_with_a_sentence():
 
 
 def test_what_the_session_knows_of_a_missing_credential_is_said(tmp_path: Path):
-    (tmp_path / "why").write_text("Your account was disabled.\n")
-    with pytest.raises(where.Unavailable, match=r"HTCondor takes no jobs .* Your account was disabled\.$"):
+    (tmp_path / "why").write_text("Slurm: the hub is away.\nHTCondor: Your account was disabled.\n")
+    with pytest.raises(
+        where.Unavailable, match=r"HTCondor takes no jobs from this session. Your account was disabled\.$"
+    ):
         where.check_place("htcondor", {"BENCHTOP_CREDENTIALS": str(tmp_path)})
 
 
@@ -207,16 +209,6 @@ def test_jobs_end_when_their_notebook_is_killed(tmp_path: Path, fork: bool):
     assert not key.exists()
     if fork:
         os.kill(int((tmp_path / "child").read_text()), signal.SIGKILL)
-
-
-def test_the_watcher_is_small():
-    own = watcher.Watcher()
-    own.know("slurm", "")
-    try:
-        pid = own._process.pid if own._process else 0
-        assert (Path("/proc") / str(pid) / "comm").read_text().strip() in {"sh", "dash", "bash"}
-    finally:
-        own.leave()
 
 
 # ---- a worker's words ---------------------------------------------------------------------------

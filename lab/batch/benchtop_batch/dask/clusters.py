@@ -114,6 +114,16 @@ class Cluster(JobQueueCluster):
         except BaseException:
             self._remove_folder(with_logs=True)
             raise
+        if n_workers and not self.asynchronous:
+            self._raise_refusal()
+
+    def _raise_refusal(self) -> None:
+        """Whoever asks for workers with the cluster, and waits for them next, would wait for ever."""
+        self.sync(self._correct_state)
+        if self._refused and not self.workers:
+            why = self.trouble
+            self.close()
+            raise Unavailable(why)
 
     def _new_folder(self) -> Path:
         try:
@@ -188,7 +198,7 @@ class Cluster(JobQueueCluster):
     def _take_back_refused(self) -> None:
         """Ask for no more workers than were taken: each would be refused again, at each look."""
         for name in [name for name, job in self.workers.items() if job.job_id is None]:
-            self.workers.pop(name)
+            self.workers.pop(name).status = Status.failed
             self.worker_spec.pop(name, None)
 
     # ---- looking after workers ----------------------------------------------------------------

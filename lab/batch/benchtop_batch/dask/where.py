@@ -43,11 +43,19 @@ def check_place(system: str, env: Mapping[str, str] = os.environ) -> None:
     others = [shown for name, (found, shown) in SYSTEMS.items() if found in there and name != system]
     instead = f" {others[0]} does: use {cluster_class(others[0])}() instead." if others else ""
     support = env.get("BENCHTOP_SUPPORT") or "the support"
-    why = place.reason(env) or (
+    why = _of(title, place.reason(env)) or (
         "This session has no credential for it, or its commands are not installed here. "
         f"Start a session on a cluster from {HUB}, or ask {support}."
     )
     raise Unavailable(f"{title} takes no jobs from this session. {why}{instead}")
+
+
+def _of(title: str, reasons: str) -> str:
+    """What is said of one batch system, in lines that begin with its name; or all that is said."""
+    lines = reasons.splitlines()
+    own = [line.removeprefix(f"{title}: ") for line in lines if line.startswith(f"{title}: ")]
+    named = any(line.startswith(f"{name}: ") for line in lines for _, name in SYSTEMS.values())
+    return " ".join(own) if named else " ".join(lines)
 
 
 def cluster_class(title: str) -> str:
