@@ -15,7 +15,7 @@ from support.hub import Hub
 from support.wait import wait_until
 
 pytestmark = [
-    pytest.mark.needs("hpc/erin", throughout=True),
+    pytest.mark.needs("hpc/erin", "htc/erin", throughout=True),
     pytest.mark.shares("slurm", throughout=True),
 ]
 
