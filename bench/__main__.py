@@ -12,6 +12,7 @@ from pathlib import Path
 
 import cell_in_browser
 import dask
+import engines
 import environments
 import footprint
 import form
@@ -87,6 +88,7 @@ def measurements(settings: Settings, rounds: int) -> Iterator[Figure | Table]:
         with session(settings, "htc") as own:
             yield from htmap.measure(own, rounds)
     yield from dask.measure(settings, rounds)
+    yield from engines.measure(settings)
     yield from starts_at_once.measure(settings)
     yield from logins.measure(settings)
     yield from software.measure(settings)

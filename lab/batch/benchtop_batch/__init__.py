@@ -5,7 +5,10 @@ Importing the package loads none of its parts: each comes with the first use of 
 
 import importlib
 
-_PARTS: dict[str, str] = {}  # name → the module that has it
+_PARTS: dict[str, str] = {
+    "Executor": "executor",
+    "parsl_config": "parsl_cluster",
+}  # name → the module that has it
 
 
 def __getattr__(name: str) -> object:

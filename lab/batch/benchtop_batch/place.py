@@ -3,10 +3,14 @@
 Nothing but the standard library.
 """
 
+import configparser
+import contextlib
+import errno
 import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -17,6 +21,9 @@ CREDENTIALS = "BENCHTOP_CREDENTIALS"  # of the environment: the folder that the 
 VOUCHER = Path(
     "/run/slurm/sack.socket"
 )  # of Slurm on a node of its own: sackd or slurmd vouches for whoever asks
+SETTINGS = Path("/etc/benchtop/batch.ini")
+KEPT = 7 * 86400  # seconds
+ROOM = 1 << 16  # bytes that are written to see whether there is space: some file systems tell late
 JOB_FILES = Path(".local/share/benchtop_batch")  # below the home: nodes of each cluster see it
 
 
@@ -51,6 +58,14 @@ def python() -> str:
     return sys.executable
 
 
+def settings(cluster: Cluster, file: Path = SETTINGS) -> dict[str, str]:
+    """What the facility has jobs of a batch system ask for when nobody says; {} where it says nothing."""
+    parser = configparser.ConfigParser(interpolation=None)
+    with contextlib.suppress(OSError, configparser.Error, UnicodeDecodeError):
+        parser.read(file)
+    return dict(parser[cluster]) if parser.has_section(cluster) else {}
+
+
 def scratch(name: str, home: Path | None = None) -> Path:
     """A new private folder for the files of jobs, below the home. name: what its own name begins with.
 
@@ -59,3 +74,32 @@ def scratch(name: str, home: Path | None = None) -> Path:
     parent = (home or Path.home()) / JOB_FILES
     parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=parent))
+
+
+def remove_old(name: str, home: Path | None = None) -> None:
+    """Remove folders of `scratch` that nobody removed, because all that would have was killed at once."""
+    parent = (home or Path.home()) / JOB_FILES
+    for folder in parent.glob(f"{name}-*"):
+        with contextlib.suppress(OSError):
+            if time.time() - folder.stat().st_mtime > KEPT:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def no_room(error: OSError) -> str:
+    """What a person is told when files of jobs cannot be written."""
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return (
+            "Your home has no space left, and jobs keep their files there: delete something, then try again."
+            " What takes most is shown by `du -xh --max-depth=1 ~ | sort -h`."
+        )
+    return f"Files of jobs cannot be written in your home: {error.strerror} ({error.filename or JOB_FILES})."
+
+
+def with_room(folder: Path) -> Path:
+    """The same folder, once it is known that something can be written there. Raises OSError."""
+    probe = folder / "room"
+    try:
+        probe.write_bytes(b"x" * ROOM)
+    finally:
+        probe.unlink(missing_ok=True)
+    return folder

@@ -1,0 +1,164 @@
+"""The jobs behind a cluster of workers: what the batch system says of them, in plain words.
+
+All jobs of one cluster have one name, by which they are found again whoever submitted them, and however that
+ended. The words of Slurm are those of 24.11 (src/common/slurm_protocol_defs.c); what is not known here is
+shown as the batch system says it.
+
+Nothing but the standard library.
+"""
+
+import json
+import subprocess
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from benchtop_batch import guardian
+from benchtop_batch.place import Cluster
+
+NAMES: dict[Cluster, str] = {"slurm": "Slurm", "condor": "HTCondor"}
+ASKING = 20.0  # seconds that a batch system has for an answer
+SHOWN = 300  # characters that are shown of what it says
+
+_SLURM = {
+    "Resources": "all suitable nodes are busy",
+    "Priority": "other jobs are ahead",
+    "None": "the scheduler has not looked at it yet",
+    "": "the scheduler has not looked at it yet",
+    "BeginTime": "it was put back into the queue, and starts again in a minute or two",
+    "ReqNodeNotAvail": "the nodes are not available",
+    "PartitionDown": "the partition is closed",
+    "PartitionInactive": "the partition is not starting jobs at the moment",
+    "PartitionTimeLimit": "it requests more time than the partition allows",
+    "BadConstraints": "no node can ever provide what it requests",
+    "JobHeldUser": "you put it on hold",
+    "JobHeldAdmin": "an administrator put it on hold",
+    "JobArrayTaskLimit": "no more of them may run at a time",
+    "AssocMaxJobsLimit": "you already have as many running jobs as your account may have",
+    "AssocMaxSubmitJobLimit": "you already have as many jobs as your account may have",
+}
+_SLURM_LIMIT = (
+    "a limit is reached of what you, your account or this quality of service may use at a time ({})"
+)
+_CONDOR = {
+    "": "the pool has not considered it yet",
+    "no match found": "no slot with enough CPUs and memory is free",
+    "insufficient priority": "users with a higher priority hold the suitable slots",
+    "PREEMPTION_REQUIREMENTS == False": "all suitable slots are busy",
+    "submitter limit exceeded": "you are using your share of the pool, and others are waiting for theirs",
+}
+
+
+class NoAnswerError(Exception):
+    """A batch system says nothing that can be used; its message is for the log."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job, or one of an array."""
+
+    number: str
+    state: Literal["waiting", "running", "held"]
+    reason: str = ""  # why it waits or is on hold, in plain words
+
+
+def listed(cluster: Cluster, name: str) -> list[Job]:
+    """The jobs of this name that have not ended. Raises NoAnswerError."""
+    user = f"--user={guardian.user()}"
+    words = {
+        "slurm": ["squeue", "--noheader", "--array", user, f"--name={name}", "--format=%i|%T|%r"],
+        "condor": [
+            "condor_q", "-constraint", f'JobBatchName == "{name}" && JobStatus != 3 && JobStatus != 4',
+            "-json", "-attributes", "ClusterId,ProcId,JobStatus,HoldReason,LastRejMatchReason",
+        ],
+    }[cluster]  # fmt: skip
+    try:
+        answer = subprocess.run(words, capture_output=True, text=True, timeout=ASKING, check=True).stdout
+        return (of_slurm if cluster == "slurm" else of_condor)(answer)
+    except subprocess.CalledProcessError as error:
+        raise NoAnswerError(f"{words[0]}: {error.stderr.strip()}") from None
+    except (OSError, subprocess.SubprocessError, ValueError, KeyError) as error:
+        raise NoAnswerError(f"{words[0]}: {error}") from None
+
+
+def of_slurm(answer: str) -> list[Job]:
+    """Of squeue's lines NUMBER|STATE|REASON."""
+    found = []
+    for line in answer.splitlines():
+        number, state, reason = line.split("|", 2)
+        if state == "PENDING":
+            held = reason.startswith("JobHeld")
+            found.append(Job(number, "held" if held else "waiting", why_slurm(reason)))
+        elif state in {"RUNNING", "CONFIGURING", "SUSPENDED", "COMPLETING", "STAGE_OUT"}:
+            found.append(Job(number, "running"))
+    return found
+
+
+def why_slurm(reason: str) -> str:
+    """Why Slurm keeps a job waiting."""
+    word = reason.strip("()").partition(",")[0]
+    if word in _SLURM:
+        return _SLURM[word]
+    if "Max" in word or "Grp" in word:
+        return _SLURM_LIMIT.format(word)
+    return f"Slurm says “{reason[:SHOWN]}”"
+
+
+def of_condor(answer: str) -> list[Job]:
+    """Of what `condor_q -json` prints."""
+    found = []
+    for ad in json.loads(answer) if answer.strip() else []:
+        number, state = f"{ad['ClusterId']}.{ad['ProcId']}", ad["JobStatus"]
+        if state == 5:
+            found.append(
+                Job(number, "held", str(ad.get("HoldReason", "no reason is given"))[:SHOWN].strip(" ."))
+            )
+        elif state == 1:
+            found.append(Job(number, "waiting", why_condor(str(ad.get("LastRejMatchReason", "")))))
+        else:
+            found.append(Job(number, "running"))
+    return found
+
+
+def why_condor(reason: str) -> str:
+    """Why HTCondor keeps a job waiting, of what the negotiator said last."""
+    for known, words in _CONDOR.items():
+        if reason.strip() == known:
+            return words
+    return f"HTCondor says “{reason[:SHOWN]}”"
+
+
+def waiting(cluster: Cluster, what: str, jobs: Sequence[Job], wanted: int) -> str:
+    """What a person waits for, as a sentence; "" when nothing waits. what: as "engine", each a job"""
+    queued = [job for job in jobs if job.state == "waiting"]
+    if not queued:
+        return ""
+    reason = Counter(job.reason for job in queued).most_common(1)[0][0]
+    how_many = f"{len(queued)} of {wanted} {plural(what, wanted)}"
+    verb = "waits" if len(queued) == 1 else "wait"
+    return f"{how_many} {verb} in the queue of {NAMES[cluster]}: {reason}."
+
+
+def plural(what: str, number: int) -> str:
+    """As 1 engine, 2 engines."""
+    return what if number == 1 else f"{what}s"
+
+
+def cancel(cluster: Cluster, name: str) -> None:
+    """End all jobs of this name; some may have ended. Raises NoAnswerError."""
+    words = guardian.cancelling(cluster, name)
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=ASKING, check=False)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise NoAnswerError(f"{words[0]}: {error}") from None
+    nothing = ("not found", "Couldn't find", "Invalid job id", "have been marked")
+    if done.returncode and done.stderr.strip() and not any(text in done.stderr for text in nothing):
+        raise NoAnswerError(f"{words[0]}: {done.stderr.strip()}")
+
+
+def submit_error(cluster: Cluster, said: str) -> str:
+    """What a person is told when a batch system took no job, of what it said."""
+    text = " ".join(line.strip() for line in said.splitlines() if line.strip())
+    text = text.replace("sbatch: error: ", "").replace("ERROR: ", "")[:SHOWN] or "it gave no reason"
+    return f"{NAMES[cluster]} took no job: {text}"
