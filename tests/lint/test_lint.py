@@ -51,7 +51,13 @@ def test_python_is_formatted():
 
 
 def test_python_is_typed():
-    packages = ("cli/benchtop", "hub/benchtop_hub", "lab/batch/benchtop_batch", "lab/benchtop_lab", "minter/benchtop_minter")
+    packages = (
+        "cli/benchtop",
+        "hub/benchtop_hub",
+        "lab/batch/benchtop_batch",
+        "lab/benchtop_lab",
+        "minter/benchtop_minter",
+    )
     for package in (*packages, "images/slurm/slurm_people", "images/software/software_area", "tests/support"):
         clean("mypy", package)
     clean("mypy", "images/engine-gateway/engine_gateway")
