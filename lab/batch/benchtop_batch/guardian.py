@@ -133,6 +133,8 @@ def run(command: Sequence[str], kernel: int, clean_up: Callable[[], object]) -> 
     kernel: the number of the process for which it runs
     clean_up: what is to be done when nobody else does
     """
+    with contextlib.suppress(PermissionError):  # has one already
+        os.setsid()  # JupyterLab kills the whole group of a kernel that died
     watched = (*_TOLD, signal.SIGCHLD)
     signal.pthread_sigmask(signal.SIG_BLOCK, watched)
     try:

@@ -147,3 +147,11 @@ def test_a_job_that_stays_in_the_queue_is_cancelled_again(batch: Path, tmp_path:
 def test_without_a_batch_system_nothing_is_waited_for(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PATH", "/nonexistent")
     assert not guardian.cancel("condor", "x")
+
+
+def test_it_is_not_in_the_kernels_group_which_is_killed_as_a_whole(
+    guard: Callable[[str], subprocess.Popen[bytes]], tmp_path: Path
+):
+    process = guard(f"echo $$ >{tmp_path}/own; exec sleep 600")
+    program = written(tmp_path / "own")
+    assert len({os.getpgid(pid) for pid in (os.getpid(), process.pid, program)}) == 3
