@@ -47,7 +47,8 @@ def _htmap_printed(shown: Sequence[Shown]) -> None:
         "['tutorial-pi']",
     ):
         assert line in text, line
-    assert "tutorial-pi: 12 of 12 done" in [line for cell in shown for line in cell.texts]
+    bars = [line for cell in shown for line in cell.texts]
+    assert bars[-1].startswith("tutorial-pi: 12 of 12 done")
 
 
 def _htmap_ran(settings: Settings, person: str) -> object:
@@ -88,7 +89,35 @@ def _dask_ran(settings: Settings, person: str) -> bool:
     return len(Batch(settings, "htc").said(person, *words).split()) == 2
 
 
+def _engines_printed(shown: Sequence[Shown]) -> None:
+    text = "\n".join(cell.stdout for cell in shown)
+    primes = sum(all(n % d for d in range(2, math.isqrt(n) + 1)) for n in range(2, 40_000))
+    for line in (
+        f"IPyParallel: {primes}",
+        f"Parsl: {primes}",
+        f"Executor: {primes}",
+        "[40001, 40001]",
+        "raised: ValueError",
+    ):
+        assert line in text, line
+
+
+def _engines_ran(settings: Settings, person: str) -> bool:
+    """Engines and blocks, in the accounting of the cluster that the notebook's owner may use."""
+    if person == "carol":
+        words = ["sacct", "--allocations", "--noheader", "--starttime=now-10minutes", "--parsable2"]
+        names = Batch(settings, "hpc").said(person, *words, f"--user={person}", "--format=JobName").split()
+    else:
+        wanted = f'Owner == "{person}" && EnteredCurrentStatus > time() - 600'
+        words = ["condor_history", "-limit", "20", "-constraint", wanted, "-autoformat", "JobBatchName"]
+        names = Batch(settings, "htc").said(person, *words).split()
+    return sum(name.startswith("ipengine-") for name in names) >= 2 and any(
+        name.startswith("parsl-") for name in names
+    )
+
+
 TUTORIALS = [
     Tutorial("04-htmap", (("htc", "bob"), ("hpc", "alice")), _htmap_printed, _htmap_ran),
     Tutorial("05-dask", (("hpc", "carol"), ("htc", "bob")), _dask_printed, _dask_ran),
+    Tutorial("06-ipyparallel-and-parsl", (("hpc", "carol"), ("htc", "bob")), _engines_printed, _engines_ran),
 ]

@@ -20,7 +20,7 @@ from distributed.core import Status
 from distributed.scheduler import Scheduler as UpstreamScheduler
 
 from benchtop_batch import place
-from benchtop_batch.dask import keys, protect, queues, where
+from benchtop_batch.dask import jobqueue, keys, protect, queues, where
 from benchtop_batch.dask.jobs import HTCondorJob, NotTaken, SLURMJob
 from benchtop_batch.dask.watcher import WATCHER
 from benchtop_batch.dask.where import Unavailable
@@ -328,3 +328,6 @@ def BatchCluster(*args: Any, **kwargs: Any) -> Cluster | Awaitable[Cluster]:  # 
     kinds = {"slurm": SLURMCluster, "condor": HTCondorCluster}
     there = place.clusters(os.environ)
     return kinds[there[0] if there else "slurm"](*args, **kwargs)
+
+
+jobqueue.take_place(sys.modules["dask_jobqueue"], sys.modules[__name__])

@@ -8,9 +8,16 @@ from types import ModuleType
 
 
 def mend(jobqueue: ModuleType, load: Callable[[], None]) -> None:
-    """Put them there, in the package and in the modules that define upstream's."""
+    """Put them there, unless it is their own module that imports the package, and does so at its end."""
     load()
-    from benchtop_batch.dask import clusters
+    from importlib import import_module
 
+    clusters = import_module("benchtop_batch.dask.clusters")
+    if hasattr(clusters, "HTCondorCluster"):
+        take_place(jobqueue, clusters)
+
+
+def take_place(jobqueue: ModuleType, clusters: ModuleType) -> None:
+    """In the package, and in the modules that define upstream's."""
     jobqueue.SLURMCluster = jobqueue.slurm.SLURMCluster = clusters.SLURMCluster  # type: ignore[attr-defined]
     jobqueue.HTCondorCluster = jobqueue.htcondor.HTCondorCluster = clusters.HTCondorCluster  # type: ignore[attr-defined]
