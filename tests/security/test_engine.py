@@ -250,7 +250,7 @@ def test_the_engines_socket_is_in_no_other_container(settings: Settings):
         if "engine-api" in {volume.get("source") for volume in one.get("volumes", [])}
     }
     assert holders == {"engine", "engine-gateway"}
-    assert set(services["engine"]["networks"]) == {"containers"}
+    assert set(services["engine"]["networks"]) == {"containers", "schedulers-engine"}
     assert set(services["engine-gateway"]["networks"]) == {"engine-gateway"}
 
 
