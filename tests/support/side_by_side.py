@@ -60,18 +60,35 @@ class Locks:
     def take(self, needs: Needs) -> None:
         """Wait until nobody is disturbed. Nothing may be held before.
 
-        Everybody takes things in the same order, so that no two wait for each other. Who wants for themselves
-        what many share may wait long: until these tests are over.
+        Who waits holds nothing that others could use meanwhile: all is had at once, or one thing is waited
+        for, and then the rest is tried again. So no two wait for each other; who needs much may wait long.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
-        for thing in sorted(needs.own | needs.shared):
-            how = fcntl.LOCK_EX if thing in needs.own else fcntl.LOCK_SH
-            file = self._folder / thing.replace("/", "+")
-            fcntl.flock(self._held.enter_context(file.open("w")), how)
+        while thing := self._try(needs):
+            with self._file(thing) as file:
+                fcntl.flock(file, _how(thing, needs))
+
+    def _try(self, needs: Needs) -> str:
+        """Take all, or nothing; the first thing that somebody else has, or "" when all is taken."""
+        with ExitStack() as held:
+            for thing in sorted(needs.own | needs.shared):
+                try:
+                    fcntl.flock(held.enter_context(self._file(thing)), _how(thing, needs) | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    return thing
+            self._held = held.pop_all()
+        return ""
+
+    def _file(self, thing: str) -> TextIO:
+        return (self._folder / thing.replace("/", "+")).open("w")
 
     def release(self) -> None:
         """Leave all of it to others."""
         self._held.close()
+
+
+def _how(thing: str, needs: Needs) -> int:
+    return fcntl.LOCK_EX if thing in needs.own else fcntl.LOCK_SH
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,20 @@ def test_what_is_shared_is_had_at_once_and_what_is_not_is_waited_for(tmp_path: P
         waits.result(timeout=5)
 
 
+def test_who_waits_for_one_thing_keeps_nobody_from_another(tmp_path: Path):
+    first, second, third = (Locks(tmp_path) for _ in range(3))
+    first.take(needs("hpc/bob"))
+    with ThreadPoolExecutor(1) as pool:
+        waits = pool.submit(second.take, needs("hpc/alice", "hpc/bob"))
+        time.sleep(0.1)
+        third.take(needs("hpc/alice"))
+        first.release()
+        time.sleep(0.1)
+        assert not waits.done()
+        third.release()
+        waits.result(timeout=5)
+
+
 def run(folder: Path, *options: str, **modules: list[str]) -> tuple[int, dict[str, tuple[float, float]]]:
     """A run of small modules, of tests with marks before their names: its exit code, and when each ran."""
     (folder / "conftest.py").write_text(CONFTEST)
