@@ -46,7 +46,7 @@ def test_the_panel_starts_a_cluster_scales_it_and_shows_its_pages(
     page.goto(own.lab)
     pages.wait_for_lab(page)
     page.get_by_role("tab", name="Dask").click()
-    page.locator(".dask-DaskClusterManager").get_by_role("button", name="NEW").click()
+    page.get_by_role("button", name="NEW", exact=True).click()
     cluster = page.locator(".dask-ClusterListingItem")
     expect(cluster).to_contain_text("SLURMCluster 1", timeout=STARTED)
     cluster.get_by_role("button", name="SCALE").click()
