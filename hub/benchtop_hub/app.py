@@ -15,7 +15,7 @@ from benchtop_hub.api import credentials, expected_start, ready, reports
 from benchtop_hub.pages import administration, announcement, ending, farewell, mine, servers, tokens
 from benchtop_hub.sessions import certificates, reaper
 from benchtop_hub.sessions.spawner import Session
-from benchtop_hub.upstream import bodies, database, http_client, names, navigation, settings
+from benchtop_hub.upstream import bodies, database, forged, http_client, names, navigation, settings
 from benchtop_hub.upstream import tokens as upstream_tokens
 
 # Before upstream's, in place of some of which they stand.
@@ -57,6 +57,7 @@ class BenchtopHub(JupyterHub):
         keys = Path(self.keys)
         names.ask_the_system()
         navigation.note()
+        forged.believe_own_pages()
         bodies.bound()
         database.tell_when_away()
         upstream_tokens.declare()

@@ -37,10 +37,16 @@ ConfigurableProxy.prototype.proxyOptsForTarget = function (target) {
 };
 
 // One line for whatever is wrong on the way to a session. Upstream prints a stack trace, certificate included.
+const inOneLine = (error) => String(error?.message ?? error).split("\n")[0];
 ConfigurableProxy.prototype.handleProxyError = function (code, kind, req, res, error) {
-  if (code === 503 && error && !GONE.includes(error.code)) {
-    const [why] = String(error.message).split("\n");
-    error = { code: GONE[0], message: `the session itself does not answer: ${why}` };
+  if (error && !GONE.includes(error.code)) {
+    const what = code === 503 ? "the session itself does not answer: " : "";
+    error = { code: GONE[0], message: `${what}${inOneLine(error)}` };
   }
   return handleProxyError.call(this, code, kind, req, res, error);
 };
+// … nor is one needed where a browser or a session goes away in the middle of a message, which upstream listens for
+// nowhere. Like upstream, go on.
+process.setUncaughtExceptionCaptureCallback((error) =>
+  console.log(`${new Date().toISOString()} [ConfigProxy] error: ${inOneLine(error)}`),
+);
