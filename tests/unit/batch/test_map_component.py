@@ -3,6 +3,7 @@
 import gzip
 import os
 import pickle
+import random
 import subprocess
 import sys
 from collections.abc import Callable
@@ -98,6 +99,13 @@ def test_a_result_is_put_where_the_map_looks_for_it(folders: Folders, brought: b
     done = folders.run("double", 21, brought=brought)
     assert done.returncode == 0, done.stderr
     assert folders.result(brought=brought) == ["OK", 42]
+
+
+def test_a_large_input_and_a_large_result_arrive_whole(folders: Folders):
+    """They are unpacked and packed piece by piece; dice do not compress."""
+    large = random.Random(1).randbytes(3 * component.LARGE)  # noqa: S311 - no secret
+    assert folders.run("double", list(large)).returncode == 0
+    assert folders.result() == ["OK", 2 * list(large)]
 
 
 def test_a_failure_is_told_with_its_traceback(folders: Folders):

@@ -4,16 +4,16 @@ A copy of it lies in each map's folder, in place of HTMap's own, which asks pip 
 function. With a third word, the function and its input are read where they are, below the home, and the
 result is put there; without one, HTCondor has brought them to the folder where this runs, and fetches it.
 
-Each component waits for what is loaded here: neither pathlib nor what only a failure needs. The exit codes
-are put into words by words.py.
+Each component waits for what is loaded here: neither pathlib nor what only a failure or a large input needs.
+The exit codes are put into words by words.py.
 """
 
 from __future__ import annotations
 
-import gzip
 import os
 import pickle
 import sys
+import zlib
 
 TYPE_CHECKING = False  # not typing's, which takes time to load
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ TRANSFER = "_htmap_transfer"  # names that HTMap knows in a node's folder
 USER_TRANSFER = "_htmap_user_transfer"
 CURRENT, OLD = "_htmap_current_checkpoint", "_htmap_old_checkpoint"
 FULL = {28, 122}  # ENOSPC, EDQUOT
+LARGE = 1 << 20  # bytes: what is larger is unpacked piece by piece
+GZIP = 31  # zlib's number for the format of gzip, which HTMap reads and writes
 
 
 class ExecutionError:
@@ -75,11 +77,11 @@ def address(name: str) -> str:
 
 def take_up(kept: str, scratch: str) -> None:
     """Bring back what the function kept of itself (htmap.checkpoint) when it ran before."""
-    import shutil
-
     for name in (CURRENT, OLD):
         folder = os.path.join(kept, name)
         if os.path.isdir(folder):
+            import shutil
+
             for file in os.listdir(folder):
                 shutil.copy2(os.path.join(folder, file), os.path.join(scratch, file))
             return
@@ -87,27 +89,50 @@ def take_up(kept: str, scratch: str) -> None:
 
 def hand_over(source: str, target: str) -> None:
     """Put the files that the function gave (htmap.transfer_output_files) where the map has them."""
-    import shutil
-
     if os.listdir(source):
+        import shutil
+
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(source, target)
+
+
+class Packed:
+    """A file that is compressed while it is written, as gzip does it."""
+
+    def __init__(self, file: Any) -> None:
+        self._file, self._packer = file, zlib.compressobj(1, wbits=GZIP)
+
+    def write(self, data: Any) -> int:
+        """A part of it."""
+        self._file.write(self._packer.compress(data))
+        return len(data)
+
+    def finish(self) -> None:
+        """What is still held back, and the sum over all."""
+        self._file.write(self._packer.flush())
 
 
 def write(results: list[object], path: str) -> None:
     """All of a result or nothing of it."""
     import cloudpickle  # loaded by then, if the function came from a notebook
 
-    with gzip.open(path + ".new", "wb", compresslevel=1) as file:
+    with open(path + ".new", "wb") as file:
+        packed = Packed(file)
         for result in results:
-            cloudpickle.dump(result, file)
+            cloudpickle.dump(result, packed)
+        packed.finish()
     os.rename(path + ".new", path)
 
 
 def read(path: str) -> Any:
     """What a notebook has put down."""
-    with gzip.open(path) as file:
-        return pickle.load(file)  # noqa: S301 the person's own
+    if os.path.getsize(path) > LARGE:
+        import gzip
+
+        with gzip.open(path) as unpacked:
+            return pickle.load(unpacked)  # noqa: S301 the person's own
+    with open(path, "rb") as file:
+        return pickle.loads(zlib.decompress(file.read(), GZIP))  # noqa: S301 the person's own
 
 
 def run(component: str, place: str) -> None:
