@@ -14,7 +14,9 @@ from testinfra.host import Host
 from benchtop.people import accounts, enrol, keycloak, roster
 from benchtop.settings import Settings
 from benchtop.stack import compose
-from support import programs
+from support import credentials, programs
+from support.as_person import become
+from support.hub import Hub
 from support.wait import wait_until
 
 pytestmark = [
@@ -33,6 +35,19 @@ QUEUE = {
     "htc": (
         "condor-ap",
         "condor-as condor condor_q -all -constraint 'Owner == \"%s\" && JobStatus < 3' -af ClusterId",
+    ),
+}
+
+
+# What a session has for its own batch system, and how a copy of it is used on a node of the other one, where
+# no socket vouches for who asks
+STOLEN = {
+    "hpc": ("slurm.jwt", "condor-ep-1", "SLURM_JWT=$(cat) squeue --noheader --format=%u"),
+    "htc": (
+        "condor/session",
+        "cpu-1",
+        "folder=$(mktemp -d); install -m 600 /dev/stdin $folder/token; "
+        "_CONDOR_SEC_TOKEN_DIRECTORY=$folder condor_q -af Owner; code=$?; rm -r $folder; exit $code",
     ),
 }
 
@@ -70,6 +85,31 @@ class Visitor:
             timeout=STARTS,
             what=f"{self.name}'s server",
         )
+
+
+@dataclass
+class Copy:
+    """Of the token that a session shows to its batch system, in the hands of somebody else."""
+
+    thief: str
+    cluster: str
+    token: str
+    settings: Settings
+
+    @classmethod
+    def of(cls, leaver: Visitor, thief: str) -> "Copy":
+        """Taken from a session that runs."""
+        own = Hub(leaver.settings, leaver.browser, leaver.name, leaver.cluster)
+        assert own.open().ok
+        name = STOLEN[leaver.cluster][0]
+        return cls(thief, leaver.cluster, credentials.there(own).text(name), leaver.settings)
+
+    def works(self) -> bool:
+        """Does the batch system answer to it?"""
+        _, node, command = STOLEN[self.cluster]
+        words = [*become(self.thief), "sh", "-c", command]
+        done = compose.run(self.settings, "exec", "-T", node, *words, input=self.token.encode(), check=False)
+        return done.returncode == 0
 
 
 @pytest.fixture(scope="module")
@@ -166,12 +206,20 @@ def test_who_is_disabled_in_the_directory_is_out(
     settings: Settings,
     restored: None,
 ):
-    """The directory alone: the schedulers are not told, so that it is the hub that ends the job."""
+    """The directory alone: the schedulers are not told, so that it is the hub that ends the job.
+
+    And what the session had shown to the batch system is void, also where somebody has kept a copy.
+    """
     leaver, stayer = two
+    copy = Copy.of(leaver, STAYER)
+    assert copy.works(), "the control"
     gone = everybody.people[LEAVER].model_copy(update={"disabled": True})
     changed = everybody.model_copy(update={"people": everybody.people | {LEAVER: gone}})
     accounts.apply(settings, changed, "ldap")
-    is_out(leaver, stayer, jobs, time.monotonic())
+    since = time.monotonic()
+    is_out(leaver, stayer, jobs, since)
+    left = max(1.0, OUT - (time.monotonic() - since))
+    wait_until(lambda: not copy.works(), timeout=left, what="the end of what was shown to the batch system")
     page = leaver.browser.get(f"{settings.url}/")
     assert page.status_code == 403
     assert "no longer" in BeautifulSoup(page.text, "html.parser").get_text()
