@@ -34,7 +34,7 @@ class Executor(concurrent.futures.Executor):
     cluster: "slurm" or "condor"; otherwise the one of this session's own node
     workers: how many, each a job; they are there until shutdown(), or until the notebook ends
     settings: of the Dask cluster, for example memory="2GiB", queue="debug"
-    Raises benchtop_batch.network.UnavailableError with a sentence where no jobs can be sent from here.
+    Raises benchtop_batch.UnavailableError with a sentence where no jobs can be sent from here.
     """
 
     def __init__(self, cluster: Cluster | None = None, workers: int = 4, **settings: Any) -> None:  # noqa: ANN401 Dask's

@@ -1,4 +1,4 @@
-"""What a Dask cluster says and does that takes no Dask: places, queues, sockets, the watcher, its workers."""
+"""What a Dask cluster says and does that takes no Dask: queues, sockets, the watcher, its workers."""
 
 import json
 import os
@@ -12,55 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from benchtop_batch.dask import dashboard, keys, queues, where, worker
+from benchtop_batch.dask import dashboard, keys, queues, worker
 from support.wait import wait_until
 
 ROOT = Path(__file__).parents[3]
-
-
-# ---- where workers can be had ------------------------------------------------------------------
-
-
-def test_a_confined_persons_cluster_is_refused_with_a_sentence():
-    with pytest.raises(where.Unavailable, match="reach nothing but the hub and the internet proxy"):
-        where.check_place("slurm", {"BENCHTOP_CONFINED": "1"})
-
-
-def test_what_the_session_knows_of_a_missing_credential_is_said(tmp_path: Path):
-    (tmp_path / "why").write_text("Slurm: the hub is away.\nHTCondor: Your account was disabled.\n")
-    with pytest.raises(
-        where.Unavailable, match=r"HTCondor takes no jobs from this session. Your account was disabled\.$"
-    ):
-        where.check_place("htcondor", {"BENCHTOP_CREDENTIALS": str(tmp_path)})
-
-
-def test_a_batch_system_that_takes_jobs_is_let_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    program = tmp_path / "sbatch"
-    program.touch(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    where.check_place("slurm", {"SLURM_JWT": "x"})
-    with pytest.raises(where.Unavailable, match=r"Slurm does: use SLURMCluster\(\) instead"):
-        where.check_place("htcondor", {"SLURM_JWT": "x"})
-
-
-def not_there(name: str) -> str:
-    raise OSError(name)
-
-
-def test_workers_call_the_address_that_their_network_knows():
-    address = where.way_back(
-        "slurm", "controller", ["node"], resolved=lambda name: f"at-{name}", address=lambda at: f"own-{at}"
-    )
-    assert address == "own-at-controller"
-
-
-def test_a_notebook_that_no_worker_could_reach_is_told_so_at_once():
-    with pytest.raises(where.Unavailable, match="could not reach this notebook"):
-        where.way_back("slurm", "controller", ["node"], resolved=not_there)
-
-
-def test_a_network_that_nobody_has_described_is_left_to_dask():
-    assert where.way_back("slurm", "", ()) == ""
 
 
 # ---- what batch systems say ---------------------------------------------------------------------
@@ -176,7 +131,7 @@ import os, signal
 from benchtop_batch.dask.watcher import WATCHER
 WATCHER.know("slurm", "101")
 WATCHER.know("slurm", "102")
-WATCHER.know("htcondor", "7.0")
+WATCHER.know("condor", "7.0")
 WATCHER.know("file", {file!r})
 if {fork}:
     child = os.fork()

@@ -11,7 +11,7 @@
     watcher.py    ends jobs whose notebook is gone
     host.py       the program of a cluster that was started from JupyterLab's panel
 
-What is the facility's (partition, size of a worker, names of machines) stands in its Dask configuration, for
+What is the facility's (partition, size of a worker) stands in its Dask configuration, for
 example /etc/dask/benchtop.yaml. What a person sets in ~/.config/dask goes before it.
 """
 

@@ -1,7 +1,6 @@
 """`SLURMCluster()` and `HTCondorCluster()`: upstream's, with nothing to fill in, for their owner alone."""
 
 import asyncio
-import os
 import shutil
 import sys
 import time
@@ -19,15 +18,16 @@ from dask_jobqueue.slurm import SLURMCluster as UpstreamSLURMCluster
 from distributed.core import Status
 from distributed.scheduler import Scheduler as UpstreamScheduler
 
-from benchtop_batch import place
-from benchtop_batch.dask import jobqueue, keys, protect, queues, where
+from benchtop_batch import network, place
+from benchtop_batch.dask import jobqueue, keys, protect, queues
 from benchtop_batch.dask.jobs import HTCondorJob, NotTaken, SLURMJob
 from benchtop_batch.dask.watcher import WATCHER
-from benchtop_batch.dask.where import Unavailable
+from benchtop_batch.jobs import NAMES
+from benchtop_batch.network import UnavailableError
 
 protect.settle(distributed)  # in a Python of somebody's own, nobody else has
 
-SETTINGS = "benchtop.dask"  # in Dask's configuration: what the facility says of its network
+SPELLED: dict[place.Cluster, str] = {"slurm": "SLURMCluster()", "condor": "HTCondorCluster()"}
 LOOK = 1.0  # seconds between two looks at the workers
 ASK = 5.0  # … between two questions to the batch system, while a worker is missing
 PATIENCE = 10.0  # … until it is said what workers wait for
@@ -64,7 +64,7 @@ class Cluster(JobQueueCluster):
     word.
     """
 
-    system = ""
+    batch: place.Cluster
 
     def __init__(
         self,
@@ -76,14 +76,12 @@ class Cluster(JobQueueCluster):
         **kwargs: Any,
     ) -> None:
         name = kwargs.get("config_name") or self.job_cls.config_name
-        where.check_place(self.system)
+        network.choose(self.batch, SPELLED)
         if scheduler_options is None:
             scheduler_options = dask.config.get(f"jobqueue.{name}.scheduler-options", {})
         interface = kwargs.get("interface") or dask.config.get(f"jobqueue.{name}.interface", None)
         if not interface and not {"host", "interface"} & scheduler_options.keys():
-            network = dask.config.get(f"{SETTINGS}.{self.system}", {})
-            if host := where.way_back(self.system, network.get("beside", ""), network.get("workers", ())):
-                scheduler_options = {**scheduler_options, "host": host}
+            scheduler_options = {**scheduler_options, "host": network.address(self.batch)}
         if scheduler_cls is Scheduler:
             scheduler_options = {"dashboard": False, **scheduler_options}
         self._own = security is None or security is True
@@ -123,13 +121,13 @@ class Cluster(JobQueueCluster):
         if self._refused and not self.workers:
             why = self.trouble
             self.close()
-            raise Unavailable(why)
+            raise UnavailableError(why)
 
     def _new_folder(self) -> Path:
         try:
             folder = place.scratch("dask")
         except OSError as error:
-            raise Unavailable(
+            raise UnavailableError(
                 f"Your home has no room for the files of Dask's workers ({error.strerror}): a folder in "
                 f"{place.JOB_FILES} could not be made. Remove what you do not need, and try again."
             ) from None
@@ -141,7 +139,7 @@ class Cluster(JobQueueCluster):
             keys.write(self._keys, security)
         except OSError as error:
             self._remove_folder(with_logs=True)
-            raise Unavailable(
+            raise UnavailableError(
                 f"Your home has no room for the keys of Dask's workers ({error.strerror}). "
                 "Remove what you do not need, and try again."
             ) from None
@@ -241,10 +239,10 @@ class Cluster(JobQueueCluster):
 
     async def _ask(self, missing: dict[str, Any], now: float) -> None:
         """What the batch system says of jobs whose workers are not there."""
-        parsed = queues.PARSE[self.system](await self.job_cls._call(list(queues.ASK[self.system])))
+        parsed = queues.PARSE[self.batch](await self.job_cls._call(list(queues.ASK[self.batch])))
         over = queues.Job("over")
         jobs = {name: parsed.get(str(job.job_id), over) for name, job in missing.items()}
-        waiting = queues.describe_waiting(list(jobs.values()), where.SYSTEMS[self.system][1])
+        waiting = queues.describe_waiting(list(jobs.values()), NAMES[self.batch])
         if waiting and now - self._missing_since > PATIENCE:
             self._say(waiting)
         elif not waiting and not self._gave_up and not self._refused:
@@ -268,7 +266,7 @@ class Cluster(JobQueueCluster):
         self._say(self._describe_failures(job, ended))
 
     def _describe_failures(self, job: queues.Job, ended: Any) -> str:
-        title = where.SYSTEMS[self.system][1]
+        title = NAMES[self.batch]
         how = "was put on hold" if job.state == "held" else "ended"
         why = f" ({job.why})" if job.why else ""
         log, last = ended.log, ""
@@ -310,24 +308,23 @@ class SLURMCluster(Cluster, UpstreamSLURMCluster):
     """Workers in jobs of Slurm."""
 
     __doc__ = UpstreamSLURMCluster.__doc__
-    job_cls, system = SLURMJob, "slurm"
+    job_cls, batch = SLURMJob, "slurm"
 
 
 class HTCondorCluster(Cluster, UpstreamHTCondorCluster):
     """Workers in jobs of HTCondor."""
 
     __doc__ = UpstreamHTCondorCluster.__doc__
-    job_cls, system = HTCondorJob, "htcondor"
+    job_cls, batch = HTCondorJob, "condor"
 
 
 def BatchCluster(*args: Any, **kwargs: Any) -> Cluster | Awaitable[Cluster]:  # noqa: N802 stands for a class
     """A cluster on this session's own batch system, or else on the other one if that takes its jobs.
 
-    Raises Unavailable where none does.
+    Raises benchtop_batch.UnavailableError where none does.
     """
     kinds = {"slurm": SLURMCluster, "condor": HTCondorCluster}
-    there = place.clusters(os.environ)
-    return kinds[there[0] if there else "slurm"](*args, **kwargs)
+    return kinds[network.choose(None)](*args, **kwargs)
 
 
 jobqueue.take_place(sys.modules["dask_jobqueue"], sys.modules[__name__])

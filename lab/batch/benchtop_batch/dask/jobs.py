@@ -11,8 +11,9 @@ from dask_jobqueue.htcondor import HTCondorJob as UpstreamHTCondorJob
 from dask_jobqueue.slurm import SLURMJob as UpstreamSLURMJob
 
 from benchtop_batch import place
-from benchtop_batch.dask import queues, where, worker
+from benchtop_batch.dask import queues, worker
 from benchtop_batch.dask.watcher import WATCHER
+from benchtop_batch.jobs import NAMES
 
 UPSTREAM_COMMAND = "distributed.cli.dask_worker"
 # What Dask's nanny gives a worker before it begins: there is none here (it would cost the first worker a
@@ -54,7 +55,7 @@ class Worker(Job):
         )
 
     async def _submit_job(self, script_filename: str) -> str:
-        title = where.SYSTEMS[self.system][1]
+        title = NAMES[self.batch]
         try:
             stdout: str = await super()._submit_job(script_filename)
         except RuntimeError as refused:
@@ -64,7 +65,7 @@ class Worker(Job):
             raise NotTaken(
                 f"{title}'s commands are not installed here, so no worker can be started."
             ) from None
-        WATCHER.know(self.system, self._job_id_from_submit_output(stdout))
+        WATCHER.know(self.batch, self._job_id_from_submit_output(stdout))
         return stdout
 
     @property
@@ -78,7 +79,7 @@ class Worker(Job):
 class SLURMJob(Worker, UpstreamSLURMJob):
     """A worker in a job of Slurm, for the account that the session counts for."""
 
-    system, log_name = "slurm", "dask-worker-{}.err"
+    batch, log_name = "slurm", "dask-worker-{}.err"
 
     def __init__(self, *args: Any, account: str | None = None, **kwargs: Any) -> None:
         name = kwargs.get("config_name") or self.config_name
@@ -98,7 +99,7 @@ class HTCondorJob(Worker, UpstreamHTCondorJob):
     - Messages are written on the node, not by way of the access point.
     """
 
-    system, log_name = "htcondor", "worker-{}.err"
+    batch, log_name = "condor", "worker-{}.err"
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -23,9 +23,9 @@ class Job:
 # One question for all jobs of whoever asks, also for those that have just ended
 ASK: Mapping[str, tuple[str, ...]] = {
     "slurm": ("squeue", "--me", "--noheader", "--states=all", "--format=%A|%T|%r"),
-    "htcondor": ("condor_q", "-json", "-attributes", "ClusterId,ProcId,JobStatus,HoldReason"),
+    "condor": ("condor_q", "-json", "-attributes", "ClusterId,ProcId,JobStatus,HoldReason"),
 }
-CANCEL: Mapping[str, str] = {"slurm": "scancel", "htcondor": "condor_rm"}
+CANCEL: Mapping[str, str] = {"slurm": "scancel", "condor": "condor_rm"}
 
 _WAITING = frozenset({"PENDING", "REQUEUED", "REQUEUE_FED", "SUSPENDED", "STOPPED"})
 _RUNNING = frozenset({"RUNNING", "CONFIGURING", "COMPLETING", "STAGE_OUT", "SIGNALING", "RESIZING"})
@@ -100,7 +100,7 @@ def parse_condor(stdout: str) -> dict[str, Job]:
     return found
 
 
-PARSE = {"slurm": parse_slurm, "htcondor": parse_condor}
+PARSE = {"slurm": parse_slurm, "condor": parse_condor}
 
 
 def describe_waiting(jobs: list[Job], title: str) -> str:

@@ -17,17 +17,17 @@ import threading
 # Jobs that are over are cancelled once more, which does nothing: numbers are not used twice.
 _SCRIPT = """
 trap '' HUP INT TERM
-slurm= htcondor= files=
+slurm= condor= files=
 while read -r what name; do
   case $what in
     slurm) slurm="$slurm $name" ;;
-    htcondor) htcondor="$htcondor $name" ;;
+    condor) condor="$condor $name" ;;
     file) files="$files $name" ;;
   esac
 done
 eval "rm -f -- $files"
 [ -z "$slurm" ] || scancel --quiet $slurm
-[ -z "$htcondor" ] || condor_rm $htcondor
+[ -z "$condor" ] || condor_rm $condor
 """
 
 
@@ -40,7 +40,7 @@ class Watcher:
         self._lock = threading.Lock()
 
     def know(self, what: str, name: str) -> None:
-        """Have it cancel a job ("slurm", "htcondor") or remove a file ("file") when this process is gone."""
+        """Have it cancel a job ("slurm", "condor") or remove a file ("file") when this process is gone."""
         if what == "file":
             name = shlex.quote(name)
         with self._lock:
