@@ -1,6 +1,5 @@
-"""What a Dask cluster says and does that takes no Dask: queues, sockets, the watcher, its workers."""
+"""What a Dask cluster says and does that takes no Dask: keys, sockets, the watcher, its workers."""
 
-import json
 import os
 import signal
 import socket
@@ -12,70 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from benchtop_batch.dask import dashboard, keys, queues, worker
+from benchtop_batch.dask import dashboard, keys, worker
 from support.wait import wait_until
 
 ROOT = Path(__file__).parents[3]
-
-
-# ---- what batch systems say ---------------------------------------------------------------------
-
-
-def test_jobs_of_slurm():
-    said = "1|PENDING|Resources\n2|RUNNING|None\n3|FAILED|NonZeroExitCode\n4|PENDING|JobHeldAdmin\n"
-    assert queues.parse_slurm(said) == {
-        "1": queues.Job("waiting", "all suitable nodes are busy"),
-        "2": queues.Job("running"),
-        "3": queues.Job("over", "its program ended with an error"),
-        "4": queues.Job("held", "an administrator put it on hold"),
-    }
-
-
-@pytest.mark.parametrize(
-    ("reason", "why"),
-    [
-        ("None", ""),
-        ("", ""),
-        ("QOSMaxJobsPerUserLimit", "your jobs have reached a limit of your account"),
-        ("RaisedSignal:9(Killed)", "its program was killed, most likely because it used more memory"),
-        ("SomethingNew", "Slurm says “SomethingNew”"),
-    ],
-)
-def test_reasons_of_slurm(reason: str, why: str):
-    assert queues.explain_slurm(reason).startswith(why)
-    assert bool(queues.explain_slurm(reason)) == bool(why)
-
-
-def test_jobs_of_htcondor():
-    ads = [
-        {"ClusterId": 7, "ProcId": 0, "JobStatus": 1},
-        {"ClusterId": 8, "ProcId": 0, "JobStatus": 5, "HoldReason": "Too much memory."},
-        {"ClusterId": 9, "ProcId": 0, "JobStatus": 2},
-    ]
-    found = queues.parse_condor(json.dumps(ads))
-    assert {number: job.state for number, job in found.items()} == {
-        "7.0": "waiting",
-        "8.0": "held",
-        "9.0": "running",
-    }
-    assert found["8.0"].why == "Too much memory"
-    assert queues.parse_condor("") == {}
-
-
-def test_what_workers_wait_for_is_one_sentence():
-    busy = queues.Job("waiting", "all suitable nodes are busy")
-    assert queues.describe_waiting([busy, busy, queues.Job("running")], "Slurm") == (
-        "2 workers wait in the queue of Slurm: all suitable nodes are busy."
-    )
-    assert queues.describe_waiting([queues.Job("running")], "Slurm") == ""
-
-
-def test_a_refusal_is_one_sentence():
-    said = "sbatch: error: Batch job submission failed: Invalid qos specification\n"
-    assert queues.describe_refusal("Slurm", said) == (
-        "Slurm did not take a worker's job: Batch job submission failed: Invalid qos specification."
-    )
-    assert "no reason was given" in queues.describe_refusal("HTCondor", "")
 
 
 # ---- keys and pages -----------------------------------------------------------------------------

@@ -1,6 +1,8 @@
 """`SLURMCluster()` and `HTCondorCluster()`: upstream's, with nothing to fill in, for their owner alone."""
 
 import asyncio
+import re
+import secrets
 import shutil
 import sys
 import time
@@ -18,11 +20,10 @@ from dask_jobqueue.slurm import SLURMCluster as UpstreamSLURMCluster
 from distributed.core import Status
 from distributed.scheduler import Scheduler as UpstreamScheduler
 
-from benchtop_batch import network, place
-from benchtop_batch.dask import jobqueue, keys, protect, queues
+from benchtop_batch import jobs, network, place
+from benchtop_batch.dask import jobqueue, keys, protect
 from benchtop_batch.dask.jobs import HTCondorJob, NotTaken, SLURMJob
 from benchtop_batch.dask.watcher import WATCHER
-from benchtop_batch.jobs import NAMES
 from benchtop_batch.network import UnavailableError
 
 protect.settle(distributed)  # in a Python of somebody's own, nobody else has
@@ -59,6 +60,7 @@ class Cluster(JobQueueCluster):
       have everybody on the network use it.
     - The scheduler listens on the network that workers are on, and only there.
     - Logs and keys are in a folder of the cluster's own, out of the way.
+    - Its jobs have a name of their own, by which they are found: what they would be called, and some letters.
     - A worker that died is replaced, until it does so again and again: upstream forgets it.
     - A job that is held, refused, or waits is told of in the notebook: upstream waits for ever without a
     word.
@@ -90,6 +92,9 @@ class Cluster(JobQueueCluster):
         if self._own:
             security = keys.make()
             self._write_keys(security)
+        wanted = kwargs.get("job_name") or dask.config.get(f"jobqueue.{name}.name", None) or "dask-worker"
+        self.name_in_queue = f"{re.sub('[^A-Za-z0-9_.-]', '-', wanted)}-{secrets.token_hex(4)}"
+        kwargs["job_name"] = self.name_in_queue
         if not kwargs.get("log_directory") and not dask.config.get(f"jobqueue.{name}.log-directory", None):
             kwargs["log_directory"] = str(self._folder)
         self.trouble = ""  # what is wrong, or what workers wait for: a sentence
@@ -239,20 +244,23 @@ class Cluster(JobQueueCluster):
 
     async def _ask(self, missing: dict[str, Any], now: float) -> None:
         """What the batch system says of jobs whose workers are not there."""
-        parsed = queues.PARSE[self.batch](await self.job_cls._call(list(queues.ASK[self.batch])))
-        over = queues.Job("over")
-        jobs = {name: parsed.get(str(job.job_id), over) for name, job in missing.items()}
-        waiting = queues.describe_waiting(list(jobs.values()), NAMES[self.batch])
+        listed = await asyncio.to_thread(jobs.listed, self.batch, self.name_in_queue, over=True)
+        known = {job.number: job for job in listed}
+        found = {
+            name: known.get(str(job.job_id), jobs.Job(str(job.job_id), "over"))
+            for name, job in missing.items()
+        }
+        waiting = jobs.waiting(self.batch, "worker", list(found.values()), len(self.worker_spec))
         if waiting and now - self._missing_since > PATIENCE:
             self._say(waiting)
         elif not waiting and not self._gave_up and not self._refused:
             self.trouble = ""
-        for name, job in jobs.items():
+        for name, job in found.items():
             # one that has just come to the scheduler, or was taken away meanwhile, is no failure
             if job.state in {"held", "over"} and name in self.workers and name not in self._present():
                 await self._lost(name, job, now)
 
-    async def _lost(self, name: str, job: queues.Job, now: float) -> None:
+    async def _lost(self, name: str, job: jobs.Job, now: float) -> None:
         """Replace a worker whose job is over or held, unless that happens again and again."""
         ended = self.workers.pop(name)
         await ended.close()
@@ -265,10 +273,10 @@ class Cluster(JobQueueCluster):
             self.worker_spec.pop(waiting)
         self._say(self._describe_failures(job, ended))
 
-    def _describe_failures(self, job: queues.Job, ended: Any) -> str:
-        title = NAMES[self.batch]
+    def _describe_failures(self, job: jobs.Job, ended: Any) -> str:
+        title = jobs.NAMES[self.batch]
         how = "was put on hold" if job.state == "held" else "ended"
-        why = f" ({job.why})" if job.why else ""
+        why = f" ({job.reason})" if job.reason else ""
         log, last = ended.log, ""
         if log is not None:
             with suppress(OSError, IndexError):

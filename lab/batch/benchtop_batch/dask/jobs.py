@@ -10,10 +10,9 @@ from dask_jobqueue.core import Job
 from dask_jobqueue.htcondor import HTCondorJob as UpstreamHTCondorJob
 from dask_jobqueue.slurm import SLURMJob as UpstreamSLURMJob
 
-from benchtop_batch import place
-from benchtop_batch.dask import queues, worker
+from benchtop_batch import jobs, place
+from benchtop_batch.dask import worker
 from benchtop_batch.dask.watcher import WATCHER
-from benchtop_batch.jobs import NAMES
 
 UPSTREAM_COMMAND = "distributed.cli.dask_worker"
 # What Dask's nanny gives a worker before it begins: there is none here (it would cost the first worker a
@@ -55,15 +54,14 @@ class Worker(Job):
         )
 
     async def _submit_job(self, script_filename: str) -> str:
-        title = NAMES[self.batch]
         try:
             stdout: str = await super()._submit_job(script_filename)
         except RuntimeError as refused:
             stderr = str(refused).rpartition("\nstderr:\n")[2]
-            raise NotTaken(queues.describe_refusal(title, stderr)) from None
+            raise NotTaken(jobs.submit_error(self.batch, stderr)) from None
         except FileNotFoundError:
             raise NotTaken(
-                f"{title}'s commands are not installed here, so no worker can be started."
+                f"{jobs.NAMES[self.batch]}'s commands are not installed here, so no worker can be started."
             ) from None
         WATCHER.know(self.batch, self._job_id_from_submit_output(stdout))
         return stdout
@@ -88,6 +86,9 @@ class SLURMJob(Worker, UpstreamSLURMJob):
         )
         super().__init__(*args, account=account, **kwargs)
         self.log_name = f"{self.job_name or 'worker'}-{{}}.err"
+        # By their name jobs are found: this goes before a name among a person's directives
+        own = f"--job-name={shlex.quote(self.job_name)}"
+        self.submit_command: str = f"{UpstreamSLURMJob.submit_command} {own}"
 
 
 class HTCondorJob(Worker, UpstreamHTCondorJob):
@@ -105,6 +106,11 @@ class HTCondorJob(Worker, UpstreamHTCondorJob):
         super().__init__(*args, **kwargs)
         for name in ("Log", "Stream_Output", "Stream_Error"):
             self.job_header_dict.pop(name, None)
+        for name in [name for name in self.job_header_dict if name.lower() == "batch_name"]:
+            del self.job_header_dict[name]
+        self.job_header_dict["batch_name"] = (
+            self.job_name
+        )  # by which jobs are found; upstream's is the worker's
         own = {"should_transfer_files": "NO", "transfer_executable": False, "initialdir": "/tmp"}  # noqa: S108
         given = {name.lower() for name in self.job_header_dict}
         self.job_header_dict.update({name: value for name, value in own.items() if name.lower() not in given})
