@@ -34,7 +34,6 @@ ASK = 5.0  # … between two questions to the batch system, while a worker is mi
 PATIENCE = 10.0  # … until it is said what workers wait for
 LIVED = 60.0  # … of a worker that was no failure, however it ended
 TIMES = 3  # failures in a row, until no more workers are started
-KEPT = 7 * 86400.0  # … of logs of clusters that are gone
 SHOWN = 300  # characters of a log's last line
 
 
@@ -42,14 +41,6 @@ class Scheduler(UpstreamScheduler):
     """Draws its pages when somebody looks at them: dashboard.py."""
 
     benchtop_draws_lazily = True
-
-
-def remove_old(parent: Path, now: float) -> None:
-    """Remove the logs of clusters that are long gone."""
-    for folder in parent.glob("dask-*"):
-        with suppress(OSError):
-            if now - folder.stat().st_mtime > KEPT:
-                shutil.rmtree(folder, ignore_errors=True)
 
 
 class Cluster(JobQueueCluster):
@@ -130,24 +121,17 @@ class Cluster(JobQueueCluster):
 
     def _new_folder(self) -> Path:
         try:
-            folder = place.scratch("dask")
+            place.remove_old("dask")
+            return place.with_room(place.scratch("dask"))
         except OSError as error:
-            raise UnavailableError(
-                f"Your home has no room for the files of Dask's workers ({error.strerror}): a folder in "
-                f"{place.JOB_FILES} could not be made. Remove what you do not need, and try again."
-            ) from None
-        remove_old(folder.parent, time.time())
-        return folder
+            raise UnavailableError(place.no_room(error)) from None
 
     def _write_keys(self, security: Any) -> None:
         try:
             keys.write(self._keys, security)
         except OSError as error:
             self._remove_folder(with_logs=True)
-            raise UnavailableError(
-                f"Your home has no room for the keys of Dask's workers ({error.strerror}). "
-                "Remove what you do not need, and try again."
-            ) from None
+            raise UnavailableError(place.no_room(error)) from None
         WATCHER.know("file", str(self._keys))
 
     def _get_worker_security(self, security: Any) -> Any:
