@@ -1,7 +1,6 @@
-"""What a Dask cluster says and does that takes no Dask: keys, sockets, the watcher, its workers."""
+"""What a Dask cluster says and does that takes no Dask: keys, sockets, its workers."""
 
 import os
-import signal
 import socket
 import stat
 import subprocess
@@ -12,10 +11,6 @@ from pathlib import Path
 import pytest
 
 from benchtop_batch.dask import dashboard, keys, worker
-from support.wait import wait_until
-
-ROOT = Path(__file__).parents[3]
-
 
 # ---- keys and pages -----------------------------------------------------------------------------
 
@@ -61,48 +56,6 @@ def test_links_lead_through_the_session(monkeypatch: pytest.MonkeyPatch):
     assert dashboard.link("mine/{port}") == "mine/{port}", "what a person has set stays"
     monkeypatch.delenv("BENCHTOP_RUN")
     assert dashboard.link(upstream) == "", "nothing leads there from outside of sessions"
-
-
-# ---- jobs whose notebook is gone ------------------------------------------------------------------
-
-KILLED = """
-import os, signal
-from benchtop_batch.dask.watcher import WATCHER
-WATCHER.know("slurm", "101")
-WATCHER.know("slurm", "102")
-WATCHER.know("condor", "7.0")
-WATCHER.know("file", {file!r})
-if {fork}:
-    child = os.fork()
-    if child == 0:
-        signal.pause()
-    open({child!r}, "w").write(str(child))
-os.kill(os.getpid(), signal.SIGKILL)
-"""
-
-
-@pytest.mark.parametrize("fork", [False, True])
-def test_jobs_end_when_their_notebook_is_killed(tmp_path: Path, fork: bool):
-    for name in ("scancel", "condor_rm"):
-        program = tmp_path / name
-        program.write_text(f'#!/bin/sh\necho "{name} $*" >>"{tmp_path}/cancelled"\n')
-        program.chmod(0o755)
-    key = tmp_path / "a key.pem"
-    key.touch()
-    code = KILLED.format(file=str(key), fork=fork, child=str(tmp_path / "child"))
-    env = {"PATH": f"{tmp_path}:/usr/bin:/bin", "PYTHONPATH": str(ROOT / "lab/batch")}
-    ended = subprocess.run([sys.executable, "-c", code], env=env, check=False)
-    assert ended.returncode == -signal.SIGKILL
-
-    def cancelled() -> list[str]:
-        file = tmp_path / "cancelled"
-        return file.read_text().splitlines() if file.exists() else []
-
-    wait_until(lambda: len(cancelled()) == 2, timeout=20, what="the watcher to cancel")
-    assert cancelled() == ["scancel --quiet 101 102", "condor_rm 7.0"]
-    assert not key.exists()
-    if fork:
-        os.kill(int((tmp_path / "child").read_text()), signal.SIGKILL)
 
 
 # ---- a worker's words ---------------------------------------------------------------------------

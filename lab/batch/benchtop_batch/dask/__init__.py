@@ -7,7 +7,6 @@
     protect.py    is called when distributed is imported: who may speak to a scheduler, and where its pages
     are dashboard.py  the pages of a scheduler
     keys.py       its keys
-    watcher.py    ends jobs whose notebook is gone
     host.py       the program of a cluster that was started from JupyterLab's panel
 
 What is the facility's (partition, size of a worker) stands in its Dask configuration, for

@@ -4,6 +4,7 @@ import asyncio
 import re
 import secrets
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Awaitable
@@ -20,10 +21,9 @@ from dask_jobqueue.slurm import SLURMCluster as UpstreamSLURMCluster
 from distributed.core import Status
 from distributed.scheduler import Scheduler as UpstreamScheduler
 
-from benchtop_batch import jobs, network, place
+from benchtop_batch import guardian, jobs, network, place
 from benchtop_batch.dask import jobqueue, keys, protect
 from benchtop_batch.dask.jobs import HTCondorJob, NotTaken, SLURMJob
-from benchtop_batch.dask.watcher import WATCHER
 from benchtop_batch.network import UnavailableError
 
 protect.settle(distributed)  # in a Python of somebody's own, nobody else has
@@ -32,6 +32,7 @@ SPELLED: dict[place.Cluster, str] = {"slurm": "SLURMCluster()", "condor": "HTCon
 LOOK = 1.0  # seconds between two looks at the workers
 ASK = 5.0  # … between two questions to the batch system, while a worker is missing
 PATIENCE = 10.0  # … until it is said what workers wait for
+ENDING = 0.5  # … that a guardian may take to end
 LIVED = 60.0  # … of a worker that was no failure, however it ended
 TIMES = 3  # failures in a row, until no more workers are started
 SHOWN = 300  # characters of a log's last line
@@ -52,6 +53,7 @@ class Cluster(JobQueueCluster):
     - The scheduler listens on the network that workers are on, and only there.
     - Logs and keys are in a folder of the cluster's own, out of the way.
     - Its jobs have a name of their own, by which they are found: what they would be called, and some letters.
+    - Jobs and keys go when the notebook has, however it went: guardian.py.
     - A worker that died is replaced, until it does so again and again: upstream forgets it.
     - A job that is held, refused, or waits is told of in the notebook: upstream waits for ever without a
     word.
@@ -77,15 +79,13 @@ class Cluster(JobQueueCluster):
             scheduler_options = {**scheduler_options, "host": network.address(self.batch)}
         if scheduler_cls is Scheduler:
             scheduler_options = {"dashboard": False, **scheduler_options}
-        self._own = security is None or security is True
-        self._folder = self._new_folder()
-        self._keys = self._folder / keys.NAME
-        if self._own:
-            security = keys.make()
-            self._write_keys(security)
         wanted = kwargs.get("job_name") or dask.config.get(f"jobqueue.{name}.name", None) or "dask-worker"
         self.name_in_queue = f"{re.sub('[^A-Za-z0-9_.-]', '-', wanted)}-{secrets.token_hex(4)}"
         kwargs["job_name"] = self.name_in_queue
+        self._own = security is None or security is True
+        self._folder = self._new_folder()
+        self._keys = self._folder / keys.NAME
+        self._guardian: subprocess.Popen[bytes] | None = None
         if not kwargs.get("log_directory") and not dask.config.get(f"jobqueue.{name}.log-directory", None):
             kwargs["log_directory"] = str(self._folder)
         self.trouble = ""  # what is wrong, or what workers wait for: a sentence
@@ -98,6 +98,10 @@ class Cluster(JobQueueCluster):
         self._missing_since = 0.0
         self._tending: asyncio.Task[None] | None = None
         try:
+            self._guard()
+            if self._own:
+                security = keys.make()
+                self._write_keys(security)
             super().__init__(
                 n_workers=n_workers,
                 security=security,
@@ -106,7 +110,7 @@ class Cluster(JobQueueCluster):
                 **kwargs,
             )
         except BaseException:
-            self._remove_folder(with_logs=True)
+            self._clear_away(with_logs=True)
             raise
         if n_workers and not self.asynchronous:
             self._raise_refusal()
@@ -130,14 +134,21 @@ class Cluster(JobQueueCluster):
         try:
             keys.write(self._keys, security)
         except OSError as error:
-            self._remove_folder(with_logs=True)
             raise UnavailableError(place.no_room(error)) from None
-        WATCHER.know("file", str(self._keys))
 
     def _get_worker_security(self, security: Any) -> Any:
         return keys.in_file(security, self._keys) if self._own else super()._get_worker_security(security)
 
-    def _remove_folder(self, *, with_logs: bool) -> None:
+    def _guard(self) -> None:
+        """Have its jobs and keys end with this process: by a program that somebody may have ended."""
+        if self._guardian is None or self._guardian.poll() is not None:
+            self._guardian = guardian.begin(self.batch, self.name_in_queue, [str(self._keys)])
+
+    def _clear_away(self, *, with_logs: bool) -> None:
+        if self._guardian is not None:
+            self._guardian.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self._guardian.wait(ENDING)
         self._keys.unlink(missing_ok=True)
         if with_logs:
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -172,7 +183,7 @@ class Cluster(JobQueueCluster):
         await super()._close()
         if known := getattr(self, "_known", None):
             known.unlink(missing_ok=True)
-        self._remove_folder(with_logs=not self._failures)
+        self._clear_away(with_logs=not self._failures)
 
     async def _correct_state_internal(self) -> None:
         try:
@@ -206,6 +217,7 @@ class Cluster(JobQueueCluster):
         }
 
     async def _look(self) -> None:
+        self._guard()
         now, present = time.monotonic(), self._present()
         for name in present:
             self._joined.setdefault(name, now)

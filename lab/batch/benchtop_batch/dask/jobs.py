@@ -12,7 +12,6 @@ from dask_jobqueue.slurm import SLURMJob as UpstreamSLURMJob
 
 from benchtop_batch import jobs, place
 from benchtop_batch.dask import worker
-from benchtop_batch.dask.watcher import WATCHER
 
 UPSTREAM_COMMAND = "distributed.cli.dask_worker"
 # What Dask's nanny gives a worker before it begins: there is none here (it would cost the first worker a
@@ -37,7 +36,6 @@ class Worker(Job):
     - With a nanny only where somebody asks for one, or for several processes a job.
     - Its program is worker.py, unless somebody has set another command.
     - A refusal is a sentence; upstream shows the whole of what the command printed and how it was called.
-    - The watcher knows each job from the moment that it has a number.
     """
 
     def __init__(
@@ -55,7 +53,7 @@ class Worker(Job):
 
     async def _submit_job(self, script_filename: str) -> str:
         try:
-            stdout: str = await super()._submit_job(script_filename)
+            return str(await super()._submit_job(script_filename))
         except RuntimeError as refused:
             stderr = str(refused).rpartition("\nstderr:\n")[2]
             raise NotTaken(jobs.submit_error(self.batch, stderr)) from None
@@ -63,8 +61,6 @@ class Worker(Job):
             raise NotTaken(
                 f"{jobs.NAMES[self.batch]}'s commands are not installed here, so no worker can be started."
             ) from None
-        WATCHER.know(self.batch, self._job_id_from_submit_output(stdout))
-        return stdout
 
     @property
     def log(self) -> Path | None:
