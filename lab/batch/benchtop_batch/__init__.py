@@ -27,5 +27,10 @@ def lazily(package: str, parts: dict[str, str]) -> "tuple[Callable[[str], object
 
 __getattr__, __dir__ = lazily(
     __name__,
-    {"Executor": "executor", "UnavailableError": "network", "parsl_config": "parsl_cluster"},
+    {
+        "Executor": "executor",
+        "UnavailableError": "network",
+        "UnsendableError": "unsendable",
+        "parsl_config": "parsl_cluster",
+    },
 )

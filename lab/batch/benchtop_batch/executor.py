@@ -24,10 +24,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class UnsendableError(TypeError):
-    """A call that cannot be sent to a worker; its message says which variable is to blame, and what to do."""
-
-
 class Executor(concurrent.futures.Executor):
     """Runs calls in jobs of a batch system, as ProcessPoolExecutor runs them on this machine.
 
@@ -66,7 +62,7 @@ class Executor(concurrent.futures.Executor):
             if self._closed:
                 raise RuntimeError("cannot schedule new futures after shutdown")
             if why := unsendable.explain(fn, args, kwargs):
-                raise UnsendableError(why)
+                raise unsendable.UnsendableError(why)
             future: concurrent.futures.Future[T] = self._pool.submit(_call, _Call(fn, args, kwargs))
             self._pending.add(future)
         return future
