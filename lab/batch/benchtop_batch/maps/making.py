@@ -9,11 +9,11 @@ from typing import Any
 
 import cloudpickle
 import htcondor
-
 import htmap
+from htmap import condor, exceptions, htio, mapping, names
+
 from benchtop_batch import place, unsendable
 from benchtop_batch.maps import words
-from htmap import condor, exceptions, htio, mapping, names
 
 LOCK = ".making"  # a file in HTMap's folder
 NOTHING_SUBMITTED = "nothing was submitted"
