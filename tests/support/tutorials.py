@@ -14,8 +14,6 @@ from support.batch import Batch
 from support.notebooks import Shown
 
 FOLDER = Path(__file__).parents[2] / "lab/tutorials"
-# A job of HTCondor, by its name in Slurm: the workers of Dask, of one core each, are numbered there
-NAME = 'ifThenElse((DaskWorkerCores==1)=?=true,"dask-worker",JobBatchName)'
 
 
 @dataclass(frozen=True)
@@ -104,7 +102,7 @@ def _recorded(wanted: Mapping[str, int]) -> Callable[[Settings, str], bool]:
             said = Batch(settings, "hpc").said(person, *words)
         else:
             recent = f'Owner == "{person}" && EnteredCurrentStatus > time() - 600'
-            words = ["condor_history", "-constraint", recent, "-autoformat", NAME]
+            words = ["condor_history", "-constraint", recent, "-autoformat", "JobBatchName"]
             said = Batch(settings, "htc").said(person, *words)
         names = said.splitlines()
         return all(len(fnmatch.filter(names, pattern)) >= count for pattern, count in wanted.items())
@@ -114,7 +112,7 @@ def _recorded(wanted: Mapping[str, int]) -> Callable[[Settings, str], bool]:
 
 TUTORIALS = [
     Tutorial("04-htmap", (("htc", "bob"), ("hpc", "alice")), _htmap_printed, _htmap_ran),
-    Tutorial("05-dask", (("hpc", "carol"), ("htc", "bob")), _dask_printed, _recorded({"dask-worker": 2})),
+    Tutorial("05-dask", (("hpc", "carol"), ("htc", "bob")), _dask_printed, _recorded({"dask-worker-*": 2})),
     Tutorial(
         "06-ipyparallel-and-parsl",
         (("hpc", "carol"), ("htc", "bob")),

@@ -179,14 +179,19 @@ def main() -> int:
     given = arguments(sys.argv[1:])
 
     def clean_up(patience: float) -> None:
+        if not alive_by_number(given.kernel):
+            remove_all()  # keys, first of all: the batch system may take its time
         if given.jobs:
             cancel(*given.jobs)
         end = time.monotonic() + patience
         while alive_by_number(given.kernel) and time.monotonic() < end:
             time.sleep(LOOK / 10)
         if not alive_by_number(given.kernel):
-            for path in given.remove:
-                remove(path)
+            remove_all()
+
+    def remove_all() -> None:
+        for path in given.remove:
+            remove(path)
 
     return run(given.command, given.kernel, clean_up)
 
