@@ -30,7 +30,7 @@ dies = client[0].apply_async(lambda: __import__("os")._exit(1))
 try:
     dies.get(60)
 except Exception as error:
-    print(type(error).__name__)
+    print(repr(error))
 while len(client) > 1:
     time.sleep(0.2)
 print("others:", client[client.ids[0]].apply_sync(lambda: 6 * 7))

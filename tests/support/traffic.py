@@ -134,7 +134,7 @@ async def connect(hub: Hub, path: str) -> WebSocketClientConnection:
         url.replace("https:", "wss:", 1),
         headers={"Cookie": cookies, "Origin": settings.url},
         ca_certs=str(settings.state / "ca" / "ca.pem"),
-        connect_timeout=5,
+        connect_timeout=20,
     )
     resolver = OverrideResolver(DefaultExecutorResolver(), {settings.name: settings.bind})
     return await websocket_connect(request, resolver=resolver, max_message_size=LARGEST)

@@ -247,9 +247,10 @@ class _Engines:
                 self._ended(found)
                 return
             words = jobs.waiting(self.batch, "engine", live, self.n)
-            if words and words != told and time.monotonic() - began > TELL_AFTER:
-                self.log.info(words)
-            told = words
+            if words != told and (not words or time.monotonic() - began > TELL_AFTER):
+                told = words
+                if words:
+                    self.log.info(words)
             pause = SOON if words else LATER
 
     def _others(self) -> str:
