@@ -14,7 +14,7 @@ TOLD = 60  # seconds until something is told, on a busy machine
 # More than the node, or the pool, has: what waits is asked for without being waited for
 TOO_MANY = """
 import asyncio, ipyparallel as ipp, time
-cluster = ipp.Cluster(engines="{engines}", n=2)
+cluster = ipp.Cluster(engines="{engines}", n=6)
 kind = cluster.engine_launcher_class
 kind.memory.default_value = {memory}
 cluster.start_cluster_sync()
@@ -38,7 +38,7 @@ print("others:", client[client.ids[0]].apply_sync(lambda: 6 * 7))
 
 
 def test_what_engines_wait_for_is_told_in_words(scale_out: ScaleOut, kernel: str):
-    memory = {"slurm": 3900, "condor": 2040}[scale_out.system]  # of a node that a session is on as well
+    memory = {"slurm": 3900, "condor": 2040}[scale_out.system]  # MB; no cluster has six times as much
     shown = scale_out.cell(kernel, TOO_MANY.format(engines=scale_out.engines, memory=memory))
     assert " wait" in shown, shown
     assert f"in the queue of {'Slurm' if scale_out.system == 'slurm' else 'HTCondor'}: " in shown
