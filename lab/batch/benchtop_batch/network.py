@@ -15,7 +15,7 @@ import subprocess
 from collections.abc import Iterable
 
 from benchtop_batch import place
-from benchtop_batch.jobs import ASKING, NAMES
+from benchtop_batch.systems import ASKING, NAMES
 from benchtop_batch.place import Cluster
 
 CONFINED = "BENCHTOP_CONFINED"  # of the environment: set in sessions of people whose jobs reach nothing
