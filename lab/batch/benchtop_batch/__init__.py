@@ -7,6 +7,7 @@ import importlib
 
 _PARTS: dict[str, str] = {
     "Executor": "executor",
+    "jobs": "listing",
     "parsl_config": "parsl_cluster",
 }  # name → the module that has it
 

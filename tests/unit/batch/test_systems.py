@@ -75,7 +75,9 @@ def test_what_is_waited_for_is_a_sentence():
         Job("4", "waiting", "b"),
     ]
     assert systems.waiting("slurm", "engine", queue, 4) == "3 of 4 engines wait in the queue of Slurm: b."
-    assert systems.waiting("condor", "block", queue[1:2], 1) == "1 of 1 block waits in the queue of HTCondor: a."
+    assert (
+        systems.waiting("condor", "block", queue[1:2], 1) == "1 of 1 block waits in the queue of HTCondor: a."
+    )
     assert systems.waiting("slurm", "engine", queue[:1], 4) == ""
 
 
