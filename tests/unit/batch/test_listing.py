@@ -29,8 +29,8 @@ SACCT = [
     "/home/a|good|/home/a/logs/%x-%06j.txt",
     "700.batch|COMPLETED|0:0|2026-11-30T19:00:01|2026-11-30T19:00:01|2026-11-30T19:01:41|2|2||02:30.500|307200K|"
     "cpu=00:02:30,energy=0,fs/disk=4202496,mem=300M,pages=0,vmem=400M|cpu-1||batch|",
-    "701|CANCELLED by 4242|0:0|2026-11-30T19:00:00|None|2026-11-30T19:00:05|1|0|512M|00:00:00|||None assigned|"
-    "/home/a|stopped|/home/a/slurm-%j.out",
+    "701|CANCELLED by 4242|0:0|2026-11-30T19:00:00|None|2026-11-30T19:00:05|1|0|512M|00:00:00|||"
+    "None assigned|/home/a|stopped|/home/a/slurm-%j.out",
     "702|FAILED|0:9|2026-11-30T19:00:00|2026-11-30T19:00:01|2026-11-30T19:00:02|1|1|512M|00:00:00|||cpu-1|"
     "/home/a|greedy|/dev/null",
     "703|FAILED|3:0|2026-11-30T19:00:00|2026-11-30T19:00:01|2026-11-30T19:00:02|1|1|512M|00:00:00|||cpu-1|"
@@ -43,7 +43,8 @@ QUEUED: list[dict[str, Any]] = [
     {
         "ClusterId": 31, "ProcId": 0, "JobStatus": 2, "JobBatchName": "map", "Cmd": "/bin/sh",
         "QDate": AT - 120, "RemoteHost": "standard2_1@condor-ep-1", "JobCurrentStartDate": AT - 100,
-        "RequestCpus": 2, "RequestMemory": 128, "ResidentSetSize": 65536, "RemoteUserCpu": 90.0, "RemoteSysCpu": 10.0,
+        "RequestCpus": 2, "RequestMemory": 128, "ResidentSetSize": 65536, "RemoteUserCpu": 90.0,
+        "RemoteSysCpu": 10.0,
         "MemoryUsage": "/Expr(( ( ResidentSetSize + 1023 ) / 1024 ))/", "Iwd": "/home/a", "Out": "out.0",
     },
     {"ClusterId": 31, "ProcId": 1, "JobStatus": 1, "Cmd": "/usr/bin/sleep", "QDate": AT - 120,

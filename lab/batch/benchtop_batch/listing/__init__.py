@@ -8,7 +8,8 @@
 Nothing but the standard library; pandas where somebody asks for a table of it.
 """
 
-from benchtop_batch.listing.job import CannotCancelError, Job, cancel
-from benchtop_batch.listing.overview import Jobs, Overview, jobs
+from benchtop_batch.listing.job import STATES, CannotCancelError, Job, cancel
+from benchtop_batch.listing.overview import Jobs, Overview, counts, jobs
+from benchtop_batch.systems import NAMES
 
-__all__ = ["CannotCancelError", "Job", "Jobs", "Overview", "cancel", "jobs"]
+__all__ = ["NAMES", "STATES", "CannotCancelError", "Job", "Jobs", "Overview", "cancel", "counts", "jobs"]
