@@ -150,10 +150,8 @@ def test_a_slurm_that_does_not_know_where_jobs_print_to_is_asked_without(answers
 
 
 def test_what_running_jobs_use_is_of_all_their_steps():
-    said = "821.batch|cpu=00:00:10,energy=0,mem=100M|90M|\n821.0|cpu=1-00:00:00,mem=1.5G|80M|\n".replace(
-        "|", MARK
-    )
-    assert slurm.of_sstat(said, MARK) == {"821": (86410.0, (100 << 20) + (3 << 29))}
+    said = "821.batch|cpu=00:00:10,energy=0,mem=100M|90M|\n821.0|cpu=1-00:00:00,mem=1.5G|80M|\n"
+    assert slurm.of_sstat(said) == {"821": (86410.0, (100 << 20) + (3 << 29))}
 
 
 @pytest.mark.parametrize(
@@ -165,20 +163,22 @@ def test_waiting_tasks_are_counted(text: str, number: int):
 
 
 def test_htcondors_ads_are_read_whatever_is_in_them():
-    running, waiting, held = condor.of_ads(json.dumps(QUEUED))
+    running, waiting, held = condor.of_ads(json.dumps(QUEUED), AT)
     assert (running.number, running.name, running.node) == ("31.0", "map", "condor-ep-1")
     assert (running.cpu(AT), running.memory_used, running.memory) == (0.5, 64 << 20, 128 << 20)
+    (older,) = condor.of_ads(json.dumps([{**QUEUED[0], "CpusUsage": 1.5}]), AT)
+    assert older.cpu(AT) == 0.75, "by the average, however old the rest is"
     assert running.log == "/home/a/out.0"
     assert (waiting.name, waiting.reason) == ("sleep", "no slot with enough CPUs and memory is free")
     assert waiting.memory == 0
     assert (held.state, held.reason) == ("held", "it used more memory than it asked for")
-    done, failed, cancelled = condor.of_ads(json.dumps(PAST))
+    done, failed, cancelled = condor.of_ads(json.dumps(PAST), AT)
     assert (done.state, done.cpu(AT), done.log, done.ended) == ("done", 0.5, "", AT - 200)
     assert (failed.state, failed.reason) == ("failed", "it was ended by signal 11 (SEGV)")
     assert (cancelled.state, cancelled.reason) == ("cancelled", "you cancelled it")
-    assert condor.of_ads("") == [], "what it prints when there is no job"
+    assert condor.of_ads("", AT) == [], "what it prints when there is no job"
     with pytest.raises(systems.NoAnswerError):
-        condor.of_ads('[{"JobStatus": 2}]')
+        condor.of_ads('[{"JobStatus": 2}]', AT)
 
 
 def look(env: dict[str, str] | None = None, clock: Callable[[], float] = lambda: AT) -> Overview:

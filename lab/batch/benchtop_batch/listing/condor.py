@@ -5,7 +5,9 @@ Any attribute may be whatever the job's owner wrote, an expression for example: 
 
 import json
 import posixpath
+import re
 import signal
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -31,7 +33,7 @@ _STATES: dict[int, State] = {
 def queue(env: Mapping[str, str], within: float) -> list[Job]:
     """The jobs in the queue. Raises NoAnswerError."""
     words = ["condor_q", "-json", "-attributes", ",".join(ATTRIBUTES)]
-    return of_ads(systems.answer(words, env, within))
+    return of_ads(systems.answer(words, env, within), time.time())
 
 
 def records(env: Mapping[str, str], since: float, within: float) -> list[Job]:
@@ -40,19 +42,19 @@ def records(env: Mapping[str, str], since: float, within: float) -> list[Job]:
     mine = f'Owner == "{owner}" && EnteredCurrentStatus >= {since:.0f}'
     stop = f"EnteredCurrentStatus < {since - BEHIND:.0f}"
     words = ["condor_history", "-constraint", mine, "-since", stop, "-limit", str(MOST), "-json"]
-    return of_ads(systems.answer([*words, "-attributes", ",".join(ATTRIBUTES)], env, within))
+    return of_ads(systems.answer([*words, "-attributes", ",".join(ATTRIBUTES)], env, within), time.time())
 
 
-def of_ads(said: str) -> list[Job]:
-    """Of what -json prints: which is nothing at all where there is no job. Raises NoAnswerError."""
+def of_ads(said: str, now: float) -> list[Job]:
+    """Of what -json prints, now: nothing at all where there is no job. Raises NoAnswerError."""
     try:
         ads = json.loads(said.strip() or "[]", strict=False)
-        return [of_ad(ad) for ad in ads]
+        return [of_ad(ad, now) for ad in ads]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise systems.NoAnswerError(f"HTCondor: no answer that can be read ({error!r})") from None
 
 
-def of_ad(ad: Mapping[str, Any]) -> Job:
+def of_ad(ad: Mapping[str, Any], now: float) -> Job:
     """Of one ad. Raises KeyError for one without a number."""
     state = _STATES.get(ad["JobStatus"], "running")
     ended = _number(ad, "EnteredCurrentStatus") if state in {"cancelled", "done"} else None
@@ -69,17 +71,20 @@ def of_ad(ad: Mapping[str, Any]) -> Job:
         _text(ad, "JobBatchName") or posixpath.basename(_text(ad, "Cmd")), state, reason=_reason(ad, state),
         node="" if waits else (_text(ad, "RemoteHost") or _text(ad, "LastRemoteHost")).rpartition("@")[2],
         submitted=_number(ad, "QDate"), started=None if waits else started, ended=ended, cpus=cpus,
-        cpu_time=_cpu_time(ad, started, ended), memory=int(megabytes * (1 << 20)), memory_used=most,
+        cpu_time=_cpu_time(ad, started, ended, now), memory=int(megabytes * (1 << 20)), memory_used=most,
         log=_log(ad),
     )  # fmt: skip
 
 
-def _cpu_time(ad: Mapping[str, Any], started: float | None, ended: float | None) -> float | None:
+def _cpu_time(ad: Mapping[str, Any], started: float | None, ended: float | None, now: float) -> float | None:
+    """Of a job that runs, by its average: what the queue has of it may be a quarter of an hour old."""
+    average = _number(ad, "CpusUsage")
     user, system = _number(ad, "RemoteUserCpu"), _number(ad, "RemoteSysCpu")
-    if user or system:
+    if ended and (user or system):
         return (user or 0.0) + (system or 0.0)
-    average = _number(ad, "CpusUsage")  # CPUs, over the life of the job
-    return average * max(0.0, ended - started) if average and started and ended else None
+    if average is not None and started:
+        return average * max(0.0, (ended or now) - started)
+    return (user or 0.0) + (system or 0.0) if user or system else None
 
 
 def _reason(ad: Mapping[str, Any], state: State) -> str:
@@ -91,7 +96,8 @@ def _reason(ad: Mapping[str, Any], state: State) -> str:
     if state == "cancelled":
         said = _text(ad, "RemoveReason")[: systems.SHOWN].strip(" .")
         if said.startswith("via condor_rm"):
-            return "you cancelled it" if f"by user {guardian.user()})" in said else "it was cancelled"
+            mine = re.search(rf"by user {re.escape(guardian.user())}[)@]", said)
+            return "you cancelled it" if mine else "it was cancelled"
         return f"HTCondor says “{said}”" if said else "it was cancelled"
     return _why_failed(ad) if state == "failed" else ""
 

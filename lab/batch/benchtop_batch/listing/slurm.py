@@ -74,7 +74,7 @@ def of_squeue(said: str, mark: str) -> Iterator[Job]:
             known = "held"
         waits = known in {"waiting", "held"}
         yield Job(
-            "slurm", number.partition("%")[0] + ("]" if "%" in number else ""), name, known,
+            "slurm", plain(number), name, known,
             reason=systems.why_slurm(reason) if waits else "",
             node="" if waits else node, submitted=_moment(submit), started=None if waits else _moment(start),
             cpus=_number(cpus), memory=amount(memory) or 0, count=tasks(number), raw=raw,
@@ -102,7 +102,7 @@ def of_sacct(said: str, mark: str, fields: Sequence[str] = RECORDS) -> list[Job]
     paths: dict[str, str] = {}
     for values in _rows(said, mark, len(fields)):
         row = dict(zip(fields, values, strict=True))
-        number, _, step = row["JobID"].partition(".")
+        number, _, step = plain(row["JobID"]).partition(".")
         if not step:
             found[number] = _of_record(row, number)
             said = row.get("StdOut", "")
@@ -168,24 +168,16 @@ def used(env: Mapping[str, str], jobs: Mapping[str, str], within: float) -> dict
     jobs: Slurm's own number of each (squeue's %A), by the number that people know
     """
     asked = list(jobs.items())[:MOST]
-    mark = os.urandom(8).hex()
-    words = [
-        "sstat",
-        "--noheader",
-        "--allsteps",
-        "--parsable",
-        f"--delimiter={mark}",
-        f"--format={','.join(USAGE)}",
-    ]
+    words = ["sstat", "--noheader", "--allsteps", "--parsable", f"--format={','.join(USAGE)}"]
     said = systems.answer([*words, f"--jobs={','.join(raw for _, raw in asked)}"], environment(env), within)
-    found = of_sstat(said, mark)
+    found = of_sstat(said)
     return {number: found[raw] for number, raw in asked if raw in found}
 
 
-def of_sstat(said: str, mark: str) -> dict[str, tuple[float, int]]:
+def of_sstat(said: str) -> dict[str, tuple[float, int]]:
     """By Slurm's own numbers, of all steps together."""
     found: dict[str, tuple[float, int]] = {}
-    for ident, text, most in _rows(said, mark, len(USAGE)):
+    for ident, text, most in _rows(said, "|", len(USAGE)):
         raw = ident.partition(".")[0]
         now = usage(text)
         cpu, memory = found.get(raw, (0.0, 0))
@@ -218,6 +210,11 @@ def seconds(text: str) -> float | None:
     days, hours, minutes, rest, part = (int(value or 0) for value in found.groups())
     thousandths = part / 10 ** len(found[5]) if found[5] else 0
     return ((days * 24 + hours) * 60 + minutes) * 60 + rest + thousandths
+
+
+def plain(number: str) -> str:
+    """Without how many may run at a time: 12_[4-99] of 12_[4-99%5]."""
+    return re.sub(r"%\d+\]", "]", number)
 
 
 def tasks(number: str) -> int:
