@@ -221,6 +221,36 @@ def test_a_system_that_does_not_answer_hides_nothing_of_the_other(answers: dict[
     assert {job.cluster for job in found} == {"slurm", "condor"}, "the last that was known stays"
 
 
+def test_accounting_that_is_away_is_said_as_long_as_it_is_and_not_asked_at_each_look(answers: dict[str, Any]):
+    now = [AT]
+    known = look(clock=lambda: now[0])
+    answers["sacct"] = systems.NoAnswerError("sacct: error: Problem talking to the database")
+    for _ in range(3):
+        found = known.look()
+        assert found.missing == ["Slurm does not answer: sacct: error: Problem talking to the database"]
+        assert "811" in {job.number for job in found}
+        now[0] += 3
+    assert [words[0] for words in answers["asked"]].count("sacct") == 1
+    del answers["sacct"]
+    now[0] += overview.SOON
+    assert known.look().missing == []
+
+
+def test_what_a_running_job_uses_does_not_fall_between_two_questions(
+    answers: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.setattr(place, "VOUCHER", tmp_path)
+    answers["sstat"] = "821.batch|cpu=00:01:00,mem=100M|90M|\n"
+    now = [AT]
+    known = look(clock=lambda: now[0])
+    for _ in range(3):
+        (task,) = [job for job in known.look() if job.number == "820_0"]
+        assert task.cpu(now[0]) == pytest.approx(0.5)
+        assert task.memory_used == 100 << 20
+        now[0] += 5
+    assert [words[0] for words in answers["asked"]].count("sstat") == 1
+
+
 def test_a_job_between_the_queue_and_accounting_does_not_vanish(answers: dict[str, Any]):
     now = [AT]
     known = look(clock=lambda: now[0])

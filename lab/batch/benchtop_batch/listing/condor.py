@@ -23,7 +23,7 @@ ATTRIBUTES = (
 )  # fmt: skip
 MOST = 2000  # jobs of the past
 BEHIND = (
-    86400  # seconds: jobs come into the history in the order in which they leave the queue, some long after
+    86400  # seconds: a job comes into the history as it leaves the queue, which may be long after its end
 )
 _STATES: dict[int, State] = {
     1: "waiting", 2: "running", 3: "cancelled", 4: "done", 5: "held", 6: "ending", 7: "suspended",

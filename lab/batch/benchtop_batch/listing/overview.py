@@ -23,9 +23,7 @@ OLD = 60.0  # seconds until accounting is asked again while nothing happens
 SOON = 10.0  # … and when a job came or went
 USED = 20.0  # … until it is asked what running jobs use, which is a question to each node
 FAILED = 120.0  # … after one that was not answered
-NOBODY = (
-    "No batch system can be asked from here: there is no credential for any, or their commands are missing."
-)
+NOBODY = "No batch system can be asked from here: no credential is there, or their commands are missing."
 _SYSTEMS: dict[Cluster, ModuleType] = {"slurm": slurm, "condor": condor}
 
 
@@ -123,7 +121,9 @@ class _Known:
     numbers: frozenset[str] = frozenset()  # in the queue, as the records were read
     read: float = float("-inf")  # when they were
     changed: float = float("-inf")  # when a job came or went
+    trouble: str = ""  # why the records are old
     used: dict[str, tuple[float, int]] = field(default_factory=dict)
+    used_at: float = float("-inf")
     use_due: float = float("-inf")
 
 
@@ -176,7 +176,7 @@ class Overview:
         known.live = {job.number: job for job in system.queue(self._env, self._within)}
         running = {job.number: job.raw for job in known.live.values() if job.state == "running"}
         if cluster == "slurm" and running and place.VOUCHER.exists() and now >= known.use_due:
-            known.use_due = now + USED
+            known.use_due, known.used_at = now + USED, now
             try:
                 known.used = slurm.used(self._env, running, min(self._within, 5.0))
             except systems.NoAnswerError:  # a job has just ended, or a node does not answer
@@ -188,8 +188,14 @@ class Overview:
             now - known.changed < OLD and any(self._gone(job, known) for job in known.records)
         )
         if self._since and now - known.read >= (SOON if unsettled else OLD):
-            known.records = system.records(self._env, now - self._since, self._within)
-            known.read, known.numbers = now, numbers
+            known.read = now
+            try:
+                known.records = system.records(self._env, now - self._since, self._within)
+                known.numbers, known.trouble = numbers, ""
+            except systems.NoAnswerError as error:
+                known.trouble = str(error)
+        if known.trouble:
+            raise systems.NoAnswerError(known.trouble)
 
     @staticmethod
     def _gone(job: Job, known: _Known) -> bool:
@@ -202,6 +208,8 @@ class Overview:
         for job in known.live.values():
             record = written.get(job.number)
             cpu, memory = known.used.get(job.number, (job.cpu_time, job.memory_used))
+            if job.number in known.used and cpu and (then := job.elapsed(known.used_at)):
+                cpu *= (job.elapsed(now) or 0) / then  # as if it had gone on like this
             yield replace(
                 job, log=job.log or (record.log if record else ""), cpu_time=cpu, memory_used=memory,
                 memory=(record.memory if record else 0) or job.memory,
