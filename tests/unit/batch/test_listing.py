@@ -53,7 +53,8 @@ QUEUED: list[dict[str, Any]] = [
      "HoldReason": "Error from slot1: memory usage exceeded request_memory", "RequestMemory": 64},
 ]  # fmt: skip
 PAST: list[dict[str, Any]] = [
-    {"ClusterId": 29, "ProcId": 0, "JobStatus": 4, "ExitBySignal": False, "ExitCode": 0, "CpusUsage": 0.5,
+    {"ClusterId": 29, "ProcId": 0, "JobStatus": 4, "ExitBySignal": False, "ExitCode": 0, "CpusUsage": 0.0,
+     "RemoteUserCpu": 48.0, "RemoteSysCpu": 2.0,
      "JobCurrentStartDate": AT - 300, "EnteredCurrentStatus": AT - 200, "RequestCpus": 1, "Cmd": "/bin/a",
      "LastRemoteHost": "slot1_1@condor-ep-2", "Out": "/dev/null", "Iwd": "/home/a"},
     {"ClusterId": 29, "ProcId": 1, "JobStatus": 4, "ExitBySignal": True, "ExitSignal": 11, "Cmd": "/bin/a",
@@ -167,7 +168,7 @@ def test_htcondors_ads_are_read_whatever_is_in_them():
     assert (running.number, running.name, running.node) == ("31.0", "map", "condor-ep-1")
     assert (running.cpu(AT), running.memory_used, running.memory) == (0.5, 64 << 20, 128 << 20)
     (older,) = condor.of_ads(json.dumps([{**QUEUED[0], "CpusUsage": 1.5}]), AT)
-    assert older.cpu(AT) == 0.75, "by the average, however old the rest is"
+    assert older.cpu(AT) == 0.75, "by the latest rate, where the rest is old"
     assert running.log == "/home/a/out.0"
     assert (waiting.name, waiting.reason) == ("sleep", "no slot with enough CPUs and memory is free")
     assert waiting.memory == 0
@@ -176,6 +177,10 @@ def test_htcondors_ads_are_read_whatever_is_in_them():
     assert (done.state, done.cpu(AT), done.log, done.ended) == ("done", 0.5, "", AT - 200)
     assert (failed.state, failed.reason) == ("failed", "it was ended by signal 11 (SEGV)")
     assert (cancelled.state, cancelled.reason) == ("cancelled", "you cancelled it")
+    for said in ("via condor_hold (by user {})", "submitted on hold at user's request"):
+        hold = said.format(guardian.user())
+        (held,) = condor.of_ads(json.dumps([{**QUEUED[2], "HoldReason": hold}]), AT)
+        assert held.reason == "you put it on hold"
     assert condor.of_ads("", AT) == [], "what it prints when there is no job"
     with pytest.raises(systems.NoAnswerError):
         condor.of_ads('[{"JobStatus": 2}]', AT)

@@ -18,13 +18,16 @@ from benchtop_batch.listing.job import Job, State
 ATTRIBUTES = (
     "ClusterId", "ProcId", "JobStatus", "JobBatchName", "Cmd", "HoldReason", "LastRejMatchReason",
     "RemoteHost", "LastRemoteHost", "QDate", "JobCurrentStartDate", "EnteredCurrentStatus", "RequestCpus",
-    "CpusProvisioned", "RequestMemory", "MemoryProvisioned", "ResidentSetSize", "MemoryUsage", "CpusUsage",
-    "RemoteUserCpu", "RemoteSysCpu", "ExitCode", "ExitBySignal", "ExitSignal", "RemoveReason", "Out", "Iwd",
+    "CpusProvisioned", "RequestMemory", "MemoryProvisioned", "ResidentSetSize_RAW", "ResidentSetSize",
+    "MemoryUsage", "CpusUsage", "RemoteUserCpu", "RemoteSysCpu", "ExitCode", "ExitBySignal", "ExitSignal",
+    "RemoveReason", "Out", "Iwd",
 )  # fmt: skip
 MOST = 2000  # jobs of the past
 BEHIND = (
     86400  # seconds: a job comes into the history as it leaves the queue, which may be long after its end
 )
+# As the access point and condor_submit put it
+_BY_OWNER = re.compile(rf"\(by user {re.escape(guardian.user())}[)@]|at user's request")
 _STATES: dict[int, State] = {
     1: "waiting", 2: "running", 3: "cancelled", 4: "done", 5: "held", 6: "ending", 7: "suspended",
 }  # fmt: skip
@@ -63,7 +66,8 @@ def of_ad(ad: Mapping[str, Any], now: float) -> Job:
     started = _number(ad, "JobCurrentStartDate")
     cpus = int(_number(ad, "RequestCpus") or _number(ad, "CpusProvisioned") or 1)
     megabytes = _number(ad, "RequestMemory") or _number(ad, "MemoryProvisioned") or 0
-    used = _number(ad, "ResidentSetSize")  # KiB; MemoryUsage is an expression of it as long as the job lives
+    # KiB; MemoryUsage is an expression of them, so that no number of it is there
+    used = _number(ad, "ResidentSetSize_RAW") or _number(ad, "ResidentSetSize")
     most = int(used) << 10 if used else int((_number(ad, "MemoryUsage") or 0) * (1 << 20)) or None
     waits = state in {"waiting", "held"}
     return Job(
@@ -77,27 +81,26 @@ def of_ad(ad: Mapping[str, Any], now: float) -> Job:
 
 
 def _cpu_time(ad: Mapping[str, Any], started: float | None, ended: float | None, now: float) -> float | None:
-    """Of a job that runs, by its average: what the queue has of it may be a quarter of an hour old."""
-    average = _number(ad, "CpusUsage")
-    user, system = _number(ad, "RemoteUserCpu"), _number(ad, "RemoteSysCpu")
-    if ended and (user or system):
-        return (user or 0.0) + (system or 0.0)
-    if average is not None and started:
-        return average * max(0.0, (ended or now) - started)
-    return (user or 0.0) + (system or 0.0) if user or system else None
+    """What the queue has of a job that runs may be a quarter of an hour old: then its rate tells more."""
+    user, system, rate = (_number(ad, name) for name in ("RemoteUserCpu", "RemoteSysCpu", "CpusUsage"))
+    if started is None or (not user and not system and rate is None):
+        return None
+    spent = (user or 0.0) + (system or 0.0)
+    return max(spent, 0.0 if ended else (rate or 0.0) * max(0.0, now - started))
 
 
 def _reason(ad: Mapping[str, Any], state: State) -> str:
     if state == "held":
         said = _text(ad, "HoldReason")[: systems.SHOWN].strip(" .") or "no reason is given"
-        return "it used more memory than it asked for" if "memory usage exceeded" in said else said
+        if "memory usage exceeded" in said:
+            return "it used more memory than it asked for"
+        return "you put it on hold" if _BY_OWNER.search(said) else said
     if state == "waiting":
         return systems.why_condor(_text(ad, "LastRejMatchReason").partition("|")[0])
     if state == "cancelled":
         said = _text(ad, "RemoveReason")[: systems.SHOWN].strip(" .")
         if said.startswith("via condor_rm"):
-            mine = re.search(rf"by user {re.escape(guardian.user())}[)@]", said)
-            return "you cancelled it" if mine else "it was cancelled"
+            return "you cancelled it" if _BY_OWNER.search(said) else "it was cancelled"
         return f"HTCondor says “{said}”" if said else "it was cancelled"
     return _why_failed(ad) if state == "failed" else ""
 

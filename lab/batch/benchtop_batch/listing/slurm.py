@@ -22,6 +22,8 @@ RECORDS = (
     "JobID", "State", "ExitCode", "Submit", "Start", "End", "ReqCPUS", "AllocCPUS", "ReqMem", "TotalCPU",
     "MaxRSS", "TRESUsageInTot", "NodeList", "WorkDir", "JobName", "StdOut",
 )  # fmt: skip
+# By name, and until now: without, it leaves out what was cancelled before it could start, or was on hold
+ALL = "--state=BF,CA,CD,DL,F,NF,OOM,PD,PR,R,RV,S,TO"
 USAGE = ("JobID", "TRESUsageInTot", "MaxRSS")
 MOST = 40  # jobs whose use is asked for at a time: each is a question to its node
 _LIVE: dict[str, State] = {
@@ -85,7 +87,15 @@ def records(env: Mapping[str, str], since: float, within: float) -> list[Job]:
     """What accounting says of jobs that were there since then, ended or not. Raises NoAnswerError."""
     mark = os.urandom(8).hex()
     begin = datetime.fromtimestamp(since, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    words = ["sacct", "--noheader", f"--user={guardian.user()}", f"--starttime={begin}", "--parsable"]
+    words = [
+        "sacct",
+        "--noheader",
+        f"--user={guardian.user()}",
+        f"--starttime={begin}",
+        "--endtime=now",
+        ALL,
+        "--parsable",
+    ]
     for fields in (RECORDS, RECORDS[:-1]):  # before 24.05, it does not know where a job prints to
         with_fields = [*words, f"--delimiter={mark}", f"--format={','.join(fields)}"]
         try:
@@ -111,14 +121,16 @@ def of_sacct(said: str, mark: str, fields: Sequence[str] = RECORDS) -> list[Job]
         most = usage(row["TRESUsageInTot"]).get("mem") or amount(row["MaxRSS"])
         if most and number in found:
             found[number] = replace(found[number], memory_used=max(found[number].memory_used or 0, int(most)))
-    return [replace(job, log=_path(paths[number], job)) for number, job in found.items()]
+    return [
+        replace(job, log=_path(paths[number], job)) if job.started else job for number, job in found.items()
+    ]
 
 
 def _of_record(row: Mapping[str, str], number: str) -> Job:
     word, _, by = row["State"].partition(" ")
     state, reason = _ENDED.get(word, (_LIVE.get(word, "failed"), ""))
     if word == "FAILED":
-        reason = _failed(row["ExitCode"])
+        reason = _failed(row["ExitCode"]) if _moment(row["Start"]) else "Slurm could not start it"
     if word == "CANCELLED" and by.removeprefix("by ") == str(os.getuid()):
         reason = "you cancelled it"
     return Job(
