@@ -131,7 +131,7 @@ def test_jobs_of_both_systems_are_listed_with_their_reasons_and_use_and_are_canc
     wait_until(over, timeout=RUNS, what="the jobs to be cancelled", tell=lambda: json.dumps(shown, indent=1))
     assert shown[f"{cluster}.0"]["reason"] == "you cancelled it"
     assert shown[f"{array}_0"]["reason"] == "you cancelled it"
-    assert 0.2 < shown[f"{array}_0"]["cpu"] < 1.5, "Slurm says what it used, once it has ended"
+    assert 0.02 < shown[f"{array}_0"]["cpu"] < 1.5, "Slurm says what it used, once it has ended"
     assert own.ready(), "the session was left out"
 
 
