@@ -134,7 +134,7 @@ def test_accounting_says_what_a_job_used_and_why_it_ended(monkeypatch: pytest.Mo
     )
     assert (
         found["702"].reason
-        == "it was killed, as a job is that uses more memory than it asked for: see its log"
+        == "it was killed, as a job is that uses more memory than it had requested: see its log"
     )
     assert found["702"].log == ""
     assert (found["703"].reason, found["703"].log) == ("it ended with exit code 3", "/home/a/out.txt")
@@ -172,7 +172,7 @@ def test_htcondors_ads_are_read_whatever_is_in_them():
     assert running.log == "/home/a/out.0"
     assert (waiting.name, waiting.reason) == ("sleep", "no slot with enough CPUs and memory is free")
     assert waiting.memory == 0
-    assert (held.state, held.reason) == ("held", "it used more memory than it asked for")
+    assert (held.state, held.reason) == ("held", "it used more memory than it had requested")
     done, failed, cancelled = condor.of_ads(json.dumps(PAST), AT)
     assert (done.state, done.cpu(AT), done.log, done.ended) == ("done", 0.5, "", AT - 200)
     assert (failed.state, failed.reason) == ("failed", "it was ended by signal 11 (SEGV)")

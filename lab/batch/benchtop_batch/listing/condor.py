@@ -93,7 +93,7 @@ def _reason(ad: Mapping[str, Any], state: State) -> str:
     if state == "held":
         said = _text(ad, "HoldReason")[: systems.SHOWN].strip(" .") or "no reason is given"
         if "memory usage exceeded" in said:
-            return "it used more memory than it asked for"
+            return "it used more memory than it had requested"
         return "you put it on hold" if _BY_OWNER.search(said) else said
     if state == "waiting":
         return systems.why_condor(_text(ad, "LastRejMatchReason").partition("|")[0])

@@ -37,7 +37,7 @@ _ENDED: dict[str, tuple[State, str]] = {
     "CANCELLED": ("cancelled", "it was cancelled"),
     "TIMEOUT": ("failed", "it reached its time limit"),
     "DEADLINE": ("failed", "it could not have ended before its deadline"),
-    "OUT_OF_MEMORY": ("failed", "it used more memory than it asked for"),
+    "OUT_OF_MEMORY": ("failed", "it used more memory than it had requested"),
     "NODE_FAIL": ("failed", "its node was lost"),
     "BOOT_FAIL": ("failed", "its node did not start"),
     "PREEMPTED": ("failed", "another job needed its place"),
@@ -72,7 +72,7 @@ def of_squeue(said: str, mark: str) -> Iterator[Job]:
         known = _LIVE.get(state.partition("+")[0])
         if known is None:
             continue  # it has ended: sacct knows more of it
-        if known == "waiting" and reason.startswith("JobHeld"):
+        if known == "waiting" and reason.startswith(("JobHeld", "JobHold")):
             known = "held"
         waits = known in {"waiting", "held"}
         yield Job(
@@ -150,7 +150,7 @@ def _failed(code: str) -> str:
         with suppress(ValueError):
             name = signal.Signals(int(number)).name.removeprefix("SIG")
             if int(number) == signal.SIGKILL:
-                return "it was killed, as a job is that uses more memory than it asked for: see its log"
+                return "it was killed, as a job is that uses more memory than it had requested: see its log"
             return f"it was ended by signal {number} ({name})"
         return f"it was ended by signal {number}"
     return f"it ended with exit code {status}"
