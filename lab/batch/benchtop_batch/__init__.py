@@ -31,6 +31,7 @@ __getattr__, __dir__ = lazily(
         "Executor": "executor",
         "UnavailableError": "network",
         "UnsendableError": "unsendable",
+        "jobs": "listing",
         "parsl_config": "parsl_cluster",
     },
 )

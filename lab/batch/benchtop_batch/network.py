@@ -15,8 +15,8 @@ import subprocess
 from collections.abc import Mapping, Sequence
 
 from benchtop_batch import place
-from benchtop_batch.jobs import ASKING, NAMES
 from benchtop_batch.place import Cluster
+from benchtop_batch.systems import ASKING, NAMES
 
 CONFINED = "BENCHTOP_CONFINED"  # of the environment: set in sessions of people whose jobs reach nothing
 HUB = "the hub's page (File > Hub Control Panel)"

@@ -23,7 +23,7 @@ from parsl.jobs.states import JobState, JobStatus
 from parsl.providers import CondorProvider, SlurmProvider
 from parsl.serialize.errors import SerializationError
 
-from benchtop_batch import environment, guardian, jobs, network, place, unsendable
+from benchtop_batch import environment, guardian, network, place, systems, unsendable
 from benchtop_batch.place import Cluster
 
 STRATEGY = 0.5  # seconds between two looks at what there is to do: a first task waits that long for its block
@@ -194,8 +194,8 @@ class _Blocks:
     def _status(self) -> None:
         """What became of the blocks. One that is not in the queue any more has ended."""
         try:
-            found = {self.number(job): job for job in jobs.listed(self.batch, self.name_in_queue)}
-        except jobs.NoAnswerError:
+            found = {self.number(job): job for job in systems.listed(self.batch, self.name_in_queue)}
+        except systems.NoAnswerError:
             return  # unknown is not gone
         live = 0
         for number, block in self.resources.items():
@@ -213,7 +213,7 @@ class _Blocks:
                 self.cancel([number])  # type: ignore[attr-defined]
             else:
                 block["status"] = JobStatus(_STATES[job.state], **files)
-        self._tell(jobs.waiting(self.batch, "block", list(found.values()), live))
+        self._tell(systems.waiting(self.batch, "block", list(found.values()), live))
 
     def _tell(self, words: str) -> None:
         """Say what is waited for, once it is worth it, and whenever it changes."""
@@ -226,7 +226,7 @@ class _Blocks:
             print(words, flush=True)
 
     @staticmethod
-    def number(job: jobs.Job) -> str:
+    def number(job: systems.Job) -> str:
         """What Parsl knows a job by."""
         return job.number
 

@@ -58,12 +58,29 @@ def python() -> str:
     return sys.executable
 
 
-def settings(cluster: Cluster, file: Path = SETTINGS) -> dict[str, str]:
-    """What the facility has jobs of a batch system ask for when nobody says; {} where it says nothing."""
+def own_job(env: Mapping[str, str] = os.environ) -> tuple[Cluster, str] | None:
+    """The job that this process is part of, by batch system and number; None outside of jobs."""
+    if env.get("SLURM_JOB_ID"):
+        return "slurm", env["SLURM_JOB_ID"]
+    with contextlib.suppress(KeyError, OSError, UnicodeDecodeError):
+        ad = dict(
+            line.split(" = ", 1)
+            for line in Path(env["_CONDOR_JOB_AD"]).read_text().splitlines()
+            if " = " in line
+        )
+        return "condor", f"{ad['ClusterId']}.{ad['ProcId']}"
+    return None
+
+
+def settings(section: str, file: Path = SETTINGS) -> dict[str, str]:
+    """What the facility says in a section of its settings; {} where it says nothing.
+
+    section: of a batch system, what jobs ask for there when nobody says; or another one
+    """
     parser = configparser.ConfigParser(interpolation=None)
     with contextlib.suppress(OSError, configparser.Error, UnicodeDecodeError):
         parser.read(file)
-    return dict(parser[cluster]) if parser.has_section(cluster) else {}
+    return dict(parser[section]) if parser.has_section(section) else {}
 
 
 def scratch(name: str, home: Path | None = None) -> Path:

@@ -36,6 +36,10 @@ class Kept:
                 self._at = time.monotonic()
             return self._answer
 
+    def forget(self) -> None:
+        """Work it out anew when it is asked for next."""
+        self._at = float("-inf")
+
 
 def home() -> Path:
     """Of whose session this is."""

@@ -19,6 +19,7 @@ from tornado.web import authenticated
 
 from benchtop_lab import dask
 from benchtop_lab.home import handlers
+from benchtop_lab.jobs import handlers as jobs
 from benchtop_lab.session import credentials, exports, offered, status, workspaces
 from benchtop_lab.session.notices import notices
 
@@ -73,6 +74,7 @@ def _load_jupyter_server_extension(server: ServerApp) -> None:
     handlers.load(server)
     status.load(server)
     offered.load(server)
+    jobs.load(server)
     dask.load(server)
     exports.explain_what_is_not_offered()
     workspaces.open_own(os.environ)

@@ -6,7 +6,7 @@
  */
 (() => {
   const FEATURES = [
-    "notices", "status", "ended", "kernels", "elsewhere", "help", "settings", "home", "environments",
+    "notices", "status", "ended", "kernels", "elsewhere", "help", "settings", "home", "environments", "jobs",
   ];
 
   const here = document.currentScript.src.replace(/[^/]*$/, "");

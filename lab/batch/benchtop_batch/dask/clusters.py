@@ -21,7 +21,7 @@ from dask_jobqueue.slurm import SLURMCluster as UpstreamSLURMCluster
 from distributed.core import Status
 from distributed.scheduler import Scheduler as UpstreamScheduler
 
-from benchtop_batch import guardian, jobs, network, place
+from benchtop_batch import guardian, network, place, systems
 from benchtop_batch.dask import jobqueue, keys, protect
 from benchtop_batch.dask.jobs import HTCondorJob, NotTaken, SLURMJob
 from benchtop_batch.network import UnavailableError
@@ -240,13 +240,13 @@ class Cluster(JobQueueCluster):
 
     async def _ask(self, missing: dict[str, Any], now: float) -> None:
         """What the batch system says of jobs whose workers are not there."""
-        listed = await asyncio.to_thread(jobs.listed, self.batch, self.name_in_queue, over=True)
+        listed = await asyncio.to_thread(systems.listed, self.batch, self.name_in_queue, over=True)
         known = {job.number: job for job in listed}
         found = {
-            name: known.get(str(job.job_id), jobs.Job(str(job.job_id), "over"))
+            name: known.get(str(job.job_id), systems.Job(str(job.job_id), "over"))
             for name, job in missing.items()
         }
-        waiting = jobs.waiting(self.batch, "worker", list(found.values()), len(self.worker_spec))
+        waiting = systems.waiting(self.batch, "worker", list(found.values()), len(self.worker_spec))
         if waiting and now - self._missing_since > PATIENCE:
             self._say(waiting)
         elif not waiting and not self._gave_up and not self._refused:
@@ -256,7 +256,7 @@ class Cluster(JobQueueCluster):
             if job.state in {"held", "over"} and name in self.workers and name not in self._present():
                 await self._lost(name, job, now)
 
-    async def _lost(self, name: str, job: jobs.Job, now: float) -> None:
+    async def _lost(self, name: str, job: systems.Job, now: float) -> None:
         """Replace a worker whose job is over or held, unless that happens again and again."""
         ended = self.workers.pop(name)
         await ended.close()
@@ -269,8 +269,8 @@ class Cluster(JobQueueCluster):
             self.worker_spec.pop(waiting)
         self._say(self._describe_failures(job, ended))
 
-    def _describe_failures(self, job: jobs.Job, ended: Any) -> str:
-        title = jobs.NAMES[self.batch]
+    def _describe_failures(self, job: systems.Job, ended: Any) -> str:
+        title = systems.NAMES[self.batch]
         how = "was put on hold" if job.state == "held" else "ended"
         why = f" ({job.reason})" if job.reason else ""
         log, last = ended.log, ""

@@ -10,7 +10,7 @@ from dask_jobqueue.core import Job
 from dask_jobqueue.htcondor import HTCondorJob as UpstreamHTCondorJob
 from dask_jobqueue.slurm import SLURMJob as UpstreamSLURMJob
 
-from benchtop_batch import jobs, place
+from benchtop_batch import place, systems
 from benchtop_batch.dask import worker
 
 UPSTREAM_COMMAND = "distributed.cli.dask_worker"
@@ -56,10 +56,10 @@ class Worker(Job):
             return str(await super()._submit_job(script_filename))
         except RuntimeError as refused:
             stderr = str(refused).rpartition("\nstderr:\n")[2]
-            raise NotTaken(jobs.submit_error(self.batch, stderr)) from None
+            raise NotTaken(systems.submit_error(self.batch, stderr)) from None
         except FileNotFoundError:
             raise NotTaken(
-                f"{jobs.NAMES[self.batch]}'s commands are not installed here, so no worker can be started."
+                f"{systems.NAMES[self.batch]}'s commands are not installed here, so no worker can be started."
             ) from None
 
     @property

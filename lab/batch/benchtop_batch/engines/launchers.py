@@ -29,7 +29,7 @@ from ipyparallel.cluster.launcher import (
 from ipyparallel.serialize import PrePickled
 from traitlets import Integer, Unicode
 
-from benchtop_batch import environment, guardian, jobs, network, place, unsendable
+from benchtop_batch import environment, guardian, network, place, systems, unsendable
 from benchtop_batch.place import Cluster
 
 SPELLED: dict[Cluster, str] = {"slurm": 'engines="slurm"', "condor": 'engines="htcondor"'}
@@ -166,7 +166,7 @@ class _Engines:
         except OSError as error:
             raise UnavailableLauncherError(f"{command[0]} cannot be started: {error.strerror}") from None
         if running.returncode:
-            raise UnavailableLauncherError(jobs.submit_error(self.batch, stderr or stdout))
+            raise UnavailableLauncherError(systems.submit_error(self.batch, stderr or stdout))
         return stdout
 
     def engine_script(self) -> str:
@@ -198,8 +198,8 @@ class _Engines:
         if getattr(self, "_over", None):
             self._over.set()
         try:
-            jobs.cancel(self.batch, self.name_in_queue)
-        except jobs.NoAnswerError as error:
+            systems.cancel(self.batch, self.name_in_queue)
+        except systems.NoAnswerError as error:
             self.log.warning(
                 f"The engines could not be ended now: {error}. They end by themselves in a minute."
             )
@@ -229,8 +229,8 @@ class _Engines:
         pause = SOON
         while not self._over.wait(pause):
             try:
-                found = jobs.listed(self.batch, self.name_in_queue)
-            except jobs.NoAnswerError as error:
+                found = systems.listed(self.batch, self.name_in_queue)
+            except systems.NoAnswerError as error:
                 self.log.debug(str(error))
                 continue
             for job in found:
@@ -246,7 +246,7 @@ class _Engines:
             if not live:
                 self._ended(found)
                 return
-            words = jobs.waiting(self.batch, "engine", live, self.n)
+            words = systems.waiting(self.batch, "engine", live, self.n)
             if words != told and (not words or time.monotonic() - began > TELL_AFTER):
                 told = words
                 if words:
@@ -256,7 +256,7 @@ class _Engines:
     def _others(self) -> str:
         return "The others go on; what ran on it fails with EngineError."
 
-    def _ended(self, found: Sequence[jobs.Job]) -> None:
+    def _ended(self, found: Sequence[systems.Job]) -> None:
         """None is left that runs or will."""
         if self._over.is_set():
             return
@@ -264,8 +264,8 @@ class _Engines:
         why = f"held: {reason}" if reason else " / ".join(self._last_lines()) or "they printed nothing"
         if found:  # held ones would stay in the queue
             try:
-                jobs.cancel(self.batch, self.name_in_queue)
-            except jobs.NoAnswerError as error:
+                systems.cancel(self.batch, self.name_in_queue)
+            except systems.NoAnswerError as error:
                 self.log.debug(str(error))
         stopped = {"exit_code": 1, "job_id": self.job_id, "why": f"all engines have ended ({why})"}
         self.loop.add_callback(lambda: self.notify_stop(stopped))

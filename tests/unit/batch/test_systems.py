@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from benchtop_batch import jobs
-from benchtop_batch.jobs import Job
+from benchtop_batch import systems
+from benchtop_batch.systems import Job
 
 SLURM = """12_1|RUNNING|None
 12_2|PENDING|Resources
@@ -32,7 +32,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, s
 
 
 def test_slurms_queue_is_read():
-    assert jobs.of_slurm(SLURM) == [
+    assert systems.of_slurm(SLURM) == [
         Job("12_1", "running"),
         Job("12_2", "waiting", "all suitable nodes are busy"),
         Job("12_3", "held", "an administrator put it on hold"),
@@ -57,7 +57,7 @@ def test_slurms_queue_is_read():
     ],
 )
 def test_why_slurm_has_a_job_wait(reason: str, words: str):
-    assert jobs.why_slurm(reason).startswith(words)
+    assert systems.why_slurm(reason).startswith(words)
 
 
 def test_htcondors_queue_is_read():
@@ -72,13 +72,13 @@ def test_htcondors_queue_is_read():
         },
         {"ClusterId": 3, "ProcId": 3, "JobStatus": 1},
     ]
-    assert jobs.of_condor(json.dumps(ads)) == [
+    assert systems.of_condor(json.dumps(ads)) == [
         Job("3.0", "running"),
         Job("3.1", "waiting", "no slot with enough CPUs and memory is free"),
         Job("3.2", "held", "Error from slot: memory usage exceeded"),
         Job("3.3", "waiting", "the pool has not considered it yet"),
     ]
-    assert jobs.of_condor("") == [], "what condor_q prints when there is no job"
+    assert systems.of_condor("") == [], "what condor_q prints when there is no job"
 
 
 def test_what_is_waited_for_is_a_sentence():
@@ -88,42 +88,44 @@ def test_what_is_waited_for_is_a_sentence():
         Job("3", "waiting", "b"),
         Job("4", "waiting", "b"),
     ]
-    assert jobs.waiting("slurm", "engine", queue, 4) == "3 of 4 engines wait in the queue of Slurm: b."
-    assert jobs.waiting("condor", "block", queue[1:2], 1) == "1 of 1 block waits in the queue of HTCondor: a."
-    assert jobs.waiting("slurm", "engine", queue[:1], 4) == ""
+    assert systems.waiting("slurm", "engine", queue, 4) == "3 of 4 engines wait in the queue of Slurm: b."
+    assert (
+        systems.waiting("condor", "block", queue[1:2], 1) == "1 of 1 block waits in the queue of HTCondor: a."
+    )
+    assert systems.waiting("slurm", "engine", queue[:1], 4) == ""
 
 
 def test_no_answer_is_never_an_empty_queue(command: Callable[[str, str], None]):
     command("squeue", "echo 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1")
-    with pytest.raises(jobs.NoAnswerError, match="Unable to contact"):
-        jobs.listed("slurm", "x")
+    with pytest.raises(systems.NoAnswerError, match="Unable to contact"):
+        systems.listed("slurm", "x")
     command("condor_q", "echo '[{\"ClusterId\": 1'")
-    with pytest.raises(jobs.NoAnswerError):
-        jobs.listed("condor", "x")
+    with pytest.raises(systems.NoAnswerError):
+        systems.listed("condor", "x")
     command("squeue", "true")
-    assert jobs.listed("slurm", "x") == []
+    assert systems.listed("slurm", "x") == []
 
 
 def test_how_jobs_have_ended_is_asked_for_on_its_own(command: Callable[[str, str], None]):
     command("squeue", "case $* in *--states=all*) echo '1|TIMEOUT|TimeLimit' ;; esac")
-    assert jobs.listed("slurm", "x") == []
-    assert jobs.listed("slurm", "x", over=True) == [Job("1", "over", "its time limit was reached")]
+    assert systems.listed("slurm", "x") == []
+    assert systems.listed("slurm", "x", over=True) == [Job("1", "over", "its time limit was reached")]
 
 
 def test_cancelling_what_is_gone_is_no_error_and_a_refusal_is(command: Callable[[str, str], None]):
     command("condor_rm", 'echo "Couldn\'t find/remove all jobs matching constraint" >&2; exit 1')
-    jobs.cancel("condor", "x")
+    systems.cancel("condor", "x")
     command("condor_rm", "echo 'AUTHENTICATE:1003:Failed to authenticate' >&2; exit 1")
-    with pytest.raises(jobs.NoAnswerError, match="authenticate"):
-        jobs.cancel("condor", "x")
+    with pytest.raises(systems.NoAnswerError, match="authenticate"):
+        systems.cancel("condor", "x")
 
 
 def test_why_no_job_was_taken_is_a_sentence():
     said = "sbatch: error: QOSMaxSubmit\nsbatch: error: Batch job submission failed: Job violates\n"
-    assert jobs.submit_error("slurm", said) == "Slurm took no job: QOSMaxSubmit (Job violates)."
+    assert systems.submit_error("slurm", said) == "Slurm took no job: QOSMaxSubmit (Job violates)."
     said = "sbatch: error: Batch job submission failed: Invalid qos specification\n"
     told = "Slurm took no job: Batch job submission failed: Invalid qos specification."
-    assert jobs.submit_error("slurm", said) == told
+    assert systems.submit_error("slurm", said) == told
     said = "Submitting job(s)\nERROR: Failed to connect.\n"
-    assert jobs.submit_error("condor", said) == "HTCondor took no job: Failed to connect."
-    assert jobs.submit_error("condor", "") == "HTCondor took no job: it gave no reason."
+    assert systems.submit_error("condor", said) == "HTCondor took no job: Failed to connect."
+    assert systems.submit_error("condor", "") == "HTCondor took no job: it gave no reason."

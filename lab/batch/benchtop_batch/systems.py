@@ -11,7 +11,7 @@ import json
 import re
 import subprocess
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -95,18 +95,33 @@ def listed(cluster: Cluster, name: str, *, over: bool = False) -> list[Job]:
         ],
     }[cluster]  # fmt: skip
     try:
-        answer = subprocess.run(words, capture_output=True, text=True, timeout=ASKING, check=True).stdout
-        return (of_slurm if cluster == "slurm" else of_condor)(answer)
-    except subprocess.CalledProcessError as error:
-        raise NoAnswerError(f"{words[0]}: {error.stderr.strip()}") from None
-    except (OSError, subprocess.SubprocessError, ValueError, KeyError) as error:
+        return (of_slurm if cluster == "slurm" else of_condor)(answer(words))
+    except (ValueError, KeyError) as error:
         raise NoAnswerError(f"{words[0]}: {error}") from None
 
 
-def of_slurm(answer: str) -> list[Job]:
+def answer(words: Sequence[str], env: Mapping[str, str] | None = None, within: float = ASKING) -> str:
+    """What a command of a batch system prints. Raises NoAnswerError.
+
+    env: its environment; this process's own by default. within: seconds
+    """
+    try:
+        return subprocess.run(
+            words, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
+            timeout=within, check=True,
+        ).stdout  # fmt: skip
+    except subprocess.CalledProcessError as error:
+        raise NoAnswerError(f"{words[0]}: {error.stderr.strip()}") from None
+    except subprocess.TimeoutExpired:
+        raise NoAnswerError(f"{words[0]}: no answer within {within:.0f} seconds") from None
+    except OSError as error:
+        raise NoAnswerError(f"{words[0]}: {error.strerror}") from None
+
+
+def of_slurm(said: str) -> list[Job]:
     """Of squeue's lines NUMBER|STATE|REASON."""
     found = []
-    for line in answer.splitlines():
+    for line in said.splitlines():
         number, state, reason = line.split("|", 2)
         if state in _HELD or (state == "PENDING" and reason.startswith(("JobHeld", "JobHold"))):
             found.append(Job(number, "held", why_slurm(reason)))
@@ -129,10 +144,10 @@ def why_slurm(reason: str) -> str:
     return f"Slurm says “{reason[:SHOWN]}”"
 
 
-def of_condor(answer: str) -> list[Job]:
+def of_condor(said: str) -> list[Job]:
     """Of what `condor_q -json` prints."""
     found = []
-    for ad in json.loads(answer) if answer.strip() else []:
+    for ad in json.loads(said) if said.strip() else []:
         number, state = f"{ad['ClusterId']}.{ad['ProcId']}", ad["JobStatus"]
         if state == 5:
             found.append(
