@@ -8,6 +8,25 @@ import importlib
 _PARTS: dict[str, str] = {
     "Executor": "executor",
     "parsl_config": "parsl_cluster",
+    **dict.fromkeys(("slurm", "condor", "collect"), "calls.function"),
+    **dict.fromkeys(
+        (
+            "CrashedError",
+            "HeldError",
+            "JobCancelledError",
+            "JobError",
+            "NoSpaceError",
+            "NodeLostError",
+            "NotSubmittedError",
+            "OptionError",
+            "OutOfMemoryError",
+            "PreemptedError",
+            "RemoteError",
+            "TimeLimitError",
+        ),
+        "calls.failed",
+    ),
+    "UnsendableError": "executor",
 }  # name → the module that has it
 
 
