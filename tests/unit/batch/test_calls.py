@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -74,7 +75,7 @@ def batch(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     watch.WATCH.forked()
 
 
-def of(cluster: str, name: str, **asked: object) -> function.Function:
+def of(cluster: str, name: str, **asked: object) -> Any:
     functions = importlib.import_module("functions_of_calls")
     return getattr(function, cluster)(**asked)(getattr(functions, name))
 

@@ -15,6 +15,7 @@ import collections
 import contextlib
 import importlib
 import inspect
+import io
 import linecache
 import os
 import pickle
@@ -24,7 +25,7 @@ import time
 import types
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from benchtop_batch import environment, place, unsendable
 from benchtop_batch.calls.failed import NotSubmittedError
@@ -102,24 +103,54 @@ def remove_old() -> None:
                 remove(folder)
 
 
-def by_value() -> types.ModuleType:
-    """What sends functions of a notebook. Raises NotSubmittedError where it is missing."""
-    try:
-        return importlib.import_module("cloudpickle")
-    except ImportError:
-        raise NotSubmittedError(
-            "This environment lacks the package cloudpickle, which sends functions to jobs: `pip install"
-            " cloudpickle`, restart the kernel, and try again."
-        ) from None
+class Sender:
+    """Pickles by value what a notebook has made. Raises NotSubmittedError where cloudpickle is missing."""
+
+    def __init__(self) -> None:
+        try:
+            module = importlib.import_module("cloudpickle")
+        except ImportError:
+            raise NotSubmittedError(
+                "This environment lacks the package cloudpickle, which sends functions to jobs:"
+                " `pip install cloudpickle`, restart the kernel, and try again."
+            ) from None
+        self._table: Any = getattr(module.Pickler, "dispatch_table", {})
+        table = {types.CodeType: self._code} if types.CodeType in self._table else {}
+        table = collections.ChainMap(table, self._table)
+        self._pickler = type("Pickler", (module.Pickler,), {"dispatch_table": table})
+
+    def dump(self, value: object, file: BinaryIO) -> None:
+        """Write it. Functions keep the names of their files, which cloudpickle takes away, for tracebacks."""
+        self._pickler(file, protocol=5).dump(value)
+
+    def dumps(self, value: object) -> bytes:
+        """The same in memory."""
+        with io.BytesIO() as file:
+            self.dump(value, file)
+            return file.getvalue()
+
+    def _code(self, code: types.CodeType) -> tuple[Any, ...]:
+        make, facts = self._table[types.CodeType](code)
+        return make, tuple(
+            shown_name(code.co_filename) if fact == "<dynamic-code>" else fact for fact in facts
+        )
+
+
+def shown_name(file: str) -> str:
+    """What tracebacks call a file: In[3], of a notebook's cell."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    label = shell.compile.format_code_name(file) if shell else None
+    return str(label[1]) if label else file
 
 
 def _pickle(folder: Path, function: Callable[..., Any], calls: Sequence[Call]) -> None:
-    pickler = by_value()
+    sender = Sender()
     with _blamed(function), (folder / "function").open("xb") as file:
-        pickler.dump(function, file)
+        sender.dump(function, file)
     with (folder / "sources").open("xb") as file:
         pickle.dump(dict(sources(function)), file)
-    shared = _Shared(folder, pickler, calls)
+    shared = _Shared(folder, sender, calls)
     with (folder / "inputs").open("xb") as inputs, (folder / "index").open("xb") as index:
         index.write((0).to_bytes(NUMBER, "little"))
         for number, call in enumerate(calls):
@@ -131,8 +162,8 @@ def _pickle(folder: Path, function: Callable[..., Any], calls: Sequence[Call]) -
 class _Shared:
     """Arguments that get files of their own: the same object in several inputs, or a large one."""
 
-    def __init__(self, folder: Path, pickler: types.ModuleType, calls: Sequence[Call]) -> None:
-        self._folder, self._pickler = folder / "shared", pickler
+    def __init__(self, folder: Path, sender: Sender, calls: Sequence[Call]) -> None:
+        self._folder, self._sender = folder / "shared", sender
         seen = collections.Counter(
             id(value) for args, kwargs in calls for value in (*args, *kwargs.values())
             if not isinstance(value, _SMALL)
@@ -143,11 +174,11 @@ class _Shared:
 
     def packed(self, call: Call) -> bytes:
         """A call as it stands among the inputs."""
-        packed = self._dumps(self._replaced(call, self._belongs_apart))
+        packed = self._sender.dumps(self._replaced(call, self._belongs_apart))
         if len(packed) > LARGE:
-            packed = self._dumps(
+            packed = self._sender.dumps(
                 self._replaced(
-                    call, lambda value: self._belongs_apart(value) or len(self._dumps(value)) > LARGE
+                    call, lambda value: self._belongs_apart(value) or len(self._sender.dumps(value)) > LARGE
                 )
             )
         return packed
@@ -155,10 +186,6 @@ class _Shared:
     def _belongs_apart(self, value: Any) -> bool:
         size = len(value) if isinstance(value, str | bytes) else getattr(value, "nbytes", 0)
         return id(value) in self._often or (isinstance(size, int) and size > LARGE)
-
-    def _dumps(self, value: object) -> bytes:
-        packed: bytes = self._pickler.dumps(value, protocol=5)
-        return packed
 
     def _replaced(self, call: Call, apart: Callable[[object], bool]) -> Call:
         args, kwargs = call
@@ -171,7 +198,7 @@ class _Shared:
         if id(value) not in self._numbers:
             number = len(self._numbers)
             with (self._folder / str(number)).open("xb") as file:
-                self._pickler.dump(value, file, protocol=5)
+                self._sender.dump(value, file)
             self._numbers[id(value)] = Shared(number)
         return self._numbers[id(value)]
 
@@ -207,6 +234,6 @@ def sources(function: Callable[..., Any]) -> Iterator[tuple[str, str]]:
         seen.add(id(one))
         name = code.co_filename
         if (name.startswith(tempfile.gettempdir()) or not os.path.exists(name)) and linecache.getlines(name):  # noqa: PTH110
-            yield name, "".join(linecache.getlines(name))
+            yield shown_name(name), "".join(linecache.getlines(name))
         names = getattr(one, "__globals__", {})
         ahead += [names[other] for other in code.co_names if callable(names.get(other))]

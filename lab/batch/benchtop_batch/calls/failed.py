@@ -150,8 +150,8 @@ def error(  # noqa: PLR0913 each is said
         "crashed": f"{job}: its Python ended{where} before the function returned ({end.words}).",
     }.get(end.kind, f"{job} has ended without a result{f' ({end.words})' if end.words else ''}.")
     if end.kind in {"crashed", "held", "unknown"} and (lines := last_lines(log)):
-        told += "\nThe last that it printed:\n" + "\n".join(f"    {line[:SHOWN]}" for line in lines) + "\n"
-    told += f" Its log: {log}"
+        told += "\nThe last that it printed:\n" + "\n".join(f"    {line[:SHOWN]}" for line in lines)
+    told += f"\nIts log: {log}"
     return _KINDS.get(end.kind, JobError)(told, number, cluster, str(log))
 
 

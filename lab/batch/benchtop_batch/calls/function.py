@@ -60,7 +60,8 @@ class Function(Generic[P, T]):
     def __get__(self, instance: object, owner: object = None) -> Any:
         if instance is None:
             return self
-        bound = functools.partial(self.__wrapped__, instance)
+        plain: Callable[..., T] = self.__wrapped__
+        bound = functools.partial(plain, instance)
         functools.update_wrapper(bound, self.__wrapped__)
         return Function(bound, self._cluster, self._asked, keep=self._keep)
 

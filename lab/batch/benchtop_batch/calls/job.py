@@ -27,7 +27,7 @@ TASKS = 100  # that the calls of one map are shared out to, where the facility s
 MATERIALIZED = 200  # jobs of one cluster that are in HTCondor's queue at a time
 MEMORY = 512  # MB that a job asks for where nobody says
 SHOWN = 40  # characters of a title
-GRACE = 3.0  # seconds for a result to be seen here, after the queue says that its job has ended
+GRACE = 2.0  # seconds for a result to be seen here, after the queue says that its job has ended
 LOST = 2  # answers in a row that do not know a task until its end is looked up
 FORGOTTEN = 120.0  # seconds until a task of which nothing at all is known any more is given up
 _VAGUE = {"crashed", "cancelled"}  # ends of which accounting knows more than the queue
@@ -117,11 +117,11 @@ class Job:
     def look(self) -> bool:
         """Take what has come meanwhile; did anything?"""
         new = self._new_names("results")
-        for name in new:
-            self._take(name)
         for name in self._new_names("started"):
             with contextlib.suppress(OSError, ValueError):
                 self.started[int(name)] = (self.folder / "started" / name).read_text().strip()
+        for name in new:
+            self._take(name)
         return bool(new)
 
     def _new_names(self, part: str) -> list[str]:

@@ -6,7 +6,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from benchtop_batch import unsendable
 from benchtop_batch.calls import function
@@ -20,6 +20,7 @@ from benchtop_batch.magics import on_node
 from benchtop_batch.magics.line import Request
 from benchtop_batch.place import Cluster
 
+E = TypeVar("E", bound=BaseException)
 LOOK = 0.1  # seconds between two looks at what it prints
 AT_ONCE = 1 << 20  # bytes that are shown of a log at a time
 
@@ -30,8 +31,7 @@ def run(cluster: Cluster, line: str, cell: str, shell: Any) -> None:
     """
     try:
         request = lines.parse(cluster, line)
-        if told := lines.missing(request.inputs, shell.user_ns):
-            raise OptionError(told)
+        lines.check_variables(request.inputs, shell.user_ns)
         variables = {name: shell.user_ns[name] for name in request.inputs}
         futures = submit(cluster, request, cell, variables, shell)
     except (OptionError, NotSubmittedError, UnsendableError) as error:
@@ -45,12 +45,8 @@ def run(cluster: Cluster, line: str, cell: str, shell: Any) -> None:
     follow(futures)
     if request.outputs:
         results = [future.result() for future in futures]
-        if len(request.outputs) == 1:
-            named = [{request.outputs[0]: result} for result in results]
-        else:
-            named = results  # type: ignore[assignment] # on_node.py
-        for name in request.outputs:
-            values = [result[name] for result in named]
+        for name in request.outputs:  # one comes as it is: on_node.py
+            values = results if len(request.outputs) == 1 else [result[name] for result in results]
             shell.user_ns[name] = values if request.ids is not None else values[0]
 
 
@@ -129,7 +125,7 @@ def as_shown(error: BaseException) -> BaseException:
     return error
 
 
-def shown(error: BaseException, text: list[str]) -> Any:
+def shown(error: E, text: list[str]) -> E:
     """The same, of which a notebook shows this text, and not where in this package it was raised."""
     with contextlib.suppress(AttributeError):  # of a class without a place for it
         error._render_traceback_ = lambda: "\n".join(text).splitlines()  # type: ignore[attr-defined] # IPython's

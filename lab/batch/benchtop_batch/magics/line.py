@@ -23,8 +23,8 @@ KNOWN: dict[Cluster, dict[str, str]] = {
         "--qos": "qos", "-q": "qos", "--constraint": "constraint", "-C": "constraint",
     },
     "condor": {
-        **_COMMON, "--disk": "disk", "--requirements": "requirements", "-r": "requirements", "--count": "count",
-        "-n": "count",
+        **_COMMON, "--disk": "disk", "--requirements": "requirements", "-r": "requirements",
+        "--count": "count", "-n": "count",
     },
 }  # fmt: skip
 _OWN = {"in", "out", "background", "keep", "array", "count"}  # of the magics alone
@@ -32,7 +32,7 @@ _OWN = {"in", "out", "background", "keep", "array", "count"}  # of the magics al
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for. ids: the numbers of its tasks, None for one job; limit: of those that run at a time"""
+    """What is asked for. ids: the tasks' numbers, None for one job; limit: of those that run at a time"""
 
     asked: Options = field(default_factory=dict)
     ids: tuple[int, ...] | None = None
@@ -127,10 +127,9 @@ def _names(text: str) -> tuple[str, ...]:
     return names
 
 
-def missing(names: Iterable[str], there: Iterable[str]) -> str:
-    """What is told of variables that the notebook has not; "" when it has all."""
+def check_variables(names: Iterable[str], there: Iterable[str]) -> None:
+    """Raises OptionError where the notebook lacks one."""
     there = [name for name in there if not name.startswith("_")]
     for name in names:
         if name not in there:
-            return f"The notebook has no variable “{name}”.{nearest(name, there)}"
-    return ""
+            raise OptionError(f"The notebook has no variable “{name}”.{nearest(name, there)}")

@@ -30,10 +30,12 @@ _ATTRIBUTES = {
         "ClusterId,ProcId,Owner,JobStatus,QDate,CompletionDate,RemoteWallClockTime,RemoteUserCpu,RequestCpus,"
         "RequestMemory,MemoryUsage,ExitCode,ExitSignal,LastRemoteHost,RemoveReason,JobBatchName,Cmd"
     ),
-    "condor_status": "Name,State,Activity,Cpus,Memory,TotalSlotCpus,TotalSlotMemory,LoadAvg,RemoteOwner,JobId",
+    "condor_status": (
+        "Name,State,Activity,Cpus,Memory,TotalSlotCpus,TotalSlotMemory,LoadAvg,RemoteOwner,JobId"
+    ),
 }
 _STATES = {
-    1: "idle", 2: "running", 3: "removed", 4: "completed", 5: "held", 6: "transferring output", 7: "suspended",
+    1: "idle", 2: "running", 3: "removed", 4: "completed", 5: "held", 6: "running", 7: "suspended",
 }  # fmt: skip
 
 
