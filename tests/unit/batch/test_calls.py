@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,60 +18,6 @@ from support import batch_stand_in
 from support.wait import wait_until
 
 SOON = 60  # seconds, on a busy machine
-FUNCTIONS = """
-import os, sys, time
-def double(x, plus=0): return 2 * x + plus
-def fail(x): raise ValueError(f"not {x}")
-def leave(x): os._exit(x)
-def sleep(x): time.sleep(60)
-def size(x, y): return len(x)
-def where(x): print("here", x); return os.getpid()
-def unsendable(x): return sys.stdout
-"""
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Somebody's, with modules of their own."""
-    own = tmp_path / "home"
-    own.mkdir()
-    (own / "functions_of_calls.py").write_text(FUNCTIONS)
-    # it does with functions of modules what pickle does
-    (own / "cloudpickle.py").write_text("from pickle import *\nfrom pickle import dumps, dump, loads, load\n")
-    monkeypatch.setenv("HOME", str(own))
-    monkeypatch.chdir(own)
-    monkeypatch.syspath_prepend(str(own))
-    yield own
-    for name in ("functions_of_calls", "cloudpickle"):
-        sys.modules.pop(name, None)
-
-
-@pytest.fixture(params=["slurm", "condor"])
-def cluster(request: pytest.FixtureRequest) -> str:
-    return request.param
-
-
-@pytest.fixture
-def batch(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[batch_stand_in.Queue]:
-    """Both of them, and a credential for each."""
-    folder = tmp_path / "batch"
-    monkeypatch.setenv("PATH", f"{batch_stand_in.install(folder)}:{os.environ['PATH']}")
-    tokens = tmp_path / "tokens"
-    tokens.mkdir()
-    (tokens / "token").touch()
-    monkeypatch.setenv("SLURM_JWT", "a token")
-    monkeypatch.setenv("_CONDOR_SEC_TOKEN_DIRECTORY", str(tokens))
-    monkeypatch.setattr(watch, "FIRST", 0.1)
-    monkeypatch.setattr(watch, "ASK", ((float("inf"), 0.2),))
-    monkeypatch.setattr("benchtop_batch.calls.job.GRACE", 0.2)
-    queue = batch_stand_in.Queue(folder)
-    yield queue
-    for task in queue.all():
-        batch_stand_in.kill(queue, task, "CANCELLED")
-    for guardian in watch.WATCH._guardians.values():
-        guardian.kill()
-        guardian.wait()
-    watch.WATCH.forked()
 
 
 def of(cluster: str, name: str, **asked: object) -> Any:

@@ -114,9 +114,9 @@ class Sender:
                 "This environment lacks the package cloudpickle, which sends functions to jobs:"
                 " `pip install cloudpickle`, restart the kernel, and try again."
             ) from None
-        self._table: Any = getattr(module.Pickler, "dispatch_table", {})
-        table = {types.CodeType: self._code} if types.CodeType in self._table else {}
-        table = collections.ChainMap(table, self._table)
+        self._table: Any = module.Pickler.dispatch_table
+        own = {types.CodeType: self._code} if types.CodeType in self._table else {}
+        table = collections.ChainMap(own, self._table)
         self._pickler = type("Pickler", (module.Pickler,), {"dispatch_table": table})
 
     def dump(self, value: object, file: BinaryIO) -> None:

@@ -8,7 +8,7 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -19,19 +19,24 @@ from benchtop_batch.jobs import ASKING, NoAnswerError
 
 KEPT = 60.0  # seconds for which an answer is good
 ACCOUNT = "BENCHTOP_ACCOUNT"  # of the environment: which of Slurm's the session counts for
-CHOOSING = ("partition", "gpus", "account", "qos")
+CHOOSING = ("partition", "gpus", "account", "qos", "nodes")
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Partition:
-    """Of Slurm. None: everybody, or without a limit. gpus: by type, the most that one node has"""
+    """Of Slurm. None: everybody, or without a limit.
+
+    longest: seconds that a job may run; nodes: that it may have
+    gpus: by type, the most that one node has
+    """
 
     name: str
     default: bool = False
-    accounts: frozenset[str] | None = None
-    qos: frozenset[str] | None = None
-    longest: int | None = None  # seconds
+    accounts: tuple[str, ...] | None = None
+    qos: tuple[str, ...] | None = None
+    longest: int | None = None
+    nodes: int | None = None
     tier: int = 1
     gpus: Mapping[str, int] = field(default_factory=dict)
 
@@ -101,6 +106,14 @@ def of_partitions(shown: str, nodes: str) -> list[Partition]:
                 _some(said.get("AllowAccounts", "ALL")),
                 _some(said.get("AllowQos", "ALL")),
                 None if said.get("MaxTime") in {None, "UNLIMITED"} else seconds(said["MaxTime"]),
+                min(
+                    (
+                        int(said[name])
+                        for name in ("MaxNodes", "TotalNodes")
+                        if said.get(name, "").isdecimal()
+                    ),
+                    default=None,
+                ),
                 int(said.get("PriorityTier", "1")),
                 gpus.get(said["PartitionName"], {}),
             )
@@ -108,8 +121,8 @@ def of_partitions(shown: str, nodes: str) -> list[Partition]:
     return found
 
 
-def _some(listed: str) -> frozenset[str] | None:
-    return None if listed in {"ALL", "(null)"} else frozenset(listed.split(","))
+def _some(listed: str) -> tuple[str, ...] | None:
+    return None if listed in {"ALL", "(null)"} else tuple(listed.split(","))
 
 
 def accounts() -> list[Account]:
@@ -168,11 +181,17 @@ def choose(wanted: Options, there: list[Partition], mine: list[Account]) -> Opti
     if not having:
         others = _or([one.name for one in there if most(one, kind) >= number])
         raise OptionError(f"Partition “{candidates[0].name}” has no node with that GPU: use {others}.")
-    fitting = [one for one in having if one.longest is None or wanted.get("time", 0) <= one.longest]
-    if not fitting:
-        longest = max(having, key=lambda one: one.longest or 0)
+    wide = [one for one in having if one.nodes is None or wanted.get("nodes", 1) <= one.nodes]
+    if not wide:
         raise OptionError(
-            f"A job in {_or([one.name for one in having])} may run {(longest.longest or 0) // 60} minutes at"
+            f"A job in {_or([one.name for one in having])} may have"
+            f" {max(one.nodes or 0 for one in having)} nodes at most."
+        )
+    fitting = [one for one in wide if one.longest is None or wanted.get("time", 0) <= one.longest]
+    if not fitting:
+        longest = max(wide, key=lambda one: one.longest or 0)
+        raise OptionError(
+            f"A job in {_or([one.name for one in wide])} may run {(longest.longest or 0) // 60} minutes at"
             " most: ask for less time."
         )
     for partition in fitting:
@@ -181,8 +200,13 @@ def choose(wanted: Options, there: list[Partition], mine: list[Account]) -> Opti
                 continue
             if partition.accounts is not None and account.name and account.name not in partition.accounts:
                 continue
-            for qos in account.qos:
-                if wanted.get("qos", qos) == qos and (not qos or not partition.qos or qos in partition.qos):
+            # the account's own default, then as the partition lists them
+            for qos in (*account.qos[:1], *(partition.qos or ()), *account.qos):
+                if (
+                    wanted.get("qos", qos) == qos
+                    and qos in account.qos
+                    and (not qos or partition.qos is None or qos in partition.qos)
+                ):
                     found = {"partition": partition.name, "account": account.name, "qos": qos}
                     return {**wanted, **{name: value for name, value in found.items() if value}}
     raise OptionError(
@@ -215,19 +239,17 @@ def _among(what: str, name: str | None, known: list[str], are: str) -> None:
         raise OptionError(f"There is no {what} “{name}”.{nearest(name, known)} {are} {', '.join(known)}.")
 
 
-def _or(names: list[str]) -> str:
+def _or(names: Sequence[str]) -> str:
     return " or ".join(filter(None, [", ".join(names[:-1]), names[-1]])) if names else "another"
 
 
 def _who(partition: Partition) -> str:
-    who = f"account {_or(sorted(partition.accounts))}" if partition.accounts else "any account"
-    return f"{partition.name} is for {who}" + (
-        f" with QOS {_or(sorted(partition.qos))}" if partition.qos else ""
-    )
+    who = f"account {_or(partition.accounts)}" if partition.accounts else "any account"
+    return f"{partition.name} is for {who}" + (f" with QOS {_or(partition.qos)}" if partition.qos else "")
 
 
 def _account(account: Account) -> str:
-    return f"account {account.name} with QOS {_or(list(account.qos))}"
+    return f"account {account.name} with QOS {_or(account.qos)}"
 
 
 def largest_array(otherwise: int = 1000) -> int:
