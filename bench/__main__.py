@@ -20,6 +20,7 @@ import htmap
 import hub_kill
 import kernels
 import logins
+import magics
 import pool
 import round_trip
 import software
@@ -89,6 +90,7 @@ def measurements(settings: Settings, rounds: int) -> Iterator[Figure | Table]:
             yield from htmap.measure(own, rounds)
     yield from dask.measure(settings, rounds)
     yield from engines.measure(settings)
+    yield from magics.measure(settings)
     yield from starts_at_once.measure(settings)
     yield from logins.measure(settings)
     yield from software.measure(settings)
