@@ -18,9 +18,9 @@ pytestmark = [pytest.mark.shares("slurm", "condor"), pytest.mark.long]
 # What a person types is a cell of its own; here each is run by a line, so that more can be seen around it
 CELL = """
 import contextlib, io, sys
-x, shell, lines = 20, get_ipython(), [
-    "import socket, sys", "print('printed there')", "result = x + 1", "where = socket.gethostname(), sys.executable"
-]
+x, shell = 20, get_ipython()
+lines = ["import socket, sys", "print('printed there')", "result = x + 1",
+         "where = socket.gethostname(), sys.executable"]
 with contextlib.redirect_stdout(io.StringIO()) as printed:
     shell.run_cell_magic("{system}", "--in x --out result,where --mem 300M", "\\n".join(lines))
 print(result, where[0], where[1] == sys.executable, printed.getvalue().strip())

@@ -192,3 +192,31 @@ def test_a_job_that_is_started_anew_does_not_repeat_what_is_done(batch: batch_st
     subprocess.run([folder / "run", "0"], check=True, cwd=folder, capture_output=True)
     again = function.collect(futures.job).results(SOON)
     assert first == again
+
+
+def test_a_job_that_is_put_back_into_the_queue_is_waited_for(
+    batch: batch_stand_in.Queue, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("benchtop_batch.calls.job.REQUEUED", 0)
+    future = of("slurm", "sleep")(1)
+    wait_until(future.running, timeout=SOON, what="the job to run")
+    batch.put(future.job, state="PENDING", reason="BeginTime")
+    wait_until(lambda: "put back into the queue" in future._job.progress(), timeout=SOON, what="the reason")
+    assert not future.done()
+    batch.put(future.job, state="RUNNING")
+    wait_until(future.running, timeout=SOON, what="the job to run again")
+    future.cancel()
+
+
+def test_an_answer_that_does_not_come_is_not_the_end(batch: batch_stand_in.Queue):
+    future = of("slurm", "sleep")(1)
+    wait_until(future.running, timeout=SOON, what="the job to run")
+    squeue = batch.folder / "bin/squeue"
+    squeue.rename(squeue.with_name("kept"))
+    squeue.write_text("#!/bin/sh\necho 'squeue: error: no controller' >&2\nexit 1\n")
+    squeue.chmod(0o755)
+    wait_until(lambda: "no controller" in future._job.trouble, timeout=SOON, what="the trouble")
+    assert not future.done()
+    squeue.with_name("kept").rename(squeue)
+    wait_until(lambda: not future._job.trouble, timeout=SOON, what="an answer")
+    future.cancel()

@@ -84,6 +84,14 @@ def test_in_the_background_a_cell_is_a_future(batch: batch_stand_in.Queue):
     assert later.result(SOON) == 1
 
 
+def test_output_comes_as_it_is_printed(batch: batch_stand_in.Queue):
+    shell = Shell()
+    cell.run("slurm", "--background later", "import time\nprint('first')\ntime.sleep(60)", shell)
+    log = shell.user_ns["later"].log
+    wait_until(lambda: log.exists() and log.read_text() == "first\n", timeout=SOON, what="the first line")
+    shell.user_ns["later"].cancel()
+
+
 def test_an_interrupt_cancels_the_job(batch: batch_stand_in.Queue, monkeypatch: pytest.MonkeyPatch):
     def interrupted(_printed: object) -> None:
         raise KeyboardInterrupt

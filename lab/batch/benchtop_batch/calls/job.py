@@ -6,6 +6,7 @@ import os
 import pickle
 import secrets
 import shlex
+import shutil
 import subprocess
 import threading
 import time
@@ -28,6 +29,7 @@ MATERIALIZED = 200  # jobs of one cluster that are in HTCondor's queue at a time
 MEMORY = 512  # MB that a job asks for where nobody says
 SHOWN = 40  # characters of a title
 GRACE = 2.0  # seconds for a result to be seen here, after the queue says that its job has ended
+REQUEUED = 5.0  # … that a task was known to run until a queue where it waits is believed
 LOST = 2  # answers in a row that do not know a task until its end is looked up
 FORGOTTEN = 120.0  # seconds until a task of which nothing at all is known any more is given up
 _VAGUE = {"crashed", "cancelled"}  # ends of which accounting knows more than the queue
@@ -70,6 +72,8 @@ class Job:
         self.started: dict[int, str] = {}  # task → node
         self.trouble = ""  # with the batch system, in its own words
         self.lock = threading.Lock()
+        self._since: dict[int, float] = {}  # task → when that was learned
+        self._before: dict[int, int] = {}  # task that was put back into the queue → when it had begun
         self._left = set(range(facts.count))
         self._known: set[str] = set()
         self._missing: Counter[int] = Counter()
@@ -117,12 +121,22 @@ class Job:
     def look(self) -> bool:
         """Take what has come meanwhile; did anything?"""
         new = self._new_names("results")
-        for name in self._new_names("started"):
+        again = [str(task) for task, before in self._before.items() if self._began(task) != before]
+        for name in (*self._new_names("started"), *again):
             with contextlib.suppress(OSError, ValueError):
                 self.started[int(name)] = (self.folder / "started" / name).read_text().strip()
+                self._since[int(name)] = time.monotonic()
+                self._before.pop(int(name), None)
         for name in new:
             self._take(name)
         return bool(new)
+
+    def _began(self, task: int) -> int:
+        """When a task has begun last, as a file system writes it; 0: not known."""
+        try:
+            return (self.folder / "started" / str(task)).stat().st_mtime_ns
+        except OSError:
+            return 0
 
     def _new_names(self, part: str) -> list[str]:
         try:
@@ -194,10 +208,11 @@ class Job:
                 self.seen[task] = seen
                 self._missing[task] = 0
                 if seen.state == "running" and seen.node and task not in self.started:
-                    self.started[task] = seen.node
-                if seen.state == "waiting":
-                    self.started.pop(task, None)  # put back into the queue
-                    self._known.discard(f"started/{task}")
+                    self.started[task], self._since[task] = seen.node, now
+                # put back into the queue, unless it has begun while the queue was asked
+                if seen.state == "waiting" and task in self.started and now - self._since[task] > REQUEUED:
+                    del self.started[task]
+                    self._before[task] = self._began(task)
             else:
                 self._missing[task] += 1
             if (seen and seen.end) or self._missing[task] >= LOST:
@@ -370,7 +385,10 @@ def with_defaults(cluster: Cluster, wanted: Options) -> Options:
         return {"memory": int(said.get("memory", MEMORY)), **wanted}
     settled = site.settle(wanted)
     if settled is wanted:  # nothing was named that has to be where the job runs
-        defaults: Options = {"partition": said["partition"]} if said.get("partition") else {}
+        account = os.environ.get(site.ACCOUNT)
+        defaults: Options = {"account": account} if account else {}
+        if said.get("partition"):
+            defaults["partition"] = said["partition"]
         if said.get("minutes") and "time" not in wanted:
             defaults["time"] = 60 * int(said["minutes"])
         settled = {**defaults, **wanted}
@@ -527,6 +545,9 @@ def new_name(kept: bool) -> str:
 
 def usable(cluster: Cluster) -> None:
     """Raises NotSubmittedError with a sentence where no jobs can be sent to it from here."""
+    program = "sbatch" if cluster == "slurm" else "condor_submit"
+    if place.CREDENTIALS not in os.environ and shutil.which(program):
+        return  # no session that keeps credentials: the command knows how its site does it
     try:
         network.choose(cluster)
     except network.UnavailableError as error:

@@ -218,6 +218,7 @@ def main() -> None:
     """Exit code 0 when there is a result or an error of each input."""
     folder, chunk, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     task = sys.argv[4] if len(sys.argv) > 4 else os.environ.get("SLURM_ARRAY_TASK_ID", "0")
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr] # people read along
     sys.path[0] = ""  # the folder of this file is nobody's business
     with open(os.path.join(folder, "path")) as file:
         sys.path[1:1] = file.read().splitlines()

@@ -3,6 +3,7 @@
 import codecs
 import concurrent.futures
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -162,6 +163,8 @@ class Printed:
     def _read(self, task: int) -> bytes:
         try:
             with self._job.log(task).open("rb") as log:
+                if log.seek(0, os.SEEK_END) < self._offsets.get(task, 0):  # it was started anew
+                    self._offsets[task] = 0
                 log.seek(self._offsets.get(task, 0))
                 new = log.read(AT_ONCE)
         except OSError:
