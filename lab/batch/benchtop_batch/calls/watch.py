@@ -18,10 +18,14 @@ from benchtop_batch.calls.job import Job
 from benchtop_batch.jobs import NoAnswerError
 from benchtop_batch.place import Cluster
 
-QUICK, SLOW = 0.05, 0.5  # seconds between two looks for results: of young jobs, and of old ones
+LOOK = (
+    (10.0, 0.05),
+    (60.0, 0.2),
+    (float("inf"), 0.5),
+)  # up to that age, seconds between two looks for results
 SHARE = 10  # a look takes at most the tenth part of the time
-YOUNG = 60.0  # seconds
-ASK = ((10.0, 2.0), (120.0, 5.0), (float("inf"), 15.0))  # up to that age, seconds between two questions
+ASK = ((10.0, 2.0), (120.0, 5.0), (float("inf"), 15.0))  # … between two questions to the queue
+LONGEST = 1.0  # … between two looks on a file system that is slow
 FIRST = 1.0  # … until the first one
 
 
@@ -93,8 +97,8 @@ class Watch:
                 job.cancel_forgotten()
             self._ask(watched)
             age = min(time.time() - job.facts.submitted for job in watched)
-            pause = max(QUICK if age < YOUNG else SLOW, SHARE * (time.monotonic() - began))
-            self._wake.wait(min(pause, 2 * SLOW))
+            pause = max(_by_age(LOOK, age), SHARE * (time.monotonic() - began))
+            self._wake.wait(min(pause, LONGEST))
             self._wake.clear()
 
     def _ask(self, watched: list[Job]) -> None:
@@ -103,7 +107,7 @@ class Watch:
         for cluster, name in {(job.facts.cluster, job.facts.name) for job in watched}:
             of_it = [job for job in watched if (job.facts.cluster, job.facts.name) == (cluster, name)]
             age = min(time.time() - job.facts.submitted for job in of_it)
-            pause = next(pause for until, pause in ASK if age < until)
+            pause = _by_age(ASK, age)
             if age < FIRST or now - self._asked.get((cluster, name), -pause) < pause:
                 continue
             self._asked[cluster, name] = now
@@ -124,6 +128,10 @@ class Watch:
         """When this process ends as it should: the guardians see to the rest."""
         for process in self._guardians.values():
             process.returncode = 0  # it outlives this process; subprocess would warn of it
+
+
+def _by_age(table: tuple[tuple[float, float], ...], age: float) -> float:
+    return next(pause for until, pause in table if age < until)
 
 
 WATCH = Watch()
