@@ -184,7 +184,11 @@ def ads(found: dict[str, dict[str, object]]) -> str:
     for task, facts in found.items():
         cluster, _, process = task.partition(".")
         code = int(str(facts.get("code", 0)))
-        ad = {"ClusterId": int(cluster), "ProcId": int(process), "JobStatus": CODES[str(facts["state"])]}
+        ad: dict[str, object] = {
+            "ClusterId": int(cluster),
+            "ProcId": int(process),
+            "JobStatus": CODES[str(facts["state"])],
+        }
         ad |= {"ExitBySignal": code < 0, "ExitCode": max(code, 0), "ExitSignal": max(-code, 0)}
         ad |= {"RemoveReason": "via condor_rm (by user alice)", "RemoteHost": "slot1@node-1"}
         ad |= {"HoldReason": facts.get("reason", ""), "HoldReasonCode": facts.get("hold", 0)}
