@@ -77,8 +77,10 @@ def run(queue: Queue, tasks: list[tuple[str, str, Path, str]], words: list[str])
     quiet = os.open(os.devnull, os.O_RDWR)
     for number in range(3):
         os.dup2(quiet, number)
-    while (queue.folder / "wait").exists():
+    while (queue.folder / "wait").exists() and queue.get(tasks[0][0]).get("state") != "CANCELLED":
         time.sleep(0.02)
+    if (queue.folder / "wait").exists():
+        os._exit(0)
     for task, own, log, script in tasks:
         if queue.get(task)["state"] != "PENDING":
             continue
