@@ -186,11 +186,15 @@ def test_jobs_end_with_a_killed_kernel_but_for_those_to_be_kept(scale_out: Scale
     nothing_left(scale_out)
 
 
-def test_what_the_batch_system_says_is_a_table(scale_out: ScaleOut, kernel: str):
+def test_what_the_batch_system_says_is_a_table(scale_out: ScaleOut):
+    kernel = scale_out.own.kernel("base")  # an environment with pandas
     name, words, column = {"slurm": ("squeue", "--me", "USER"), "condor": ("condor_q", "", "Owner")}[
         scale_out.system
     ]
-    told = scale_out.cell(kernel, TABLE.format(name=name, words=words, column=column))
+    try:
+        told = scale_out.cell(kernel, TABLE.format(name=name, words=words, column=column))
+    finally:
+        scale_out.own.jupyter("DELETE", f"kernels/{kernel}")
     assert told.split() == ["DataFrame", "erin"]
 
 

@@ -15,7 +15,7 @@ from typing import TypeVar
 from benchtop_batch import guardian
 from benchtop_batch.calls.failed import OptionError
 from benchtop_batch.calls.options import Options, nearest, seconds
-from benchtop_batch.jobs import ASKING, NoAnswerError
+from benchtop_batch.jobs import ASKING, NoAnswerError, plural
 
 KEPT = 60.0  # seconds for which an answer is good
 ACCOUNT = "BENCHTOP_ACCOUNT"  # of the environment: which of Slurm's the session counts for
@@ -183,9 +183,10 @@ def choose(wanted: Options, there: list[Partition], mine: list[Account]) -> Opti
         raise OptionError(f"Partition “{candidates[0].name}” has no node with that GPU: use {others}.")
     wide = [one for one in having if one.nodes is None or wanted.get("nodes", 1) <= one.nodes]
     if not wide:
+        highest = max(one.nodes or 0 for one in having)
         raise OptionError(
             f"A job in {_or([one.name for one in having])} may have"
-            f" {max(one.nodes or 0 for one in having)} nodes at most."
+            f" {highest} {plural('node', highest)} at most."
         )
     fitting = [one for one in wide if one.longest is None or wanted.get("time", 0) <= one.longest]
     if not fitting:
