@@ -115,6 +115,7 @@ def collect(number: int | str, cluster: Cluster | None = None) -> Any:
     Raises LookupError with a sentence where nothing is known of it.
     """
     futures = _watched(job.find(str(number), cluster))
+    futures._job.look()
     return futures[0] if futures._job.facts.single else futures
 
 

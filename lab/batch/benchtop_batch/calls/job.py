@@ -124,8 +124,11 @@ class Job:
         again = [str(task) for task, before in self._before.items() if self._began(task) != before]
         for name in (*self._new_names("started"), *again):
             with contextlib.suppress(OSError, ValueError):
-                self.started[int(name)] = (self.folder / "started" / name).read_text().strip()
-                self._since[int(name)] = time.monotonic()
+                node = (self.folder / "started" / name).read_text().strip()
+                if not node:  # being written
+                    self._known.discard(f"started/{name}")
+                    continue
+                self.started[int(name)], self._since[int(name)] = node, time.monotonic()
                 self._before.pop(int(name), None)
         for name in new:
             self._take(name)
