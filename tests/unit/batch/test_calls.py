@@ -220,3 +220,14 @@ def test_an_answer_that_does_not_come_is_not_the_end(batch: batch_stand_in.Queue
     squeue.with_name("kept").rename(squeue)
     wait_until(lambda: not future._job.trouble, timeout=SOON, what="an answer")
     future.cancel()
+
+
+def test_a_result_larger_than_the_space_left_is_said_so_and_takes_none(batch: batch_stand_in.Queue):
+    (batch.folder / "wait").touch()
+    future = of("slurm", "double")(b"x" * (1 << 20))
+    results = future._job.folder / "results"
+    (results / ".0").symlink_to("/dev/full")  # where the result is written first
+    (batch.folder / "wait").unlink()
+    with pytest.raises(failed.NoSpaceError, match="no space in your home"):
+        future.result(SOON)
+    assert not list(results.iterdir())
