@@ -7,29 +7,27 @@ import argparse
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import cell_in_browser
-import dask
-import engines
 import environments
+import first_dask_worker
+import first_results
 import footprint
 import form
-import htmap
 import hub_kill
 import kernels
 import logins
 import magics
+import map_of_jobs
 import pool
 import round_trip
 import software
 import starts
 import starts_at_once
-from benchtop.people import enrol
 from benchtop.settings import Settings
-from figures import Figure, Table, until
-from support.hub import Hub
+from figures import Figure, Table
+from session import session
 
 ROOT = Path(__file__).parents[1]
 HEAD = """\
@@ -79,35 +77,22 @@ def measurements(settings: Settings, rounds: int) -> Iterator[Figure | Table]:
     yield from environments.measure(settings, rounds)
     if "hpc" in settings.clusters:
         yield from form.measure(settings, rounds)
-    with session(settings, settings.clusters[0]) as own:
+    first = settings.clusters[0]
+    with session(settings, first, starts.COURSES[first].options) as own:
         yield from round_trip.measure(settings, own)
         yield from cell_in_browser.measure(settings, own)
         yield from kernels.measure(settings, own)
         yield from hub_kill.measure(settings, own)
     if "htc" in settings.clusters:
         yield from pool.measure(settings, rounds)
-        with session(settings, "htc") as own:
-            yield from htmap.measure(own, rounds)
-    yield from dask.measure(settings, rounds)
-    yield from engines.measure(settings)
+        with session(settings, "htc", starts.COURSES["htc"].options) as own:
+            yield from map_of_jobs.measure(own, rounds)
+    yield from first_dask_worker.measure(settings, rounds)
+    yield from first_results.measure(settings)
     yield from magics.measure(settings)
     yield from starts_at_once.measure(settings)
     yield from logins.measure(settings)
     yield from software.measure(settings)
-
-
-@contextmanager
-def session(settings: Settings, cluster: str) -> Iterator[Hub]:
-    """Somebody's session, open in their browser."""
-    own = Hub(settings, enrol.login(settings, starts.PERSON), starts.PERSON, cluster)
-    starts.stop(own)
-    own.start(**starts.COURSES[cluster].options).raise_for_status()
-    try:
-        until(own.ready, "a session")
-        own.open().raise_for_status()
-        yield own
-    finally:
-        starts.stop(own)
 
 
 if __name__ == "__main__":

@@ -14,13 +14,15 @@ from collections.abc import Iterator
 from statistics import median
 
 from benchtop.settings import Settings
-from engines import JOB, WAIT, seconds, session
 from figures import Figure
-from support import traffic
+from first_results import JOB, WAIT, seconds
+from session import in_new_kernel, session
+from starts import COURSES
 from support.hub import Hub
 from support.scale_out import SYSTEMS
 
 ROUNDS = 3
+PATIENCE = 600  # seconds that a cell may take
 TASKS = 100  # that a map is shared out to
 CELL = "get_ipython().run_cell_magic({system!r}, {options!r}, 'pass')"
 DECORATED = "import benchtop_batch\ndouble = benchtop_batch.{system}(lambda x: 2 * x)\ndouble(1).result()"
@@ -56,7 +58,7 @@ print("took", called, memory() - before)
 def measure(settings: Settings) -> Iterator[Figure]:
     """On each cluster that runs here."""
     for cluster in settings.clusters:
-        with session(settings, cluster) as own:
+        with session(settings, cluster, {**COURSES[cluster].options, "runtime": 30}) as own:
             yield from of_session(own)
 
 
@@ -99,9 +101,5 @@ def of_session(own: Hub) -> Iterator[Figure]:
 
 def told(own: Hub, code: str) -> list[float]:
     """The numbers that a cell prints last, in a kernel of its own."""
-    kernel = own.kernel()
-    try:
-        shown = traffic.run(own, kernel, code, 600)
-        return [float(word) for word in shown.rpartition("took ")[2].split()]
-    finally:
-        own.jupyter("DELETE", f"kernels/{kernel}")
+    shown = in_new_kernel(own, code, PATIENCE)
+    return [float(word) for word in shown.rpartition("took ")[2].split()]

@@ -17,8 +17,9 @@ from support import pages
 from support.homes import check_held_everywhere
 
 CDP_PORT = os.environ.get("BENCHTOP_CDP_PORT", "9222")
-# A page of the facility answers within seconds; a session that starts has its own, longer wait.
-expect.set_options(timeout=20_000)
+# A page of the facility answers within seconds where nobody else is at work: here, other tests are.
+# A session that starts has its own, longer wait.
+expect.set_options(timeout=pages.PATIENCE)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -76,7 +77,7 @@ def new_visitor(
 
     def visit() -> Page:
         context = chromium.new_context(viewport={"width": 1280, "height": 860})
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(pages.PATIENCE)
         contexts.append(context)
         return context.new_page()
 

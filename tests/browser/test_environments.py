@@ -90,7 +90,7 @@ def test_jupyterlab_shows_its_environment_and_the_launcher_its_kernels(erin: Pag
     )
     erin.screenshot(path=pictures / "lab-launcher.png")
     section.locator(".jp-LauncherCard").click()
-    expect(erin.locator(".jp-NotebookPanel:visible")).to_be_visible(timeout=30_000)
+    expect(erin.locator(".jp-NotebookPanel:visible")).to_be_visible()
     expect(erin.locator(".jp-Toolbar-kernelName:visible")).to_have_text("Sample")
 
 
@@ -122,12 +122,12 @@ def test_the_sidebar_loads_a_module_for_the_kernels_that_start_after_it(erin: Pa
     erin.get_by_role("tab", name="Software Modules").click()
     panel = erin.locator(".jp-Module")
     module = panel.locator(".jp-Module-item").filter(has_text="base/2026.3")
-    expect(module).to_be_visible(timeout=30_000)
+    expect(module).to_be_visible()
     erin.screenshot(path=pictures / "lab-modules.png")
     module.hover()
     module.get_by_role("button", name="Load").click()
     loaded = panel.locator(".jp-Module-section").filter(has_text="Loaded").locator(".jp-Module-item")
-    expect(loaded.filter(has_text="base/2026.3")).to_be_visible(timeout=30_000)
+    expect(loaded.filter(has_text="base/2026.3")).to_be_visible()
     found = pages.run_in_new_notebook(erin, "import shutil; print(shutil.which('ipython'))")
     assert found == "/software/base/2026.3/bin/ipython"
 

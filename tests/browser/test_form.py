@@ -34,7 +34,7 @@ def form(page: Page, settings: Settings, arrive: Callable[[Page, str], None]) ->
 def without_script(chromium: Browser, form: Page) -> Iterator[Page]:
     """A browser that runs no script, with alice's cookies: the login itself needs none of it."""
     context = chromium.new_context(java_script_enabled=False, storage_state=form.context.storage_state())
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(pages.PATIENCE)
     yield context.new_page()
     context.close()
 

@@ -65,7 +65,7 @@ def without_script(chromium: Browser, waiting: Page) -> Iterator[Page]:
     """A browser that runs no script, with alice's cookies, on the same page."""
     state = waiting.context.storage_state()
     context = chromium.new_context(java_script_enabled=False, storage_state=state)
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(pages.PATIENCE)
     page = context.new_page()
     page.goto(waiting.url)
     yield page

@@ -1,17 +1,15 @@
 """HTMap where things go wrong that take their time: a full pool, a full home, a kernel that is killed."""
 
-from collections.abc import Callable, Iterator
-
 import pytest
-import requests
 
 from benchtop.settings import Settings
 from benchtop.stack import compose
-from support import sessions
+from support import maps
 from support.batch import Batch
 from support.homes import Home
 from support.hub import Hub
-from support.notebooks import Shown, run_cells
+from support.maps import END, FREED, run
+from support.notebooks import run_cells
 from support.wait import wait_until
 
 pytestmark = [
@@ -20,9 +18,9 @@ pytestmark = [
     pytest.mark.together("htmap"),
 ]
 
-END = "import htmap\nfor tag in htmap.get_tags('test-*'):\n    htmap.remove(tag)\n"
+own = maps.own  # a fixture
+
 FULL = 60  # seconds until the Standard pool is full
-FREED = 50  # … until the place of a job that does not listen is free: 30 by the pool's configuration
 STUBBORN = """
 executable = /bin/sh
 transfer_executable = false
@@ -35,24 +33,6 @@ queue {count}
 """
 FREE = ["condor_status", "-constraint", "PartitionableSlot && IsJupyterSlot =?= false", "-autoformat", "Cpus"]
 MORE_THAN_FIT = 20
-
-
-@pytest.fixture(scope="module")
-def own(settings: Settings, signed_in: Callable[[str], requests.Session]) -> Iterator[Hub]:
-    """Bob's session, and the end of whatever it has in the queue."""
-    mine = Hub(settings, signed_in("bob"), "bob", "htc")
-    batch = Batch(settings, "htc")
-    sessions.over(mine, batch)
-    sessions.begin(mine)
-    yield mine
-    run_cells(mine, "python3", [END])
-    wait_until(lambda: len(batch.jobs("bob")) == 1, timeout=FREED, what="no job beside the session's")
-    sessions.over(mine, batch)
-
-
-def run(own: Hub, *cells: str) -> list[Shown]:
-    """What these show, in a kernel of their own."""
-    return run_cells(own, "python3", [END, *cells, END])[1:-1]
 
 
 def submit(batch: Batch, count: int) -> None:

@@ -17,6 +17,7 @@ from support.wait import wait_until
 pytestmark = [pytest.mark.shares("slurm", "condor"), pytest.mark.long]
 
 RECORDED = 30  # seconds until a job that has ended is in the accounting
+GONE = 60  # … and in which nothing is left of a notebook that ended
 EXECUTIONS = [
     pytest.param(
         tutorial,
@@ -49,6 +50,9 @@ def test_a_tutorial_runs_from_top_to_bottom(
         wait_until(
             lambda: tutorial.ran(settings, person), timeout=RECORDED, what="its jobs in the accounting"
         )
-        left = {job.number for batch in batches for job in batch.jobs(person)} - before
-        assert not left, "a tutorial leaves no job"
+
+        def left() -> set[str]:
+            return {job.number for batch in batches for job in batch.jobs(person)} - before
+
+        wait_until(lambda: not left(), timeout=GONE, what="the end of the tutorial's jobs")
         assert run_cells(own, "python3", ["print('the session goes on')"])[0].stdout

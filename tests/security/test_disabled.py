@@ -39,13 +39,13 @@ QUEUE = {
 }
 
 
-# What a session has for its own batch system, and how a copy of it is used on a node of the other one, where
-# no socket vouches for who asks
+# What a session has for its own batch system, and how a copy of it is used: of Slurm's on a node of the other
+# cluster, as its own nodes know who asks
 STOLEN = {
     "hpc": ("slurm.jwt", "condor-ep-1", "SLURM_JWT=$(cat) squeue --noheader --format=%u"),
     "htc": (
         "condor/session",
-        "cpu-1",
+        "condor-ep-2",
         "folder=$(mktemp -d); install -m 600 /dev/stdin $folder/token; "
         "_CONDOR_SEC_TOKEN_DIRECTORY=$folder condor_q -af Owner; code=$?; rm -r $folder; exit $code",
     ),

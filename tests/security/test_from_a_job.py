@@ -39,15 +39,15 @@ except OSError as error:
     print("cut off:", error)
 """
 
-# Every file that can be read, whatever it is called: keys in PEM, and those whose hash is known, as
-# are the words of what is not a package's.
+# Every file below a folder that can be read, whatever it is called: keys in PEM, and what has a known hash,
+# as a whole or, in what is no package, as a word.
 SEARCH = """
 import hashlib, json, os, re, stat, sys
-known = set(json.loads(sys.argv[1]))
+top, known = sys.argv[1], set(json.loads(sys.argv[2]))
 pem = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----[\\sA-Za-z0-9+/=:,-]{64,}-----END")
 word = re.compile(rb"[A-Za-z0-9_-]{16,}")
 found = {"below /keys": [], "pem": [], "known": [], "read": 0}
-for folder, folders, files in os.walk("/"):
+for folder, folders, files in os.walk(top):
     if folder == "/":
         folders[:] = [name for name in folders if name not in ("proc", "sys", "dev")]
     for path in (os.path.join(folder, name) for name in files):
@@ -62,7 +62,8 @@ for folder, folders, files in os.walk("/"):
         found["read"] += 1
         if path.startswith("/keys/"):
             found["below /keys"].append(path)
-        words = {content} if path.startswith(("/usr/", "/opt/")) else {content, *word.findall(content)}
+        packaged = path.startswith(("/usr/", "/opt/", "/software/"))
+        words = {content} if packaged else {content, *word.findall(content)}
         if not known.isdisjoint(hashlib.sha256(one).hexdigest() for one in words):
             found["known"].append(path)
         if pem.search(content):
@@ -192,7 +193,7 @@ def secret(path: Path) -> bool:
 
 
 def test_no_key_can_be_read_in_a_job(known: str, in_a_job: Job):
-    found = json.loads(in_a_job(SEARCH, known))
+    found = json.loads(in_a_job(SEARCH, "/", known))
     assert found["read"] > 1000  # it did look
     assert found["below /keys"] == []
     assert found["known"] == []
@@ -200,7 +201,8 @@ def test_no_key_can_be_read_in_a_job(known: str, in_a_job: Job):
 
 
 def test_the_same_search_finds_the_key_where_it_may_be_read(known: str, cluster: str, service: Services):
-    found = json.loads(service(NODES[cluster]).check_output("/opt/lab/bin/python -c %s %s", SEARCH, known))
+    python = "/opt/lab/bin/python -c %s %s %s"
+    found = json.loads(service(NODES[cluster]).check_output(python, SEARCH, "/keys", known))
     own = {"hpc": "/keys/slurm.key", "htc": "/keys/tokens.d/pool"}[cluster]
     assert sorted(found["below /keys"]) == sorted(found["known"]) == ["/keys/egress.key", own]
 
@@ -210,7 +212,8 @@ def test_the_search_knows_keys_and_passwords_in_other_files(cluster: str, servic
     node.check_output("openssl genpkey -algorithm ed25519 -out %s", f"{folder}/made.pem")
     planted = hashlib.sha256(b"not-a-real-password").hexdigest()
     node.check_output("echo 'password = not-a-real-password # of nobody' > %s", f"{folder}/some.conf")
-    found = json.loads(node.check_output("/opt/lab/bin/python -c %s %s", SEARCH, json.dumps([planted])))
+    python = "/opt/lab/bin/python -c %s %s %s"
+    found = json.loads(node.check_output(python, SEARCH, folder, json.dumps([planted])))
     assert f"{folder}/made.pem" in found["pem"]
     assert found["known"] == [f"{folder}/some.conf"]
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from statistics import median
 
 import pytest
 
@@ -244,13 +245,13 @@ def flood(settings: Settings, node: str, person: str, kind: str) -> Iterator[Cal
 def test_thousands_of_connections_of_one_person_cost_nobody_else_a_second(kind: str, settings: Settings):
     host, port = package_index.address()
 
-    def slowest(node: str) -> float:
-        answers = ask(settings, node, "erin", *[connect(host, port)] * 5)
+    def usual(node: str) -> float:
+        answers = ask(settings, node, "erin", *[connect(host, port)] * 7)
         assert {line for line, _ in answers} == {"HTTP/1.1 200 Connection established"}, node
-        return max(seconds for _, seconds in answers)
+        return median(seconds for _, seconds in answers)
 
     def looks() -> dict[str, float]:
-        return {node: slowest(node) for node in ("cpu-1", "condor-ep-1")}
+        return {node: usual(node) for node in ("cpu-1", "condor-ep-1")}
 
     before = looks()
     with flood(settings, "cpu-1", "dave", kind) as has:

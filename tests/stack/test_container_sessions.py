@@ -16,7 +16,7 @@ from support.hub import Hub
 from support.visitors import NAVIGATES
 from support.wait import wait_until
 
-START = 60  # seconds; a start takes about two
+START = sessions.START  # a start takes about two seconds
 NOTICED = 30  # seconds after which the hub must know that a session is over
 BACK = 30  # … and after which a hub that died serves its people again
 MEMORY = 800  # MB that these sessions ask for

@@ -196,8 +196,11 @@ def test_workers_end_when_the_notebook_is_killed(notebook: Notebook):
         return jobs & {job.number for job in notebook.batch.jobs(person)}
 
     wait_until(lambda: not left(), timeout=GONE, what="the end of the workers")
-    keys = str(notebook.said["keys"])
-    gone = notebook.batch.said(
-        person, "sh", "-c", f"test -e {keys} || echo gone", on=str(notebook.said["node"])
+    look = f"test -e {notebook.said['keys']} || echo gone"
+    wait_until(
+        lambda: (
+            notebook.batch.said(person, "sh", "-c", look, on=str(notebook.said["node"])).strip() == "gone"
+        ),
+        timeout=GONE,
+        what="the end of the keys",
     )
-    assert gone.strip() == "gone"

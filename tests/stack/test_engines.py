@@ -1,27 +1,20 @@
 """IPyParallel, Parsl and an executor on both batch systems, from a notebook with nothing filled in."""
 
 import contextlib
-from collections.abc import Callable, Iterator
 
 import pytest
-import requests
 
-from benchtop.settings import Settings
-from support import sessions, traffic
-from support.batch import Batch
-from support.hub import Hub
+from support import scale_out as shared
+from support import traffic
 from support.scale_out import FILES, ScaleOut
 
 pytestmark = [pytest.mark.shares("slurm", "condor"), pytest.mark.long]
 
+scale_out, kernel = shared.scale_out, shared.kernel  # fixtures
+
 NODE = {"hpc": "cpu-1", "htc": "condor-ep-1"}
-ENGINES = {"slurm": "slurm", "condor": "htcondor"}
-START = """
-import ipyparallel as ipp, os, socket, stat, sys
-cluster = ipp.Cluster(engines="{engines}", n=1, log_level=30)
-client = cluster.start_and_connect_sync()
-"""
 FIRST = """
+import os, stat, sys
 files = cluster.controller.connection_files.values()
 where = client[0].apply_sync(lambda: (__import__("sys").executable, __import__("socket").gethostname()))
 print(where[0] == sys.executable, where[1], {oct(stat.S_IMODE(os.stat(file).st_mode)) for file in files},
@@ -34,10 +27,6 @@ try:
     client[0].apply_sync((lambda held: lambda: held)(lock))
 except TypeError as error:
     print(*error.__notes__)
-"""
-STOP = """
-client.close()
-cluster.stop_cluster_sync()
 """
 PARSL = """
 import benchtop_batch, parsl, sys
@@ -77,30 +66,8 @@ DIE = "import os; os.kill(os.getpid(), 9)"
 BLAMED = "cannot be sent"
 
 
-@pytest.fixture(scope="module", params=[
-    pytest.param(cluster, marks=pytest.mark.needs(f"{cluster}/erin", throughout=True))
-        for cluster in ("hpc", "htc")
-])  # fmt: skip
-def scale_out(
-    request: pytest.FixtureRequest, settings: Settings, signed_in: Callable[[str], requests.Session]
-) -> Iterator[ScaleOut]:
-    """Erin's session on a node, and nothing beside it."""
-    own = Hub(settings, signed_in("erin"), "erin", request.param)
-    sessions.begin_anew(own)
-    yield ScaleOut(settings, own)
-    sessions.over(own, Batch(settings, own.cluster))
-
-
-@pytest.fixture
-def kernel(scale_out: ScaleOut) -> Iterator[str]:
-    """A kernel for one test."""
-    started = scale_out.own.kernel()
-    yield started
-    scale_out.own.jupyter("DELETE", f"kernels/{started}")
-
-
 def test_ipyparallel_starts_engines_by_the_name_of_the_batch_system_alone(scale_out: ScaleOut, kernel: str):
-    scale_out.cell(kernel, START.format(engines=ENGINES[scale_out.system]))
+    scale_out.start_engines(kernel)
     same_python, node, modes, encrypted, signed = scale_out.cell(kernel, FIRST).split()[-5:]
     assert same_python == "True", "the engine's Python is the notebook's"
     assert node
@@ -108,12 +75,12 @@ def test_ipyparallel_starts_engines_by_the_name_of_the_batch_system_alone(scale_
     assert (encrypted, signed) == ("True", "True")
     assert BLAMED in scale_out.cell(kernel, UNSENDABLE)
     assert scale_out.left(), "the control: there is something that can be seen to go"
-    scale_out.cell(kernel, STOP)
+    scale_out.stop_engines(kernel)
     scale_out.nothing_left()
 
 
 def test_no_key_of_a_cluster_is_in_the_queue(scale_out: ScaleOut, kernel: str):
-    scale_out.cell(kernel, START.format(engines=ENGINES[scale_out.system]))
+    scale_out.start_engines(kernel)
     keys = scale_out.cell(
         kernel, "print(client.session.key.decode(), client.curve_serverkey.decode())"
     ).split()
@@ -126,7 +93,7 @@ def test_no_key_of_a_cluster_is_in_the_queue(scale_out: ScaleOut, kernel: str):
     assert name in shown, "the control: it is this job that is shown"
     assert not any(key in shown for key in keys)
     assert "JUPYTERHUB_API_TOKEN" not in shown
-    scale_out.cell(kernel, STOP)
+    scale_out.stop_engines(kernel)
     scale_out.nothing_left()
 
 
@@ -153,7 +120,7 @@ def test_a_killed_kernel_leaves_nothing_in_the_queue_and_on_no_node(scale_out: S
         )
 
     before = files()
-    scale_out.cell(kernel, START.format(engines=ENGINES[scale_out.system]))
+    scale_out.start_engines(kernel)
     code = "import benchtop_batch, parsl; running = parsl.load(benchtop_batch.parsl_config())\n"
     scale_out.cell(kernel, f"{code}print(parsl.python_app(lambda: 1)().result())")
     assert scale_out.jobs("ipengine-"), "the control"

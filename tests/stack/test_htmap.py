@@ -1,17 +1,12 @@
 """HTMap in a session with nothing set: what comes back, what one is told, and that nothing is left."""
 
 import json
-from collections.abc import Callable, Iterator
 
 import pytest
-import requests
 
-from benchtop.settings import Settings
-from support import sessions
-from support.batch import Batch
+from support import maps
 from support.hub import Hub
-from support.notebooks import Shown, run_cells
-from support.wait import wait_until
+from support.maps import run
 
 pytestmark = [
     pytest.mark.needs("htc/bob", throughout=True),
@@ -19,41 +14,7 @@ pytestmark = [
     pytest.mark.together("htmap"),
 ]
 
-LEFT = 60  # seconds until a removed job has left the queue
-BEGIN = """
-import contextlib, os, subprocess, threading
-from pathlib import Path
-import htmap
-def message(do):
-    try:
-        do()
-    except Exception as error:
-        print(type(error).__name__, error)
-def left():
-    return [len(os.listdir(Path.home() / ".htmap" / name)) for name in ("maps", "tags")]
-"""
-END = """
-for tag in htmap.get_tags("test-*"):
-    htmap.remove(tag)
-"""
-
-
-@pytest.fixture(scope="module")
-def own(settings: Settings, signed_in: Callable[[str], requests.Session]) -> Iterator[Hub]:
-    """Bob's session, and the end of whatever it has in the queue."""
-    mine = Hub(settings, signed_in("bob"), "bob", "htc")
-    batch = Batch(settings, "htc")
-    sessions.over(mine, batch)
-    sessions.begin(mine)
-    yield mine
-    run(mine, "")
-    wait_until(lambda: len(batch.jobs("bob")) == 1, timeout=LEFT, what="no job beside the session's")
-    sessions.over(mine, batch)
-
-
-def run(own: Hub, *cells: str) -> list[Shown]:
-    """What these show, in a kernel of their own that knows no earlier map."""
-    return run_cells(own, "python3", [BEGIN + END, *cells, END])[1:-1]
+own = maps.own  # a fixture
 
 
 def test_a_function_with_what_the_notebook_has_defined_runs_in_its_environment_on_nodes(own: Hub):

@@ -28,7 +28,7 @@ SMALL = {"partition": "debug", "runtime": 10}
 QUICK = 10  # seconds in which a session that is stopped must be gone
 NOTICED = 15  # seconds after which the hub must know that a job is gone
 BACK = 30  # seconds after which a part that was restarted must do its work again
-START = 60  # seconds; a start takes about four
+START = sessions.START  # a start takes about four seconds
 PROGRAM = "benchtop_lab.session"
 
 # The tokens of all sessions on a node, as far as whoever asks may read their environments

@@ -22,12 +22,12 @@ KERNELS = ".local/share/jupyter/kernels"
 FACILITY = ["/opt/lab/bin/python", "-m", "ipykernel_launcher", "-f", "{connection_file}"]
 IMAGE = "my-image"
 TOLD = 10  # seconds until somebody reads what failed
-WHO = {"hpc": "carol", "htc": "bob"}
+WHO = "heidi"
 PLACES = [
     pytest.param(
         (cluster, where),
         id=f"{cluster}-{where}",
-        marks=pytest.mark.needs(f"{cluster}/{WHO[cluster]}", throughout=True),
+        marks=pytest.mark.needs(f"{cluster}/{WHO}", throughout=True),
     )
     for cluster, where in (("hpc", "batch"), ("htc", "batch"), ("hpc", "login"))
 ]
@@ -39,8 +39,7 @@ def own(
 ) -> Iterator[Hub]:
     """A session, which all tests of one place share."""
     cluster, where = request.param
-    person = WHO[cluster]
-    hub = Hub(settings, signed_in(person), person, cluster)
+    hub = Hub(settings, signed_in(WHO), WHO, cluster)
     sessions.end(hub)
     wanted = sessions.SMALL[cluster] if where == "batch" else {"runtime": 20}
     sessions.begin(hub, **{**wanted, "where": where})

@@ -14,7 +14,7 @@ from support.owners import ENDED, LOG, PLACES, Owner
 from support.wait import wait_until
 
 pytestmark = [
-    pytest.mark.needs("hpc/carol", "htc/bob", throughout=True),
+    pytest.mark.needs("hpc/ivan", "htc/ivan", throughout=True),
     pytest.mark.shares("slurm", "condor", throughout=True),
     pytest.mark.long,
 ]

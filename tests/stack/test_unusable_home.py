@@ -8,7 +8,7 @@ from support.owners import ENDED, PLACES, Owner
 from support.wait import wait_until
 
 pytestmark = [
-    pytest.mark.needs("hpc/carol", "htc/bob", "people", throughout=True),
+    pytest.mark.needs("hpc/ivan", "htc/ivan", "people", throughout=True),
     pytest.mark.shares("slurm", "condor", throughout=True),
     pytest.mark.long,
 ]

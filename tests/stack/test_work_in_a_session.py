@@ -26,7 +26,7 @@ PLACES = [
     pytest.param(
         (cluster, where),
         id=f"{cluster}-{where}",
-        marks=pytest.mark.needs(f"{cluster}/erin", throughout=True),
+        marks=pytest.mark.needs(f"{cluster}/heidi", throughout=True),
     )
     for cluster in ("hpc", "htc")
     for where in ("batch", "login")
@@ -37,9 +37,9 @@ PLACES = [
 def own(
     request: pytest.FixtureRequest, settings: Settings, signed_in: Callable[[str], requests.Session]
 ) -> Iterator[Hub]:
-    """Erin's session, which all tests of one place share."""
+    """Heidi's session, which all tests of one place share."""
     cluster, where = request.param
-    reader = Hub(settings, signed_in("erin"), "erin", cluster)
+    reader = Hub(settings, signed_in("heidi"), "heidi", cluster)
     sessions.end(reader)
     asked: dict[str, Any] = {"where": where, "runtime": 20}
     if where == "batch":
@@ -50,7 +50,7 @@ def own(
     reader.kernel()  # the one that is kept
     yield reader
     sessions.end(reader)
-    Batch(settings, cluster).clear("erin")
+    Batch(settings, cluster).clear("heidi")
 
 
 @pytest.fixture
@@ -182,7 +182,7 @@ def test_so_it_has_when_a_persons_own_files_set_the_path(own: Hub, settings: Set
     try:
         shown = traffic.type_into_terminal(own, "which jupyter; echo $PATH")
         assert "/opt/lab/bin/jupyter\r" in shown
-        assert ":/home/erin/bin\r" in shown
+        assert ":/home/heidi/bin\r" in shown
     finally:
         shell(own, "cd; rm .bash_profile; mv .bash_profile.kept .bash_profile")
 
@@ -230,7 +230,7 @@ def test_a_package_is_installed_by_a_cell_and_removed_by_a_terminal(own: Hub):
     kernel = own.kernel()
     place = traffic.run(own, kernel, "import iniconfig; print(iniconfig.__file__)")
     own.jupyter("DELETE", f"kernels/{kernel}")
-    assert place.startswith("/home/erin/.local/lib/python3")
+    assert place.startswith("/home/heidi/.local/lib/python3")
     assert "returncode=0" in shell(own, remove)
     assert "No module named" in shell(own, "python -c 'import iniconfig'")
 
@@ -244,7 +244,7 @@ def test_what_is_installed_for_one_environment_is_in_no_other(own: Hub):
         kernel = str(started.json()["id"])
         place = traffic.run(own, kernel, "import iniconfig; print(iniconfig.__file__)")
         own.jupyter("DELETE", f"kernels/{kernel}")
-        assert place.startswith("/home/erin/.local/benchtop/base-py3")
+        assert place.startswith("/home/heidi/.local/benchtop/base-py3")
         assert "No module named" in shell(own, "/opt/lab/bin/python -c 'import iniconfig'")
         left_out = "PYTHONNOUSERSITE=1 /software/base/current/bin/python -c 'import iniconfig'"
         assert "No module named" in shell(own, left_out), "nor where somebody leaves out their own settings"
@@ -265,7 +265,7 @@ def test_an_environment_of_ones_own_becomes_a_kernel(own: Hub, is_job: bool):
         code = "import iniconfig, sys; print(sys.prefix, iniconfig.__file__)"
         prefix, place = traffic.run(own, kernel, code).split()
         own.jupyter("DELETE", f"kernels/{kernel}")
-        assert prefix == "/home/erin/environments/mine"
+        assert prefix == "/home/heidi/environments/mine"
         assert place.startswith(prefix), "of its own, and not what somebody installed for another environment"
     finally:
         lasting(own, remove)
@@ -274,7 +274,7 @@ def test_an_environment_of_ones_own_becomes_a_kernel(own: Hub, is_job: bool):
 # ---- batch jobs from it -----------------------------------------------------------------------------
 
 SCRIPT = """#!/bin/sh
-#SBATCH --partition=debug --time=2 --chdir=/home/erin --output=from-a-session.%j
+#SBATCH --partition=debug --time=2 --chdir=/home/heidi --output=from-a-session.%j
 srun hostname && echo gpus=$CUDA_VISIBLE_DEVICES token=$JUPYTERHUB_API_TOKEN cpus=$SLURM_CPUS_PER_TASK
 """
 

@@ -139,7 +139,7 @@ grep -c '^Environment' by-credential.ad; grep -cE "eyJ|TOKEN=" by-credential.ad 
 rm by-credential.*
 """
 BINDINGS = """
-import json, warnings
+import json, re, warnings
 warnings.simplefilter("ignore")
 import htcondor
 schedd = htcondor.Schedd()
@@ -150,7 +150,7 @@ described = htcondor.Submit({
 number = schedd.submit(described).cluster()
 (ad,) = schedd.query(f"ClusterId == {number}", ["Owner", "Environment"])
 schedd.act(htcondor.JobAction.Remove, f"ClusterId == {number}")
-print(json.dumps([ad["Owner"], ad["Environment"]]))
+print(json.dumps([ad["Owner"], re.findall(r"\\b(\\w+)=", ad["Environment"])]))
 """
 
 
@@ -184,7 +184,7 @@ def condors_python_works(own: Hub) -> None:
     there(own)
     done = shell(own, f"$BENCHTOP_BIN/python - <<'END'\n{BINDINGS}\nEND")
     assert done.code == 0, done
-    owner, environment = json.loads(done.out.splitlines()[-1])
+    owner, names = json.loads(done.out.splitlines()[-1])
     assert owner == own.person
-    assert "JUPYTERHUB_API_URL=" in environment, "the control: that is how an environment is written"
-    assert not [name for name in SECRETS if f"{name}=" in environment]
+    assert "JUPYTERHUB_API_URL" in names, "the control: that is how an environment is written"
+    assert not set(SECRETS) & set(names)

@@ -19,6 +19,8 @@ from benchtop.people import enrol
 from benchtop.settings import Settings
 from benchtop.stack import compose
 
+PATIENCE = 45_000  # ms for what a page shows, on a busy machine
+LAB = 90_000  # … and for JupyterLab to be there
 GRAVE = {"serious", "critical"}
 PHONE: ViewportSize = {"width": 360, "height": 740}
 
@@ -101,10 +103,10 @@ def start(page: Page, settings: Settings, *, partition: str, gpu: str = "none") 
 def wait_for_lab(page: Page) -> None:
     """JupyterLab is there: its launcher or a document can be seen."""
     lab, trouble = page.locator("#jp-main-dock-panel"), page.locator("#failure:visible, .error")
-    expect(lab.or_(trouble).first).to_be_visible(timeout=60_000)
+    expect(lab.or_(trouble).first).to_be_visible(timeout=LAB)
     assert not trouble.first.is_visible(), page.locator("body").inner_text()
-    expect(lab).to_be_visible(timeout=60_000)  # it may be drawn anew in this moment
-    expect(page.locator("#jupyterlab-splash")).to_have_count(0, timeout=60_000)
+    expect(lab).to_be_visible(timeout=LAB)  # it may be drawn anew in this moment
+    expect(page.locator("#jupyterlab-splash")).to_have_count(0, timeout=LAB)
 
 
 def run_in_new_notebook(page: Page, code: str) -> str:
@@ -112,7 +114,7 @@ def run_in_new_notebook(page: Page, code: str) -> str:
     page.locator('.jp-LauncherCard[data-category="Notebook"]:visible').first.click()
     notebook = page.locator(".jp-NotebookPanel:visible")
     cell = notebook.locator(".jp-CodeCell .cm-content").first
-    expect(cell).to_be_visible(timeout=30_000)
+    expect(cell).to_be_visible()
     expect(page.locator("#jp-main-statusbar").get_by_text("| Idle")).to_be_visible(timeout=60_000)
     cell.click()
     page.keyboard.insert_text(code)

@@ -21,7 +21,8 @@ from tornado.websocket import WebSocketClientConnection, WebSocketError, websock
 from support.hub import Hub
 from support.wait import wait_until
 
-PATIENCE = 15  # seconds for the answer of one cell; what takes longer counts as failed
+PATIENCE = 15  # seconds for the answer of one cell of somebody at work; what takes longer counts as failed
+CELL = 60  # … and of one that a test runs for itself, on a busy machine
 RECONNECT = 0.2  # seconds between attempts to get the websocket back, as it is cut
 PAUSE = 0.05  # seconds between cells: as busy as a notebook gets, and the machine stays usable
 LARGEST = 1 << 30  # bytes of a message that comes back: a browser has no limit
@@ -133,13 +134,13 @@ async def connect(hub: Hub, path: str) -> WebSocketClientConnection:
         url.replace("https:", "wss:", 1),
         headers={"Cookie": cookies, "Origin": settings.url},
         ca_certs=str(settings.state / "ca" / "ca.pem"),
-        connect_timeout=5,
+        connect_timeout=20,
     )
     resolver = OverrideResolver(DefaultExecutorResolver(), {settings.name: settings.bind})
     return await websocket_connect(request, resolver=resolver, max_message_size=LARGEST)
 
 
-def run(hub: Hub, kernel: str, code: str, patience: float = PATIENCE) -> str:
+def run(hub: Hub, kernel: str, code: str, patience: float = CELL) -> str:
     """What one cell prints within so many seconds. Raises one of CUT when the session ends meanwhile."""
 
     async def once() -> str:

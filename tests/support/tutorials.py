@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import fnmatch
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -78,17 +79,6 @@ def _dask_printed(shown: Sequence[Shown]) -> None:
         assert line in text, line
 
 
-def _dask_ran(settings: Settings, person: str) -> bool:
-    """The workers that the notebook had, in the accounting of the cluster that its owner may use."""
-    if person == "carol":
-        words = ["sacct", "--allocations", "--noheader", "--starttime=now-10minutes", "--name=dask-worker"]
-        words += [f"--user={person}", "--format=JobID"]
-        return len(Batch(settings, "hpc").said(person, *words).split()) >= 2
-    wanted = f'Owner == "{person}" && DaskWorkerCores == 1 && EnteredCurrentStatus > time() - 600'
-    words = ["condor_history", "-limit", "2", "-constraint", wanted, "-autoformat", "ClusterId"]
-    return len(Batch(settings, "htc").said(person, *words).split()) == 2
-
-
 def _engines_printed(shown: Sequence[Shown]) -> None:
     text = "\n".join(cell.stdout for cell in shown)
     primes = sum(all(n % d for d in range(2, math.isqrt(n) + 1)) for n in range(2, 40_000))
@@ -102,22 +92,31 @@ def _engines_printed(shown: Sequence[Shown]) -> None:
         assert line in text, line
 
 
-def _engines_ran(settings: Settings, person: str) -> bool:
-    """Engines and blocks, in the accounting of the cluster that the notebook's owner may use."""
-    if person == "carol":
-        words = ["sacct", "--allocations", "--noheader", "--starttime=now-10minutes", "--parsable2"]
-        names = Batch(settings, "hpc").said(person, *words, f"--user={person}", "--format=JobName").split()
-    else:
-        wanted = f'Owner == "{person}" && EnteredCurrentStatus > time() - 600'
-        words = ["condor_history", "-limit", "20", "-constraint", wanted, "-autoformat", "JobBatchName"]
-        names = Batch(settings, "htc").said(person, *words).split()
-    return sum(name.startswith("ipengine-") for name in names) >= 2 and any(
-        name.startswith("parsl-") for name in names
-    )
+def _recorded(wanted: Mapping[str, int]) -> Callable[[Settings, str], bool]:
+    """Has the accounting of a person's cluster so many jobs of the last ten minutes, by patterns of names?"""
+
+    def ran(settings: Settings, person: str) -> bool:
+        if person == "carol":
+            words = ["sacct", "--allocations", "--noheader", "--starttime=now-10minutes", "--parsable2"]
+            words += [f"--user={person}", "--format=JobName"]
+            said = Batch(settings, "hpc").said(person, *words)
+        else:
+            recent = f'Owner == "{person}" && EnteredCurrentStatus > time() - 600'
+            words = ["condor_history", "-constraint", recent, "-autoformat", "JobBatchName"]
+            said = Batch(settings, "htc").said(person, *words)
+        names = said.splitlines()
+        return all(len(fnmatch.filter(names, pattern)) >= count for pattern, count in wanted.items())
+
+    return ran
 
 
 TUTORIALS = [
     Tutorial("04-htmap", (("htc", "bob"), ("hpc", "alice")), _htmap_printed, _htmap_ran),
-    Tutorial("05-dask", (("hpc", "carol"), ("htc", "bob")), _dask_printed, _dask_ran),
-    Tutorial("06-ipyparallel-and-parsl", (("hpc", "carol"), ("htc", "bob")), _engines_printed, _engines_ran),
+    Tutorial("05-dask", (("hpc", "carol"), ("htc", "bob")), _dask_printed, _recorded({"dask-worker-*": 2})),
+    Tutorial(
+        "06-ipyparallel-and-parsl",
+        (("hpc", "carol"), ("htc", "bob")),
+        _engines_printed,
+        _recorded({"ipengine-*": 2, "parsl-*": 1}),
+    ),
 ]

@@ -24,17 +24,13 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class UnsendableError(TypeError):
-    """A call that cannot be sent to a worker; its message says which variable is to blame, and what to do."""
-
-
 class Executor(concurrent.futures.Executor):
     """Runs calls in jobs of a batch system, as ProcessPoolExecutor runs them on this machine.
 
     cluster: "slurm" or "condor"; otherwise the one of this session's own node
     workers: how many, each a job; they are there until shutdown(), or until the notebook ends
     settings: of the Dask cluster, for example memory="2GiB", queue="debug"
-    Raises benchtop_batch.network.UnavailableError with a sentence where no jobs can be sent from here.
+    Raises benchtop_batch.UnavailableError with a sentence where no jobs can be sent from here.
     """
 
     def __init__(self, cluster: Cluster | None = None, workers: int = 4, **settings: Any) -> None:  # noqa: ANN401 Dask's
@@ -66,7 +62,7 @@ class Executor(concurrent.futures.Executor):
             if self._closed:
                 raise RuntimeError("cannot schedule new futures after shutdown")
             if why := unsendable.explain(fn, args, kwargs):
-                raise UnsendableError(why)
+                raise unsendable.UnsendableError(why)
             future: concurrent.futures.Future[T] = self._pool.submit(_call, _Call(fn, args, kwargs))
             self._pending.add(future)
         return future

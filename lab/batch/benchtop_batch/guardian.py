@@ -1,11 +1,14 @@
-"""Runs one program of a notebook's, and sees to it that neither it nor its jobs outlive the notebook.
+"""Sees to it that neither the jobs of a notebook nor the program behind them outlive the notebook.
 
 A kernel that is killed runs none of its own clean-up, and what it had started goes on: a controller with its
-helpers here, jobs in the queue and on nodes. So the program is started by this one, which waits for both:
+helpers here, jobs in the queue and on nodes. So the program is started by this one, which waits for both; of
+Dask, what is behind the jobs is the kernel itself, and this one waits for that alone.
 
-- The kernel ends, however: the program is ended, jobs of the given name are cancelled, the folder is removed.
+- The kernel ends, however: the program is ended, jobs of the given name are cancelled, the files are removed.
 - The program ends by itself: the jobs are of no use without it, and are cancelled.
-- The kernel asks it to end (SIGTERM from the kernel itself): it is ended, and the kernel sees to the rest.
+- The kernel asks this one to end (SIGTERM from the kernel itself): the program is ended, and the kernel sees
+  to the rest.
+- Anybody else does, as at a session's end: the jobs are cancelled at once, the files go if the kernel does.
 
 And should this program be killed, the kernel of Linux ends the other one.
 
@@ -27,7 +30,7 @@ import time
 from collections.abc import Callable, Sequence
 
 LOOK = 1.0  # seconds between two looks at the kernel
-ENDING = 5.0  # … that the program has to end by itself
+ENDING = 5.0  # … that the program has to end by itself, or the kernel where the session ends
 PATIENCE = 45.0  # … for which a batch system that does not answer is asked again
 ASKING = 15.0  # … that it has for one answer
 _PR_SET_PDEATHSIG = 1
@@ -127,11 +130,11 @@ def _follow(guardian: int) -> Callable[[], None]:
     return follow
 
 
-def run(command: Sequence[str], kernel: int, clean_up: Callable[[], object]) -> int:
-    """Run the program until it or the kernel ends; its exit code.
+def run(command: Sequence[str], kernel: int, clean_up: Callable[[float], object]) -> int:
+    """Run the program until it or the kernel ends; its exit code. Without one: until the kernel ends.
 
     kernel: the number of the process for which it runs
-    clean_up: what is to be done when nobody else does
+    clean_up: what is to be done when nobody else does; it is told how many seconds the kernel has to end
     """
     with contextlib.suppress(PermissionError):  # has one already
         os.setsid()  # JupyterLab kills the whole group of a kernel that died
@@ -140,21 +143,23 @@ def run(command: Sequence[str], kernel: int, clean_up: Callable[[], object]) -> 
     try:
         handle = os.pidfd_open(kernel)
     except OSError:  # it has ended already
-        clean_up()
+        clean_up(0)
         return 1
-    # preexec_fn is safe: there is one thread
-    program = subprocess.Popen(command, process_group=0, preexec_fn=_follow(os.getpid()))  # noqa: PLW1509
-    told = False
-    while program.poll() is None and alive(handle):
+    program = None
+    if command:  # preexec_fn is safe: there is one thread
+        program = subprocess.Popen(command, process_group=0, preexec_fn=_follow(os.getpid()))  # noqa: PLW1509
+    told = None  # by whom
+    while told is None and (program is None or program.poll() is None) and alive(handle):
         got = signal.sigtimedwait(watched, LOOK)
         if got is not None and got.si_signo in _TOLD:
-            # Anybody else: the session ends, or somebody ends what they see. Then nobody cleans up but this.
-            told = got.si_pid == kernel
-            break
-    end_group(program)
-    if not told:
-        clean_up()
-    return program.returncode if program.returncode >= 0 else 128 - program.returncode
+            told = got.si_pid
+    if program is not None:
+        end_group(program)
+    if told != kernel:
+        # Anybody else: the session ends, or somebody ends what they see. Then nobody cleans up but this.
+        clean_up(0 if told is None else ENDING)
+    code = program.returncode if program is not None else 0
+    return code if code >= 0 else 128 - code
 
 
 def arguments(words: Sequence[str]) -> argparse.Namespace:
@@ -165,7 +170,7 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--remove", action="append", default=[], help="a file or folder that goes when the kernel has"
     )
-    parser.add_argument("command", nargs="+")
+    parser.add_argument("command", nargs="*")
     return parser.parse_args(words)
 
 
@@ -173,23 +178,38 @@ def main() -> int:
     """The program's exit code."""
     given = arguments(sys.argv[1:])
 
-    def clean_up() -> None:
+    def clean_up(patience: float) -> None:
+        if not alive_by_number(given.kernel):
+            remove_all()  # keys, first of all: the batch system may take its time
         if given.jobs:
             cancel(*given.jobs)
+        end = time.monotonic() + patience
+        while alive_by_number(given.kernel) and time.monotonic() < end:
+            time.sleep(LOOK / 10)
         if not alive_by_number(given.kernel):
-            for path in given.remove:
-                remove(path)
+            remove_all()
+
+    def remove_all() -> None:
+        for path in given.remove:
+            remove(path)
 
     return run(given.command, given.kernel, clean_up)
 
 
 def command(kernel: int, cluster: str, name: str, remove: Sequence[str], program: Sequence[str]) -> list[str]:
-    """The words that run a program under this one's eyes.
+    """The words that run a program under this one's eyes, or none.
 
     remove: files and folders that go with the kernel
     """
     own = [sys.executable, "-I", "-S", __file__, f"--kernel={kernel}", "--jobs", cluster, name]
     return [*own, *(f"--remove={path}" for path in remove), "--", *program]
+
+
+def begin(cluster: str, name: str, remove: Sequence[str]) -> "subprocess.Popen[bytes]":
+    """Have jobs of this name, and files, end with this process; ended by it, it leaves them alone."""
+    quiet = subprocess.DEVNULL
+    words = command(os.getpid(), cluster, name, remove, [])
+    return subprocess.Popen(words, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ Nothing but the standard library.
 """
 
 import json
+import re
 import subprocess
 from collections import Counter
 from collections.abc import Sequence
@@ -21,6 +22,11 @@ NAMES: dict[Cluster, str] = {"slurm": "Slurm", "condor": "HTCondor"}
 ASKING = 20.0  # seconds that a batch system has for an answer
 SHOWN = 300  # characters that are shown of what it says
 
+_RUNNING = frozenset(
+    {"RUNNING", "CONFIGURING", "SUSPENDED", "STOPPED", "COMPLETING", "STAGE_OUT", "SIGNALING", "RESIZING"}
+)
+_WAITING = frozenset({"PENDING", "REQUEUED", "REQUEUE_FED"})
+_HELD = frozenset({"REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD"})
 _SLURM = {
     "Resources": "all suitable nodes are busy",
     "Priority": "other jobs are ahead",
@@ -34,9 +40,18 @@ _SLURM = {
     "BadConstraints": "no node can ever provide what it requests",
     "JobHeldUser": "you put it on hold",
     "JobHeldAdmin": "an administrator put it on hold",
+    "JobHoldMaxRequeue": "it was restarted too often and is on hold",
+    "Dependency": "it is waiting for another job to end",
+    "Cleaning": "its previous run is still being cleaned up",
     "JobArrayTaskLimit": "no more of them may run at a time",
     "AssocMaxJobsLimit": "you already have as many running jobs as your account may have",
     "AssocMaxSubmitJobLimit": "you already have as many jobs as your account may have",
+    # of those that have ended
+    "NonZeroExitCode": "its program ended with an error",
+    "RaisedSignal": "its program was killed, most likely because it used more memory than it had requested",
+    "TimeLimit": "its time limit was reached",
+    "OutOfMemory": "it used more memory than it had requested",
+    "JobLaunchFailure": "the node could not start it",
 }
 _SLURM_LIMIT = (
     "a limit is reached of what you, your account or this quality of service may use at a time ({})"
@@ -59,15 +74,21 @@ class Job:
     """One job, or one of an array."""
 
     number: str
-    state: Literal["waiting", "running", "held"]
-    reason: str = ""  # why it waits or is on hold, in plain words
+    state: Literal["waiting", "running", "held", "over"]
+    reason: str = ""  # why it waits, is on hold or has ended, in plain words: the end of a sentence
 
 
-def listed(cluster: Cluster, name: str) -> list[Job]:
-    """The jobs of this name that have not ended. Raises NoAnswerError."""
+def listed(cluster: Cluster, name: str, *, over: bool = False) -> list[Job]:
+    """The jobs of this name that have not ended; with `over`, and those of which Slurm still knows how.
+
+    Raises NoAnswerError.
+    """
     user = f"--user={guardian.user()}"
     words = {
-        "slurm": ["squeue", "--noheader", "--array", user, f"--name={name}", "--format=%i|%T|%r"],
+        "slurm": [
+            "squeue", "--noheader", "--array", user, f"--name={name}", "--format=%i|%T|%r",
+            *(["--states=all"] if over else []),
+        ],
         "condor": [
             "condor_q", "-constraint", f'JobBatchName == "{name}" && JobStatus != 3 && JobStatus != 4',
             "-json", "-attributes", "ClusterId,ProcId,JobStatus,HoldReason,LastRejMatchReason",
@@ -87,17 +108,20 @@ def of_slurm(answer: str) -> list[Job]:
     found = []
     for line in answer.splitlines():
         number, state, reason = line.split("|", 2)
-        if state == "PENDING":
-            held = reason.startswith("JobHeld")
-            found.append(Job(number, "held" if held else "waiting", why_slurm(reason)))
-        elif state in {"RUNNING", "CONFIGURING", "SUSPENDED", "COMPLETING", "STAGE_OUT"}:
+        if state in _HELD or (state == "PENDING" and reason.startswith(("JobHeld", "JobHold"))):
+            found.append(Job(number, "held", why_slurm(reason)))
+        elif state in _WAITING:
+            found.append(Job(number, "waiting", why_slurm(reason)))
+        elif state in _RUNNING:
             found.append(Job(number, "running"))
+        else:
+            found.append(Job(number, "over", "" if reason in {"", "None"} else why_slurm(reason)))
     return found
 
 
 def why_slurm(reason: str) -> str:
-    """Why Slurm keeps a job waiting."""
-    word = reason.strip("()").partition(",")[0]
+    """Why Slurm keeps a job waiting, or how it ended."""
+    word = re.sub(r"\W.*", "", reason.strip("()"))
     if word in _SLURM:
         return _SLURM[word]
     if "Max" in word or "Grp" in word:
@@ -159,6 +183,11 @@ def cancel(cluster: Cluster, name: str) -> None:
 
 def submit_error(cluster: Cluster, said: str) -> str:
     """What a person is told when a batch system took no job, of what it said."""
-    text = " ".join(line.strip() for line in said.splitlines() if line.strip())
-    text = text.replace("sbatch: error: ", "").replace("ERROR: ", "")[:SHOWN] or "it gave no reason"
-    return f"{NAMES[cluster]} took no job: {text}"
+    lines = [
+        re.sub(r"^(sbatch: |condor_submit: )?(error: |ERROR: )?", "", line.strip())
+        for line in said.splitlines()
+    ]
+    text = " ".join(line for line in lines if line and not line.startswith(("Submitting job", "WARNING")))
+    text = re.sub(r"^(.+) Batch job submission failed: (.+)$", r"\1 (\2)", text)  # what of it is named before
+    text = text[:SHOWN].rstrip(".") or "it gave no reason"
+    return f"{NAMES[cluster]} took no job: {text}."

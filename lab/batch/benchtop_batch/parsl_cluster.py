@@ -54,7 +54,7 @@ def parsl_config(
     minutes: the most that one job of Slurm runs, by default what the facility says (/etc/benchtop/batch.ini);
         another one takes its place while there is work
     settings: any of parsl.Config, as they are
-    Raises benchtop_batch.network.UnavailableError with a sentence where no jobs can be sent from here.
+    Raises benchtop_batch.UnavailableError with a sentence where no jobs can be sent from here.
     """
     chosen = network.choose(cluster)
     here = network.address(chosen)

@@ -1,109 +1,182 @@
-"""Why a function cannot be sent to a worker: which of its variables is to blame, and what to do.
+"""Say which variable keeps a call from being sent to another machine, and what to do about it.
 
 What a pickler says names a type ("cannot pickle '_thread.lock' object") and nothing that its author wrote.
 """
 
-import functools
 import importlib
 import inspect
-import itertools
-import pickle
+import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from types import FunctionType, ModuleType
+from typing import Any, TypeAlias
 
-_SHOWN = 120  # characters of what a pickler says
+Dumps: TypeAlias = Callable[[Any], object]
+DEPTH = 3  # functions that call functions of the notebook are looked into as far as this
+SHOWN = 60  # characters of what is named
+SAID = 120  # … of what a pickler says
 _INSTEAD = (
     (
-        ("TextIOWrapper", "BufferedReader", "BufferedWriter", "FileIO"),
+        {"TextIOWrapper", "BufferedReader", "BufferedWriter", "FileIO"},
         "pass the file's path, and open it in the function",
     ),
     (
-        ("lock", "RLock", "Condition", "Semaphore", "Event"),
-        "leave it out: workers share no memory with the notebook",
+        {"lock", "RLock", "Condition", "Semaphore", "Event"},
+        "leave it out, because workers share no memory with the notebook",
     ),
-    (("generator",), "make a list of it first"),
-    (("socket", "Connection", "Cursor", "Session"), "connect inside the function"),
-    (("module",), "import it inside the function"),
-)  # fmt: skip
+    ({"generator"}, "make a list of it first"),
+    ({"socket", "Connection", "Cursor", "Session"}, "connect inside the function"),
+)
+
+
+class UnsendableError(TypeError):
+    """A call that cannot be sent to a worker; its message says which variable is to blame, and what to do."""
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows: the sentence alone."""
+        return [f"{type(self).__name__}: {self}"]
 
 
 def explain(
-    function: Callable[..., object], values: Sequence[object] = (), named: Mapping[str, object] | None = None
+    function: Callable[..., Any],
+    args: Sequence[Any] = (),
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    dumps: Dumps | None = None,
 ) -> str:
-    """Which variables of a call cannot be sent, as sentences; "" where all can be."""
-    found = [
-        f"{where} “{name}” is a {type(value).__name__}, which cannot be sent ({problem}): {_instead(value)}."
-        for where, name, value in itertools.chain(_variables(function), _arguments(values, named or {}))
-        if (problem := _problem(value))
-    ]
-    if not found and (
-        (isinstance(function, FunctionType) and not _by_value()) or not (problem := _problem(function))
-    ):
+    """Why a call cannot be sent, a sentence for each reason; "" for one that can.
+
+    dumps: how it would be sent; as cloudpickle does it by default, and where that is not, nothing is known
+    """
+    dumps = dumps or _by_value()
+    if dumps is None:
         return ""
-    name = getattr(function, "__name__", None) or type(function).__name__
-    lines = found or [f"it cannot be sent ({problem})."]
-    return f"The call of “{name}” cannot be sent to a worker. " + " ".join(
-        line[0].upper() + line[1:] for line in lines
-    )
+    given = [(f"Argument {number}", value) for number, value in enumerate(args, 1)]
+    given += [(f"Argument “{name}”", value) for name, value in (kwargs or {}).items()]
+    values = (explain_value(value, what, dumps=dumps) for what, value in given)
+    return " ".join(filter(None, (_explain_function(function, dumps), *values)))
 
 
-def explain_value(value: object) -> str:
-    """The same of a value alone, as a sentence."""
-    if not (problem := _problem(value)):
+def explain_value(value: Any, what: str = "The value", *, dumps: Dumps | None = None) -> str:
+    """The same of a value alone. what: as the sentence calls it"""
+    dumps = dumps or _by_value()
+    if dumps is None or _can(value, dumps):
         return ""
-    return f"A {type(value).__name__} cannot be sent to a worker ({problem}): {_instead(value)}."
+    part, inner = _part(value, dumps) or ("", value)
+    where = f" ({part})" if part else ""
+    return f"{what}{where} cannot be sent to another machine ({_kind(inner)}): {_instead(inner)}."
 
 
-def _variables(function: Callable[..., object]) -> Iterator[tuple[str, str, object]]:
-    inner = inspect.unwrap(function)
-    inner = getattr(inner, "func", inner)  # of functools.partial
-    code = getattr(inner, "__code__", None)
-    if code is None:
-        return
-    try:
-        closed = inspect.getclosurevars(inner)
-    except (TypeError, ValueError):
-        return
-    for name, value in closed.nonlocals.items():
-        yield "its variable", name, value
-    if getattr(inner, "__module__", "") == "__main__":  # others are imported by the worker
-        for name, value in closed.globals.items():
-            if not inspect.ismodule(value):
-                yield "the notebook's variable", name, value
-    for name, value in zip(
-        reversed(code.co_varnames[: code.co_argcount]), reversed(inner.__defaults__ or ()), strict=False
-    ):
-        yield "the default of its argument", name, value
+def _explain_function(function: Callable[..., Any], dumps: Dumps) -> str:
+    if _can(function, dumps):
+        return ""
+    name = getattr(function, "__name__", "") or type(function).__name__
+    found = _culprit(function, dumps, DEPTH, set())
+    if not found:
+        return f"“{name}” cannot be sent to another machine: {_error(function, dumps)[:SAID]}."
+    variable, value, user = found
+    cannot = f"cannot be sent to another machine ({_kind(value)})"
+    return f"“{user or name}” uses “{variable}”, which {cannot}: {_instead(value)}."
 
 
-def _arguments(values: Sequence[object], named: Mapping[str, object]) -> Iterator[tuple[str, str, object]]:
-    for number, value in enumerate(values, 1):
-        yield "its argument number", str(number), value
-    for name, value in named.items():
-        yield "its argument", name, value
-
-
-def _problem(value: object) -> str:
-    """Why it cannot be pickled; "" where it can be."""
-    try:
-        (_by_value() or pickle).dumps(value)
-    except Exception as error:
-        return (str(error) or type(error).__name__)[:_SHOWN]
-    return ""
-
-
-@functools.cache
-def _by_value() -> ModuleType | None:
+def _by_value() -> Dumps | None:
     """What sends functions of a notebook: each environment of the facility has it."""
     try:
-        return importlib.import_module("cloudpickle")
+        dumps: Dumps = importlib.import_module("cloudpickle").dumps
     except ImportError:
         return None
+    return dumps
 
 
-def _instead(value: object) -> str:
+def _instead(value: Any) -> str:
     kind = type(value).__name__
     for kinds, words in _INSTEAD:
         if kind in kinds:
             return words
-    return "make it inside the function, or pass what it is made of"
+    return (
+        "make it inside the function, or give the function what it is made from"
+        " (the path of a file, the address of a database, plain numbers or text)"
+    )
+
+
+def _can(thing: Any, dumps: Dumps) -> bool:
+    return not _error(thing, dumps)
+
+
+def _error(thing: Any, dumps: Dumps) -> str:
+    try:
+        dumps(thing)
+    except Exception as error:
+        return str(error) or type(error).__name__
+    return ""
+
+
+def _kind(value: Any) -> str:
+    kind = type(value)
+    name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return f"it is of type {name}"[:SHOWN]
+
+
+def _culprit(thing: Any, dumps: Dumps, depth: int, seen: set[int]) -> tuple[str, Any, str] | None:
+    """The variable, its value, and the function that uses it; "" for the function that was asked about."""
+    function = _plain(thing)
+    if function is None or id(function) in seen:
+        return None
+    seen.add(id(function))
+    for name, value in _variables(thing, function):
+        if _can(value, dumps):
+            continue
+        inner = _plain(value)
+        if inner is not None and depth:
+            deeper = _culprit(value, dumps, depth - 1, seen)
+            if deeper:
+                return deeper[0], deeper[1], deeper[2] or inner.__name__
+        part = _part(value, dumps)
+        return (f"{name}{part[0]}", part[1], "") if part and part[0] else (name, value, "")
+    return None
+
+
+def _plain(thing: Any) -> types.FunctionType | None:
+    if isinstance(thing, types.MethodType):
+        thing = thing.__func__
+    thing = getattr(thing, "func", thing)  # functools.partial, htmap.MappedFunction
+    return thing if isinstance(thing, types.FunctionType) else None
+
+
+def _variables(thing: Any, function: types.FunctionType) -> Iterator[tuple[str, Any]]:
+    if isinstance(thing, types.MethodType):
+        yield "self", thing.__self__
+    code = function.__code__
+    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=False):
+        try:
+            yield name, cell.cell_contents
+        except ValueError:  # not set yet
+            continue
+    names = {name for inner in _codes(code) for name in inner.co_names}
+    for name in sorted(names & function.__globals__.keys()):
+        yield name, function.__globals__[name]
+    parameters = inspect.signature(function).parameters.values()
+    for one in parameters:
+        if one.default is not inspect.Parameter.empty:
+            yield one.name, one.default
+
+
+def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _codes(constant)
+
+
+def _part(value: Any, dumps: Dumps) -> tuple[str, Any] | None:
+    """Which part of a container it is: `["db"]` of a dict, `[2]` of a list, `.lock` of an object."""
+    items: Iterator[tuple[str, Any]]
+    if isinstance(value, dict):
+        items = ((f"[{key!r}]", item) for key, item in value.items())
+    elif isinstance(value, list | tuple):
+        items = ((f"[{index}]", item) for index, item in enumerate(value))
+    elif isinstance(getattr(value, "__dict__", None), dict) and not isinstance(
+        value, type | types.ModuleType | types.FunctionType
+    ):
+        items = ((f".{name}", item) for name, item in vars(value).items())
+    else:
+        return None
+    return next(((key[:SHOWN], item) for key, item in items if not _can(item, dumps)), None)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from benchtop_batch import unsendable
 from benchtop_batch.calls import watch
 from support import batch_stand_in
 
@@ -37,11 +36,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("HOME", str(own))
     monkeypatch.chdir(own)
     monkeypatch.syspath_prepend(str(own))
-    unsendable._by_value.cache_clear()
     yield own
     for name in ("functions_of_calls", "cloudpickle"):
         sys.modules.pop(name, None)
-    unsendable._by_value.cache_clear()
 
 
 @pytest.fixture(params=["slurm", "condor"])

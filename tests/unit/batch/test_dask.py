@@ -1,8 +1,6 @@
-"""What a Dask cluster says and does that takes no Dask: places, queues, sockets, the watcher, its workers."""
+"""What a Dask cluster says and does that takes no Dask: keys, sockets, its workers."""
 
-import json
 import os
-import signal
 import socket
 import stat
 import subprocess
@@ -12,116 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchtop_batch.dask import dashboard, keys, queues, where, worker
-from support.wait import wait_until
-
-ROOT = Path(__file__).parents[3]
-
-
-# ---- where workers can be had ------------------------------------------------------------------
-
-
-def test_a_confined_persons_cluster_is_refused_with_a_sentence():
-    with pytest.raises(where.Unavailable, match="reach nothing but the hub and the internet proxy"):
-        where.check_place("slurm", {"BENCHTOP_CONFINED": "1"})
-
-
-def test_what_the_session_knows_of_a_missing_credential_is_said(tmp_path: Path):
-    (tmp_path / "why").write_text("Slurm: the hub is away.\nHTCondor: Your account was disabled.\n")
-    with pytest.raises(
-        where.Unavailable, match=r"HTCondor takes no jobs from this session. Your account was disabled\.$"
-    ):
-        where.check_place("htcondor", {"BENCHTOP_CREDENTIALS": str(tmp_path)})
-
-
-def test_a_batch_system_that_takes_jobs_is_let_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    program = tmp_path / "sbatch"
-    program.touch(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    where.check_place("slurm", {"SLURM_JWT": "x"})
-    with pytest.raises(where.Unavailable, match=r"Slurm does: use SLURMCluster\(\) instead"):
-        where.check_place("htcondor", {"SLURM_JWT": "x"})
-
-
-def not_there(name: str) -> str:
-    raise OSError(name)
-
-
-def test_workers_call_the_address_that_their_network_knows():
-    address = where.way_back(
-        "slurm", "controller", ["node"], resolved=lambda name: f"at-{name}", address=lambda at: f"own-{at}"
-    )
-    assert address == "own-at-controller"
-
-
-def test_a_notebook_that_no_worker_could_reach_is_told_so_at_once():
-    with pytest.raises(where.Unavailable, match="could not reach this notebook"):
-        where.way_back("slurm", "controller", ["node"], resolved=not_there)
-
-
-def test_a_network_that_nobody_has_described_is_left_to_dask():
-    assert where.way_back("slurm", "", ()) == ""
-
-
-# ---- what batch systems say ---------------------------------------------------------------------
-
-
-def test_jobs_of_slurm():
-    said = "1|PENDING|Resources\n2|RUNNING|None\n3|FAILED|NonZeroExitCode\n4|PENDING|JobHeldAdmin\n"
-    assert queues.parse_slurm(said) == {
-        "1": queues.Job("waiting", "all suitable nodes are busy"),
-        "2": queues.Job("running"),
-        "3": queues.Job("over", "its program ended with an error"),
-        "4": queues.Job("held", "an administrator put it on hold"),
-    }
-
-
-@pytest.mark.parametrize(
-    ("reason", "why"),
-    [
-        ("None", ""),
-        ("", ""),
-        ("QOSMaxJobsPerUserLimit", "your jobs have reached a limit of your account"),
-        ("RaisedSignal:9(Killed)", "its program was killed, most likely because it used more memory"),
-        ("SomethingNew", "Slurm says “SomethingNew”"),
-    ],
-)
-def test_reasons_of_slurm(reason: str, why: str):
-    assert queues.explain_slurm(reason).startswith(why)
-    assert bool(queues.explain_slurm(reason)) == bool(why)
-
-
-def test_jobs_of_htcondor():
-    ads = [
-        {"ClusterId": 7, "ProcId": 0, "JobStatus": 1},
-        {"ClusterId": 8, "ProcId": 0, "JobStatus": 5, "HoldReason": "Too much memory."},
-        {"ClusterId": 9, "ProcId": 0, "JobStatus": 2},
-    ]
-    found = queues.parse_condor(json.dumps(ads))
-    assert {number: job.state for number, job in found.items()} == {
-        "7.0": "waiting",
-        "8.0": "held",
-        "9.0": "running",
-    }
-    assert found["8.0"].why == "Too much memory"
-    assert queues.parse_condor("") == {}
-
-
-def test_what_workers_wait_for_is_one_sentence():
-    busy = queues.Job("waiting", "all suitable nodes are busy")
-    assert queues.describe_waiting([busy, busy, queues.Job("running")], "Slurm") == (
-        "2 workers wait in the queue of Slurm: all suitable nodes are busy."
-    )
-    assert queues.describe_waiting([queues.Job("running")], "Slurm") == ""
-
-
-def test_a_refusal_is_one_sentence():
-    said = "sbatch: error: Batch job submission failed: Invalid qos specification\n"
-    assert queues.describe_refusal("Slurm", said) == (
-        "Slurm did not take a worker's job: Batch job submission failed: Invalid qos specification."
-    )
-    assert "no reason was given" in queues.describe_refusal("HTCondor", "")
-
+from benchtop_batch.dask import dashboard, keys, worker
 
 # ---- keys and pages -----------------------------------------------------------------------------
 
@@ -167,48 +56,6 @@ def test_links_lead_through_the_session(monkeypatch: pytest.MonkeyPatch):
     assert dashboard.link("mine/{port}") == "mine/{port}", "what a person has set stays"
     monkeypatch.delenv("BENCHTOP_RUN")
     assert dashboard.link(upstream) == "", "nothing leads there from outside of sessions"
-
-
-# ---- jobs whose notebook is gone ------------------------------------------------------------------
-
-KILLED = """
-import os, signal
-from benchtop_batch.dask.watcher import WATCHER
-WATCHER.know("slurm", "101")
-WATCHER.know("slurm", "102")
-WATCHER.know("htcondor", "7.0")
-WATCHER.know("file", {file!r})
-if {fork}:
-    child = os.fork()
-    if child == 0:
-        signal.pause()
-    open({child!r}, "w").write(str(child))
-os.kill(os.getpid(), signal.SIGKILL)
-"""
-
-
-@pytest.mark.parametrize("fork", [False, True])
-def test_jobs_end_when_their_notebook_is_killed(tmp_path: Path, fork: bool):
-    for name in ("scancel", "condor_rm"):
-        program = tmp_path / name
-        program.write_text(f'#!/bin/sh\necho "{name} $*" >>"{tmp_path}/cancelled"\n')
-        program.chmod(0o755)
-    key = tmp_path / "a key.pem"
-    key.touch()
-    code = KILLED.format(file=str(key), fork=fork, child=str(tmp_path / "child"))
-    env = {"PATH": f"{tmp_path}:/usr/bin:/bin", "PYTHONPATH": str(ROOT / "lab/batch")}
-    ended = subprocess.run([sys.executable, "-c", code], env=env, check=False)
-    assert ended.returncode == -signal.SIGKILL
-
-    def cancelled() -> list[str]:
-        file = tmp_path / "cancelled"
-        return file.read_text().splitlines() if file.exists() else []
-
-    wait_until(lambda: len(cancelled()) == 2, timeout=20, what="the watcher to cancel")
-    assert cancelled() == ["scancel --quiet 101 102", "condor_rm 7.0"]
-    assert not key.exists()
-    if fork:
-        os.kill(int((tmp_path / "child").read_text()), signal.SIGKILL)
 
 
 # ---- a worker's words ---------------------------------------------------------------------------

@@ -117,13 +117,58 @@ def test_what_the_kernel_itself_ends_costs_no_question_to_the_batch_system(batch
 
 
 def test_what_anybody_else_ends_is_cleaned_up_after(
-    guard: Callable[[str], subprocess.Popen[bytes]], batch: Path, tmp_path: Path
+    guard: Callable[[str], subprocess.Popen[bytes]],
+    kernel: subprocess.Popen[bytes],
+    batch: Path,
+    tmp_path: Path,
 ):
+    (tmp_path / "file").touch()
     process = guard(f"echo $$ >{tmp_path}/own; exec sleep 600")
     written(tmp_path / "own")
     process.terminate()  # by this process, as the batch system that ends a session does
+    wait_until(lambda: batch.exists() and "squeue" in batch.read_text(), timeout=SOON, what="the jobs' end")
+    assert (tmp_path / "file").exists(), "the kernel lives"
+    kernel.kill()  # a moment later
+    kernel.wait()
     process.wait(SOON)
-    assert "scancel" in batch.read_text()
+    assert not (tmp_path / "file").exists()
+
+
+ALONE = """
+import os, signal, subprocess, time
+from benchtop_batch import guardian
+started = guardian.begin("slurm", "the name", [{file!r}])
+if {fork}:
+    child = os.fork()
+    if child == 0:
+        signal.pause()
+    open({child!r}, "w").write(str(child))
+time.sleep(1)
+if {killed}:
+    os.kill(os.getpid(), signal.SIGKILL)
+started.terminate()
+started.wait(20)
+"""
+
+
+@pytest.mark.parametrize(("killed", "fork"), [(True, False), (True, True), (False, False)])
+def test_jobs_without_a_program_behind_them_end_when_the_kernel_is_killed(
+    batch: Path, tmp_path: Path, killed: bool, fork: bool
+):
+    key, child = tmp_path / "a key.pem", tmp_path / "child"
+    key.touch()
+    code = ALONE.format(file=str(key), fork=fork, child=str(child), killed=killed)
+    env = {**os.environ, "PYTHONPATH": str(Path(guardian.__file__).parents[1])}
+    ended = subprocess.run([sys.executable, "-c", code], env=env, check=False)
+    if killed:
+        assert ended.returncode == -signal.SIGKILL
+        wait_until(lambda: not key.exists(), timeout=SOON, what="the end of the key")
+        assert f"scancel --user={guardian.user()} --name=the name\n" in batch.read_text()
+    else:
+        assert key.exists()
+        assert not batch.exists(), "what the kernel ends, it cleans up after"
+    if fork:
+        os.kill(int(child.read_text()), signal.SIGKILL)
 
 
 def test_a_program_does_not_outlive_a_guardian_that_is_killed(

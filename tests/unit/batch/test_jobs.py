@@ -9,7 +9,14 @@ import pytest
 from benchtop_batch import jobs
 from benchtop_batch.jobs import Job
 
-SLURM = "12_1|RUNNING|None\n12_2|PENDING|Resources\n12_3|PENDING|JobHeldAdmin\n12_4|COMPLETING|None\n"
+SLURM = """12_1|RUNNING|None
+12_2|PENDING|Resources
+12_3|PENDING|JobHeldAdmin
+12_4|COMPLETING|None
+13|REQUEUE_HOLD|JobHoldMaxRequeue
+14|FAILED|NonZeroExitCode
+15|COMPLETED|None
+"""
 
 
 @pytest.fixture
@@ -30,6 +37,9 @@ def test_slurms_queue_is_read():
         Job("12_2", "waiting", "all suitable nodes are busy"),
         Job("12_3", "held", "an administrator put it on hold"),
         Job("12_4", "running"),
+        Job("13", "held", "it was restarted too often and is on hold"),
+        Job("14", "over", "its program ended with an error"),
+        Job("15", "over"),
     ]
 
 
@@ -39,6 +49,10 @@ def test_slurms_queue_is_read():
         ("ReqNodeNotAvail, UnavailableNodes:gpu-1", "the nodes are not available"),
         ("QOSMaxCpuPerUserLimit", "a limit is reached of what you, your account"),
         ("AssocMaxJobsLimit", "you already have as many running jobs as your account may have"),
+        ("RaisedSignal:9(Killed)", "its program was killed, most likely because it used more memory"),
+        ("(Priority)", "other jobs are ahead"),
+        ("None", "the scheduler has not looked at it yet"),
+        ("", "the scheduler has not looked at it yet"),
         ("Quantum", "Slurm says “Quantum”"),
     ],
 )
@@ -90,6 +104,12 @@ def test_no_answer_is_never_an_empty_queue(command: Callable[[str, str], None]):
     assert jobs.listed("slurm", "x") == []
 
 
+def test_how_jobs_have_ended_is_asked_for_on_its_own(command: Callable[[str, str], None]):
+    command("squeue", "case $* in *--states=all*) echo '1|TIMEOUT|TimeLimit' ;; esac")
+    assert jobs.listed("slurm", "x") == []
+    assert jobs.listed("slurm", "x", over=True) == [Job("1", "over", "its time limit was reached")]
+
+
 def test_cancelling_what_is_gone_is_no_error_and_a_refusal_is(command: Callable[[str, str], None]):
     command("condor_rm", 'echo "Couldn\'t find/remove all jobs matching constraint" >&2; exit 1')
     jobs.cancel("condor", "x")
@@ -100,6 +120,10 @@ def test_cancelling_what_is_gone_is_no_error_and_a_refusal_is(command: Callable[
 
 def test_why_no_job_was_taken_is_a_sentence():
     said = "sbatch: error: QOSMaxSubmit\nsbatch: error: Batch job submission failed: Job violates\n"
-    told = "Slurm took no job: QOSMaxSubmit Batch job submission failed: Job violates"
+    assert jobs.submit_error("slurm", said) == "Slurm took no job: QOSMaxSubmit (Job violates)."
+    said = "sbatch: error: Batch job submission failed: Invalid qos specification\n"
+    told = "Slurm took no job: Batch job submission failed: Invalid qos specification."
     assert jobs.submit_error("slurm", said) == told
-    assert jobs.submit_error("condor", "") == "HTCondor took no job: it gave no reason"
+    said = "Submitting job(s)\nERROR: Failed to connect.\n"
+    assert jobs.submit_error("condor", said) == "HTCondor took no job: Failed to connect."
+    assert jobs.submit_error("condor", "") == "HTCondor took no job: it gave no reason."

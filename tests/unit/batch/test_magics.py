@@ -116,7 +116,7 @@ def test_an_interrupt_cancels_the_job(batch: batch_stand_in.Queue, monkeypatch: 
         ("--array 5-2", "the first number has to be the smaller one"),
         ("--out 'not a name'", "“not a name” is no name of a variable"),
         ("--mem '1G", "The options cannot be read: No closing quotation"),
-        ("--in lock", "“lock” cannot be sent to the job. A lock cannot be sent"),
+        ("--in lock", "“lock” cannot be sent to another machine (it is of type _thread.lock)"),
     ],
 )
 def test_what_is_wrong_is_a_sentence_and_nothing_is_submitted(

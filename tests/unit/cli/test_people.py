@@ -54,7 +54,7 @@ def refused(load):
 
 def test_the_people_of_the_facility_are_right():
     found = roster.load(ROOT / "accounts/people.yaml").people
-    assert set(found) == {"alice", "bob", "carol", "dave", "erin", "frank", "gina"}
+    assert set(found) == {"alice", "bob", "carol", "dave", "erin", "frank", "gina", "heidi", "ivan"}
     assert (found["alice"].clusters, found["alice"].accounts) == (["hpc", "htc"], ["default", "tier3"])
     assert found["carol"].limits.gpu == 0
     assert found["bob"].clusters == ["htc"]
@@ -65,7 +65,7 @@ def test_the_people_of_the_facility_are_right():
 
 def test_forty_more_for_load_tests_are_right_too():
     found = roster.load(ROOT / "accounts/people.yaml", ROOT / "tests/people.yaml").people
-    assert len(found) == 47
+    assert len(found) == 49
 
 
 def test_a_person_needs_little(load):

@@ -113,15 +113,15 @@ def test_everybody_is_in_the_directory(directory):
         "shell": "/bin/bash",
         "home": "/home/alice",
     }
-    assert len(directory["people"]) == 7
+    assert len(directory["people"]) == 9
 
 
 @pytest.mark.parametrize(
     ("group", "members"),
     [
-        ("people", ["alice", "bob", "carol", "dave", "erin", "frank", "gina"]),
-        ("cluster-hpc", ["alice", "carol", "dave", "erin", "gina"]),
-        ("cluster-htc", ["alice", "bob", "dave", "erin", "gina"]),
+        ("people", ["alice", "bob", "carol", "dave", "erin", "frank", "gina", "heidi", "ivan"]),
+        ("cluster-hpc", ["alice", "carol", "dave", "erin", "gina", "heidi", "ivan"]),
+        ("cluster-htc", ["alice", "bob", "dave", "erin", "gina", "heidi", "ivan"]),
         ("facility-admins", ["erin"]),
         ("usatlas", ["alice"]),
         ("external", ["gina"]),
@@ -155,7 +155,8 @@ def test_every_group_has_its_own_number(directory):
 
 
 def test_slurm_knows_the_people_of_its_cluster_only(accounting):
-    assert [person["name"] for person in accounting["people"]] == ["alice", "carol", "dave", "erin", "gina"]
+    names = ["alice", "carol", "dave", "erin", "gina", "heidi", "ivan"]
+    assert [person["name"] for person in accounting["people"]] == names
 
 
 def test_carol_is_limited_to_no_gpu(accounting):
@@ -187,7 +188,7 @@ def test_homes_are_listed_for_the_volumes(settings, everybody):
     assert not lists.homes(settings, everybody)
     lines = (settings.state / "secrets/volumes/people.tsv").read_text().splitlines()
     assert lines[0] == "alice\t2001\t2000"
-    assert len(lines) == 7
+    assert len(lines) == 9
 
 
 def test_everyone_whom_a_partition_names_exists(accounting):

@@ -30,7 +30,6 @@ from typing import Any, BinaryIO
 from benchtop_batch import environment, place, unsendable
 from benchtop_batch.calls.failed import NotSubmittedError
 from benchtop_batch.calls.run import LARGE, NUMBER, Shared
-from benchtop_batch.executor import UnsendableError
 from benchtop_batch.maps import notebook
 
 PREFIX = "call"
@@ -219,7 +218,7 @@ class _blamed:  # noqa: N801 used as a function
             return
         why = unsendable.explain(self._function, *self._call) or f"The call cannot be sent: {error}."
         which = "" if self._number is None else f"Input {self._number}: "
-        raise UnsendableError(which + why) from error
+        raise unsendable.UnsendableError(which + why) from error
 
 
 def sources(function: Callable[..., Any]) -> Iterator[tuple[str, str]]:

@@ -61,14 +61,7 @@ class Watch:
         process = self._guardians.get(name)
         if process is not None and process.poll() is None:
             return
-        quiet = subprocess.DEVNULL
-        self._guardians[name] = subprocess.Popen(
-            guardian.command(os.getpid(), cluster, name, [], ["sleep", "infinity"]),
-            stdin=quiet,
-            stdout=quiet,
-            stderr=quiet,
-            start_new_session=True,
-        )
+        self._guardians[name] = guardian.begin(cluster, name, [])
 
     def add(self, job: Job) -> None:
         """Look at this one as well, until it is over."""

@@ -7,31 +7,14 @@
     protect.py    is called when distributed is imported: who may speak to a scheduler, and where its pages
     are dashboard.py  the pages of a scheduler
     keys.py       its keys
-    queues.py     what a batch system says of jobs
-    watcher.py    ends jobs whose notebook is gone
     host.py       the program of a cluster that was started from JupyterLab's panel
 
-What is the facility's (partition, size of a worker, names of machines) stands in its Dask configuration, for
+What is the facility's (partition, size of a worker) stands in its Dask configuration, for
 example /etc/dask/benchtop.yaml. What a person sets in ~/.config/dask goes before it.
 """
 
-import importlib
+from benchtop_batch import lazily
 
-_PARTS = {
-    "BatchCluster": "clusters",
-    "HTCondorCluster": "clusters",
-    "SLURMCluster": "clusters",
-    "Unavailable": "where",
-}
-
-
-def __getattr__(name: str) -> object:
-    try:
-        part = _PARTS[name]
-    except KeyError:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
-    return getattr(importlib.import_module(f"{__name__}.{part}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_PARTS})
+__getattr__, __dir__ = lazily(
+    __name__, {"BatchCluster": "clusters", "HTCondorCluster": "clusters", "SLURMCluster": "clusters"}
+)

@@ -1,8 +1,10 @@
 """`SLURMCluster()` and `HTCondorCluster()`: upstream's, with nothing to fill in, for their owner alone."""
 
 import asyncio
-import os
+import re
+import secrets
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Awaitable
@@ -19,21 +21,20 @@ from dask_jobqueue.slurm import SLURMCluster as UpstreamSLURMCluster
 from distributed.core import Status
 from distributed.scheduler import Scheduler as UpstreamScheduler
 
-from benchtop_batch import place
-from benchtop_batch.dask import jobqueue, keys, protect, queues, where
+from benchtop_batch import guardian, jobs, network, place
+from benchtop_batch.dask import jobqueue, keys, protect
 from benchtop_batch.dask.jobs import HTCondorJob, NotTaken, SLURMJob
-from benchtop_batch.dask.watcher import WATCHER
-from benchtop_batch.dask.where import Unavailable
+from benchtop_batch.network import UnavailableError
 
 protect.settle(distributed)  # in a Python of somebody's own, nobody else has
 
-SETTINGS = "benchtop.dask"  # in Dask's configuration: what the facility says of its network
+SPELLED: dict[place.Cluster, str] = {"slurm": "SLURMCluster()", "condor": "HTCondorCluster()"}
 LOOK = 1.0  # seconds between two looks at the workers
 ASK = 5.0  # … between two questions to the batch system, while a worker is missing
 PATIENCE = 10.0  # … until it is said what workers wait for
+ENDING = 0.5  # … that a guardian may take to end
 LIVED = 60.0  # … of a worker that was no failure, however it ended
 TIMES = 3  # failures in a row, until no more workers are started
-KEPT = 7 * 86400.0  # … of logs of clusters that are gone
 SHOWN = 300  # characters of a log's last line
 
 
@@ -41,14 +42,6 @@ class Scheduler(UpstreamScheduler):
     """Draws its pages when somebody looks at them: dashboard.py."""
 
     benchtop_draws_lazily = True
-
-
-def remove_old(parent: Path, now: float) -> None:
-    """Remove the logs of clusters that are long gone."""
-    for folder in parent.glob("dask-*"):
-        with suppress(OSError):
-            if now - folder.stat().st_mtime > KEPT:
-                shutil.rmtree(folder, ignore_errors=True)
 
 
 class Cluster(JobQueueCluster):
@@ -59,12 +52,14 @@ class Cluster(JobQueueCluster):
       have everybody on the network use it.
     - The scheduler listens on the network that workers are on, and only there.
     - Logs and keys are in a folder of the cluster's own, out of the way.
+    - Its jobs have a name of their own, by which they are found: what they would be called, and some letters.
+    - Jobs and keys go when the notebook has, however it went: guardian.py.
     - A worker that died is replaced, until it does so again and again: upstream forgets it.
     - A job that is held, refused, or waits is told of in the notebook: upstream waits for ever without a
     word.
     """
 
-    system = ""
+    batch: place.Cluster
 
     def __init__(
         self,
@@ -76,22 +71,21 @@ class Cluster(JobQueueCluster):
         **kwargs: Any,
     ) -> None:
         name = kwargs.get("config_name") or self.job_cls.config_name
-        where.check_place(self.system)
+        network.choose(self.batch, SPELLED)
         if scheduler_options is None:
             scheduler_options = dask.config.get(f"jobqueue.{name}.scheduler-options", {})
         interface = kwargs.get("interface") or dask.config.get(f"jobqueue.{name}.interface", None)
         if not interface and not {"host", "interface"} & scheduler_options.keys():
-            network = dask.config.get(f"{SETTINGS}.{self.system}", {})
-            if host := where.way_back(self.system, network.get("beside", ""), network.get("workers", ())):
-                scheduler_options = {**scheduler_options, "host": host}
+            scheduler_options = {**scheduler_options, "host": network.address(self.batch)}
         if scheduler_cls is Scheduler:
             scheduler_options = {"dashboard": False, **scheduler_options}
+        wanted = kwargs.get("job_name") or dask.config.get(f"jobqueue.{name}.name", None) or "dask-worker"
+        self.name_in_queue = f"{re.sub('[^A-Za-z0-9_.-]', '-', wanted)}-{secrets.token_hex(4)}"
+        kwargs["job_name"] = self.name_in_queue
         self._own = security is None or security is True
         self._folder = self._new_folder()
         self._keys = self._folder / keys.NAME
-        if self._own:
-            security = keys.make()
-            self._write_keys(security)
+        self._guardian: subprocess.Popen[bytes] | None = None
         if not kwargs.get("log_directory") and not dask.config.get(f"jobqueue.{name}.log-directory", None):
             kwargs["log_directory"] = str(self._folder)
         self.trouble = ""  # what is wrong, or what workers wait for: a sentence
@@ -104,6 +98,10 @@ class Cluster(JobQueueCluster):
         self._missing_since = 0.0
         self._tending: asyncio.Task[None] | None = None
         try:
+            self._guard()
+            if self._own:
+                security = keys.make()
+                self._write_keys(security)
             super().__init__(
                 n_workers=n_workers,
                 security=security,
@@ -112,7 +110,7 @@ class Cluster(JobQueueCluster):
                 **kwargs,
             )
         except BaseException:
-            self._remove_folder(with_logs=True)
+            self._clear_away(with_logs=True)
             raise
         if n_workers and not self.asynchronous:
             self._raise_refusal()
@@ -123,34 +121,34 @@ class Cluster(JobQueueCluster):
         if self._refused and not self.workers:
             why = self.trouble
             self.close()
-            raise Unavailable(why)
+            raise UnavailableError(why)
 
     def _new_folder(self) -> Path:
         try:
-            folder = place.scratch("dask")
+            place.remove_old("dask")
+            return place.with_room(place.scratch("dask"))
         except OSError as error:
-            raise Unavailable(
-                f"Your home has no room for the files of Dask's workers ({error.strerror}): a folder in "
-                f"{place.JOB_FILES} could not be made. Remove what you do not need, and try again."
-            ) from None
-        remove_old(folder.parent, time.time())
-        return folder
+            raise UnavailableError(place.no_room(error)) from None
 
     def _write_keys(self, security: Any) -> None:
         try:
             keys.write(self._keys, security)
         except OSError as error:
-            self._remove_folder(with_logs=True)
-            raise Unavailable(
-                f"Your home has no room for the keys of Dask's workers ({error.strerror}). "
-                "Remove what you do not need, and try again."
-            ) from None
-        WATCHER.know("file", str(self._keys))
+            raise UnavailableError(place.no_room(error)) from None
 
     def _get_worker_security(self, security: Any) -> Any:
         return keys.in_file(security, self._keys) if self._own else super()._get_worker_security(security)
 
-    def _remove_folder(self, *, with_logs: bool) -> None:
+    def _guard(self) -> None:
+        """Have its jobs and keys end with this process: by a program that somebody may have ended."""
+        if self._guardian is None or self._guardian.poll() is not None:
+            self._guardian = guardian.begin(self.batch, self.name_in_queue, [str(self._keys)])
+
+    def _clear_away(self, *, with_logs: bool) -> None:
+        if self._guardian is not None:
+            self._guardian.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self._guardian.wait(ENDING)
         self._keys.unlink(missing_ok=True)
         if with_logs:
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -185,7 +183,7 @@ class Cluster(JobQueueCluster):
         await super()._close()
         if known := getattr(self, "_known", None):
             known.unlink(missing_ok=True)
-        self._remove_folder(with_logs=not self._failures)
+        self._clear_away(with_logs=not self._failures)
 
     async def _correct_state_internal(self) -> None:
         try:
@@ -219,6 +217,7 @@ class Cluster(JobQueueCluster):
         }
 
     async def _look(self) -> None:
+        self._guard()
         now, present = time.monotonic(), self._present()
         for name in present:
             self._joined.setdefault(name, now)
@@ -241,20 +240,23 @@ class Cluster(JobQueueCluster):
 
     async def _ask(self, missing: dict[str, Any], now: float) -> None:
         """What the batch system says of jobs whose workers are not there."""
-        parsed = queues.PARSE[self.system](await self.job_cls._call(list(queues.ASK[self.system])))
-        over = queues.Job("over")
-        jobs = {name: parsed.get(str(job.job_id), over) for name, job in missing.items()}
-        waiting = queues.describe_waiting(list(jobs.values()), where.SYSTEMS[self.system][1])
+        listed = await asyncio.to_thread(jobs.listed, self.batch, self.name_in_queue, over=True)
+        known = {job.number: job for job in listed}
+        found = {
+            name: known.get(str(job.job_id), jobs.Job(str(job.job_id), "over"))
+            for name, job in missing.items()
+        }
+        waiting = jobs.waiting(self.batch, "worker", list(found.values()), len(self.worker_spec))
         if waiting and now - self._missing_since > PATIENCE:
             self._say(waiting)
         elif not waiting and not self._gave_up and not self._refused:
             self.trouble = ""
-        for name, job in jobs.items():
+        for name, job in found.items():
             # one that has just come to the scheduler, or was taken away meanwhile, is no failure
             if job.state in {"held", "over"} and name in self.workers and name not in self._present():
                 await self._lost(name, job, now)
 
-    async def _lost(self, name: str, job: queues.Job, now: float) -> None:
+    async def _lost(self, name: str, job: jobs.Job, now: float) -> None:
         """Replace a worker whose job is over or held, unless that happens again and again."""
         ended = self.workers.pop(name)
         await ended.close()
@@ -267,10 +269,10 @@ class Cluster(JobQueueCluster):
             self.worker_spec.pop(waiting)
         self._say(self._describe_failures(job, ended))
 
-    def _describe_failures(self, job: queues.Job, ended: Any) -> str:
-        title = where.SYSTEMS[self.system][1]
+    def _describe_failures(self, job: jobs.Job, ended: Any) -> str:
+        title = jobs.NAMES[self.batch]
         how = "was put on hold" if job.state == "held" else "ended"
-        why = f" ({job.why})" if job.why else ""
+        why = f" ({job.reason})" if job.reason else ""
         log, last = ended.log, ""
         if log is not None:
             with suppress(OSError, IndexError):
@@ -310,24 +312,23 @@ class SLURMCluster(Cluster, UpstreamSLURMCluster):
     """Workers in jobs of Slurm."""
 
     __doc__ = UpstreamSLURMCluster.__doc__
-    job_cls, system = SLURMJob, "slurm"
+    job_cls, batch = SLURMJob, "slurm"
 
 
 class HTCondorCluster(Cluster, UpstreamHTCondorCluster):
     """Workers in jobs of HTCondor."""
 
     __doc__ = UpstreamHTCondorCluster.__doc__
-    job_cls, system = HTCondorJob, "htcondor"
+    job_cls, batch = HTCondorJob, "condor"
 
 
 def BatchCluster(*args: Any, **kwargs: Any) -> Cluster | Awaitable[Cluster]:  # noqa: N802 stands for a class
     """A cluster on this session's own batch system, or else on the other one if that takes its jobs.
 
-    Raises Unavailable where none does.
+    Raises benchtop_batch.UnavailableError where none does.
     """
     kinds = {"slurm": SLURMCluster, "condor": HTCondorCluster}
-    there = place.clusters(os.environ)
-    return kinds[there[0] if there else "slurm"](*args, **kwargs)
+    return kinds[network.choose(None)](*args, **kwargs)
 
 
 jobqueue.take_place(sys.modules["dask_jobqueue"], sys.modules[__name__])

@@ -10,9 +10,8 @@ from dask_jobqueue.core import Job
 from dask_jobqueue.htcondor import HTCondorJob as UpstreamHTCondorJob
 from dask_jobqueue.slurm import SLURMJob as UpstreamSLURMJob
 
-from benchtop_batch import place
-from benchtop_batch.dask import queues, where, worker
-from benchtop_batch.dask.watcher import WATCHER
+from benchtop_batch import jobs, place
+from benchtop_batch.dask import worker
 
 UPSTREAM_COMMAND = "distributed.cli.dask_worker"
 # What Dask's nanny gives a worker before it begins: there is none here (it would cost the first worker a
@@ -37,7 +36,6 @@ class Worker(Job):
     - With a nanny only where somebody asks for one, or for several processes a job.
     - Its program is worker.py, unless somebody has set another command.
     - A refusal is a sentence; upstream shows the whole of what the command printed and how it was called.
-    - The watcher knows each job from the moment that it has a number.
     """
 
     def __init__(
@@ -54,18 +52,15 @@ class Worker(Job):
         )
 
     async def _submit_job(self, script_filename: str) -> str:
-        title = where.SYSTEMS[self.system][1]
         try:
-            stdout: str = await super()._submit_job(script_filename)
+            return str(await super()._submit_job(script_filename))
         except RuntimeError as refused:
             stderr = str(refused).rpartition("\nstderr:\n")[2]
-            raise NotTaken(queues.describe_refusal(title, stderr)) from None
+            raise NotTaken(jobs.submit_error(self.batch, stderr)) from None
         except FileNotFoundError:
             raise NotTaken(
-                f"{title}'s commands are not installed here, so no worker can be started."
+                f"{jobs.NAMES[self.batch]}'s commands are not installed here, so no worker can be started."
             ) from None
-        WATCHER.know(self.system, self._job_id_from_submit_output(stdout))
-        return stdout
 
     @property
     def log(self) -> Path | None:
@@ -78,7 +73,7 @@ class Worker(Job):
 class SLURMJob(Worker, UpstreamSLURMJob):
     """A worker in a job of Slurm, for the account that the session counts for."""
 
-    system, log_name = "slurm", "dask-worker-{}.err"
+    batch, log_name = "slurm", "dask-worker-{}.err"
 
     def __init__(self, *args: Any, account: str | None = None, **kwargs: Any) -> None:
         name = kwargs.get("config_name") or self.config_name
@@ -87,6 +82,9 @@ class SLURMJob(Worker, UpstreamSLURMJob):
         )
         super().__init__(*args, account=account, **kwargs)
         self.log_name = f"{self.job_name or 'worker'}-{{}}.err"
+        # By their name jobs are found: this goes before a name among a person's directives
+        own = f"--job-name={shlex.quote(self.job_name)}"
+        self.submit_command: str = f"{UpstreamSLURMJob.submit_command} {own}"
 
 
 class HTCondorJob(Worker, UpstreamHTCondorJob):
@@ -98,12 +96,17 @@ class HTCondorJob(Worker, UpstreamHTCondorJob):
     - Messages are written on the node, not by way of the access point.
     """
 
-    system, log_name = "htcondor", "worker-{}.err"
+    batch, log_name = "condor", "worker-{}.err"
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for name in ("Log", "Stream_Output", "Stream_Error"):
             self.job_header_dict.pop(name, None)
+        for name in [name for name in self.job_header_dict if name.lower() == "batch_name"]:
+            del self.job_header_dict[name]
+        self.job_header_dict["batch_name"] = (
+            self.job_name
+        )  # by which jobs are found; upstream's is the worker's
         own = {"should_transfer_files": "NO", "transfer_executable": False, "initialdir": "/tmp"}  # noqa: S108
         given = {name.lower() for name in self.job_header_dict}
         self.job_header_dict.update({name: value for name, value in own.items() if name.lower() not in given})

@@ -64,30 +64,14 @@ def _with_a_culprit(client: Any, name: str) -> None:
         except TypeError as error:
             if "serialize" not in str(error):
                 raise
-            raise (_unsendable(func, args) or error) from None
+            from benchtop_batch import unsendable
+
+            why = unsendable.explain(func, args, kwargs)
+            raise (unsendable.UnsendableError(why) if why else error) from None
         finally:
             log.disabled = was
 
     setattr(client, name, method)
-
-
-class Unsendable(TypeError):  # noqa: N818 what a function is
-    """A function or an argument cannot be sent to workers; the message names what of it."""
-
-    def _render_traceback_(self) -> list[str]:
-        """As IPython shows it: the sentence alone."""
-        return [f"Unsendable: {self}"]
-
-
-def _unsendable(func: Any, args: tuple[Any, ...]) -> Unsendable | None:
-    import cloudpickle
-
-    from benchtop_batch import pickling
-
-    said = callable(func) and pickling.cannot_send(func, cloudpickle.dumps)
-    for number, value in enumerate(args):
-        said = said or pickling.cannot_send_argument(number, value, cloudpickle.dumps)
-    return Unsendable(said) if said else None
 
 
 def _with_keys_of_its_own(cluster: Any) -> None:

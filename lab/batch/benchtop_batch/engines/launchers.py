@@ -32,6 +32,7 @@ from traitlets import Integer, Unicode
 from benchtop_batch import environment, guardian, jobs, network, place, unsendable
 from benchtop_batch.place import Cluster
 
+SPELLED: dict[Cluster, str] = {"slurm": 'engines="slurm"', "condor": 'engines="htcondor"'}
 SOON, LATER = 2.0, 10.0  # seconds between two looks at the queue: until all run, and then
 TELL_AFTER = 5.0  # … that a job may wait before somebody is told why
 SHOWN_LINES = 3  # of what an engine printed last
@@ -76,7 +77,7 @@ class Controller(LocalControllerLauncher):  # type: ignore[misc]
         if self.engines is not None:
             own_words: list[str] = list(self.controller_args)
             try:
-                here = network.address(network.choose(self.engines.batch))
+                here = network.address(network.choose(self.engines.batch, SPELLED))
                 place.remove_old("ipengine")
                 self.folder = place.with_room(place.scratch(job_name(self.cluster_id)))
             except network.UnavailableError as error:
@@ -246,9 +247,10 @@ class _Engines:
                 self._ended(found)
                 return
             words = jobs.waiting(self.batch, "engine", live, self.n)
-            if words and words != told and time.monotonic() - began > TELL_AFTER:
-                self.log.info(words)
-            told = words
+            if words != told and (not words or time.monotonic() - began > TELL_AFTER):
+                told = words
+                if words:
+                    self.log.info(words)
             pause = SOON if words else LATER
 
     def _others(self) -> str:

@@ -15,11 +15,11 @@ from benchtop_batch.calls.failed import JobError, NotSubmittedError, OptionError
 from benchtop_batch.calls.futures import Future, Futures
 from benchtop_batch.calls.job import Job
 from benchtop_batch.calls.progress import Line
-from benchtop_batch.executor import UnsendableError
 from benchtop_batch.magics import line as lines
 from benchtop_batch.magics import on_node
 from benchtop_batch.magics.line import Request
 from benchtop_batch.place import Cluster
+from benchtop_batch.unsendable import UnsendableError
 
 E = TypeVar("E", bound=BaseException)
 LOOK = 0.1  # seconds between two looks at what it prints
@@ -73,8 +73,8 @@ def submit(
         )
     except UnsendableError:
         for variable, value in variables.items():
-            if why := unsendable.explain_value(value):
-                raise UnsendableError(f"“{variable}” cannot be sent to the job. {why}") from None
+            if why := unsendable.explain_value(value, f"“{variable}”"):
+                raise UnsendableError(why) from None
         raise
 
 

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import htmap
+from htmap import exceptions, names, options
+
 from benchtop_batch import place
 from benchtop_batch.maps import mended, notebook, words
-from htmap import exceptions, names, options
 
 LARGE = 200  # components of a map of which the queue is given this many at a time
 # Descriptors that are about bringing files to a node and back

@@ -9,11 +9,11 @@ from typing import Any
 
 import cloudpickle
 import htcondor
-
 import htmap
-from benchtop_batch import pickling, place
-from benchtop_batch.maps import words
 from htmap import condor, exceptions, htio, mapping, names
+
+from benchtop_batch import place, unsendable
+from benchtop_batch.maps import words
 
 LOCK = ".making"  # a file in HTMap's folder
 NOTHING_SUBMITTED = "nothing was submitted"
@@ -68,7 +68,7 @@ def save_object(thing: Any, path: Path) -> None:
 
 def save_func(map_dir: Path, func: Any) -> None:
     """Pickle says of what cannot be sent what type it is of, and not which variable it is."""
-    with _named(lambda: pickling.cannot_send(func, cloudpickle.dumps)):
+    with _named(lambda: unsendable.explain(func)):
         save_object(func, map_dir / names.FUNC)
 
 
@@ -82,7 +82,7 @@ def save_inputs(map_dir: Path, args_and_kwargs: Iterable[Any]) -> None:
 def _input(number: int, given: Any) -> str:
     args, kwargs = given
     value = args[0] if len(args) == 1 and not kwargs else (*args, *kwargs.values())
-    return pickling.cannot_send_argument(number, value, cloudpickle.dumps)
+    return unsendable.explain_value(value, f"Input {number}")
 
 
 @contextmanager

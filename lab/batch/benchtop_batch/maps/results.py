@@ -12,10 +12,7 @@ from typing import Any
 
 import classad
 import htcondor
-
 import htmap
-from benchtop_batch.maps import making, words
-from benchtop_batch.maps.waiting import Progress
 from htmap import (
     ComponentStatus,
     condor,
@@ -29,6 +26,9 @@ from htmap import (
     tags,
     utils,
 )
+
+from benchtop_batch.maps import making, words
+from benchtop_batch.maps.waiting import Progress
 
 OVER = (ComponentStatus.COMPLETED, ComponentStatus.ERRORED, ComponentStatus.REMOVED)
 IN_QUEUE = 5.0  # seconds between two looks whether a map that is removed has left the queue

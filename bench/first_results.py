@@ -10,16 +10,14 @@ In turn, in one session on a node of each cluster; the machine's load over the l
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from statistics import median
 
-from benchtop.people import enrol
 from benchtop.settings import Settings
-from figures import Figure, until
-from starts import COURSES, PERSON, stop
-from support import traffic
+from figures import Figure
+from session import in_new_kernel, session
+from starts import COURSES
 from support.hub import Hub
-from support.scale_out import SYSTEMS
+from support.scale_out import ENGINES, SYSTEMS
 
 ROUNDS = 3
 CELL = 300  # seconds that one may take
@@ -42,7 +40,6 @@ folder = tempfile.mkdtemp(dir=os.path.expanduser("~"))
 open(f"{folder}/job", "w").write("executable = /bin/true\ntransfer_executable = false\n"
     "should_transfer_files = NO\nrequest_memory = 64\nlog = log\nqueue\n")
 """
-ENGINES = {"slurm": "slurm", "condor": "htcondor"}
 COURSE = {
     "IPyParallel": (
         "import ipyparallel as ipp",
@@ -68,7 +65,7 @@ BARS = {"IPyParallel": "≤ floor + 4 s", "Parsl": "≤ floor + 4 s", "Executor"
 def measure(settings: Settings) -> Iterator[Figure]:
     """On each cluster that runs here."""
     for cluster in settings.clusters:
-        with session(settings, cluster) as own:
+        with session(settings, cluster, {**COURSES[cluster].options, "runtime": 30}) as own:
             yield from first_results(own)
 
 
@@ -96,23 +93,5 @@ def first_results(own: Hub) -> list[Figure]:
 
 def seconds(own: Hub, imports: str, code: str, after: str) -> float:
     """How long the middle one took, in a kernel of its own."""
-    kernel = own.kernel()
-    try:
-        shown = traffic.run(own, kernel, TIMED.format(imports=imports, code=code, after=after), CELL)
-        return float(shown.rpartition("took ")[2].split()[0])
-    finally:
-        own.jupyter("DELETE", f"kernels/{kernel}")
-
-
-@contextmanager
-def session(settings: Settings, cluster: str) -> Iterator[Hub]:
-    """Somebody's session on a node, open in their browser."""
-    own = Hub(settings, enrol.login(settings, PERSON), PERSON, cluster)
-    stop(own)
-    own.start(**{**COURSES[cluster].options, "runtime": 30}).raise_for_status()
-    try:
-        until(own.ready, "a session")
-        own.open().raise_for_status()
-        yield own
-    finally:
-        stop(own)
+    shown = in_new_kernel(own, TIMED.format(imports=imports, code=code, after=after), CELL)
+    return float(shown.rpartition("took ")[2].split()[0])

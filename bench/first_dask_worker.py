@@ -10,17 +10,16 @@ In turn, and all from within one session. What of it is what, the kernel says it
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
-from benchtop.people import enrol
 from benchtop.settings import Settings
-from figures import Figure, Table, until
-from support import traffic
-from support.hub import Hub
+from figures import Figure, Table
+from session import in_new_kernel, session
+from support.sessions import SMALL
 
-PERSON, BAR = "alice", 2.5  # seconds beyond the floor
+BAR = 2.5  # seconds beyond the floor
+CELL = 180  # seconds that one may take
 NAMES = {"hpc": ("Slurm", "SLURMCluster"), "htc": ("HTCondor", "HTCondorCluster")}
 FLOOR = {
     "hpc": """
@@ -79,10 +78,10 @@ def measure(settings: Settings, rounds: int) -> Iterator[Figure | Table]:
     for cluster in settings.clusters:
         title, name = NAMES[cluster]
         floors, firsts = list[float](), list[dict[str, float]]()
-        with session(settings, cluster) as own:
+        with session(settings, cluster, {**SMALL[cluster], "runtime": 30}) as own:
             for number in range(1, rounds + 1):
-                floors.append(float(in_new_kernel(own, FLOOR[cluster])))
-                firsts.append(json.loads(in_new_kernel(own, FIRST.format(name=name))))
+                floors.append(float(in_new_kernel(own, FLOOR[cluster], CELL)))
+                firsts.append(json.loads(in_new_kernel(own, FIRST.format(name=name), CELL)))
                 took = sum(firsts[-1].values())
                 print(
                     f"{title} {number}/{rounds}: floor {floors[-1]:.2f} s, first {took:.2f} s",
@@ -103,28 +102,3 @@ def measure(settings: Settings, rounds: int) -> Iterator[Figure | Table]:
     yield Table(
         f"The first Dask worker: ms of each part, median (load {load})", ("part", *parts), tuple(rows)
     )
-
-
-@contextmanager
-def session(settings: Settings, cluster: str) -> Iterator[Hub]:
-    """A small session; nothing else of its owner's runs."""
-    own = Hub(settings, enrol.login(settings, PERSON), PERSON, cluster)
-    own.stop()
-    until(lambda: own.server() is None, "the end of a session")
-    own.start(**({"partition": "debug"} if cluster == "hpc" else {}), runtime=30).raise_for_status()
-    try:
-        until(own.ready, "a session")
-        own.open().raise_for_status()
-        yield own
-    finally:
-        own.stop()
-        until(lambda: own.server() is None, "the end of a session")
-
-
-def in_new_kernel(own: Hub, code: str) -> str:
-    """What a cell prints that is the first of its kernel."""
-    kernel = own.kernel()
-    try:
-        return traffic.run(own, kernel, code, patience=180)
-    finally:
-        own.jupyter("DELETE", f"kernels/{kernel}")
