@@ -18,6 +18,7 @@ import form
 import hub_kill
 import kernels
 import logins
+import magics
 import map_of_jobs
 import pool
 import round_trip
@@ -88,6 +89,7 @@ def measurements(settings: Settings, rounds: int) -> Iterator[Figure | Table]:
             yield from map_of_jobs.measure(own, rounds)
     yield from first_dask_worker.measure(settings, rounds)
     yield from first_results.measure(settings)
+    yield from magics.measure(settings)
     yield from starts_at_once.measure(settings)
     yield from logins.measure(settings)
     yield from software.measure(settings)

@@ -7,7 +7,7 @@
 -- docs/explanation/who-is-kept-from-whom.md
 
 local LIST = "/var/lib/extrausers/confined"
-local NO_VALUE_16, EXCLUSIVE_TO_USER = 0xfffe, 2
+local NO_VALUE_16, NO_VALUE, EXCLUSIVE_TO_USER = 0xfffe, 0xfffffffe, 2
 local WHOM_TO_ASK = " Ask your contact here if you need it."
 
 -- Is somebody confined? nil where it cannot be known, which is never taken for no.
@@ -51,6 +51,10 @@ function slurm_job_submit(job, partitions, submitter)
   if job.container ~= nil and job.container ~= "" then
     return refuse("Your account's jobs run inside the facility's own image: leave --container out.")
   end
+  if job.min_nodes ~= nil and job.min_nodes ~= NO_VALUE and job.min_nodes > 1 then
+    return refuse("Your account's jobs have one node each: they do not reach another." .. WHOM_TO_ASK)
+  end
+  job.max_nodes = 1  -- of a range, like --nodes=1-2
   if job.std_in ~= nil and job.std_in ~= "" and job.std_in ~= "/dev/null" then
     return refuse("Your account's jobs read nothing on standard input: leave --input out, and open the file in the job.")
   end

@@ -121,15 +121,15 @@ def test_the_sidebar_loads_a_module_for_the_kernels_that_start_after_it(erin: Pa
     pages.wait_for_lab(erin)
     erin.get_by_role("tab", name="Software Modules").click()
     panel = erin.locator(".jp-Module")
-    module = panel.locator(".jp-Module-item").filter(has_text="base/2026.2")
+    module = panel.locator(".jp-Module-item").filter(has_text="base/2026.3")
     expect(module).to_be_visible()
     erin.screenshot(path=pictures / "lab-modules.png")
     module.hover()
     module.get_by_role("button", name="Load").click()
     loaded = panel.locator(".jp-Module-section").filter(has_text="Loaded").locator(".jp-Module-item")
-    expect(loaded.filter(has_text="base/2026.2")).to_be_visible()
+    expect(loaded.filter(has_text="base/2026.3")).to_be_visible()
     found = pages.run_in_new_notebook(erin, "import shutil; print(shutil.which('ipython'))")
-    assert found == "/software/base/2026.2/bin/ipython"
+    assert found == "/software/base/2026.3/bin/ipython"
 
 
 def test_the_widgets_of_an_environment_are_shown_by_a_session_that_is_not_its_own(erin: Page, own: Hub):

@@ -33,5 +33,23 @@ __getattr__, __dir__ = lazily(
         "UnsendableError": "unsendable",
         "jobs": "listing",
         "parsl_config": "parsl_cluster",
+        **dict.fromkeys(("slurm", "condor", "collect"), "calls.function"),
+        **dict.fromkeys(
+            (
+                "CrashedError",
+                "HeldError",
+                "JobCancelledError",
+                "JobError",
+                "NoSpaceError",
+                "NodeLostError",
+                "NotSubmittedError",
+                "OptionError",
+                "OutOfMemoryError",
+                "PreemptedError",
+                "RemoteError",
+                "TimeLimitError",
+            ),
+            "calls.failed",
+        ),
     },
 )
