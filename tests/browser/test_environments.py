@@ -80,6 +80,8 @@ def test_jupyterlab_shows_its_environment_and_the_launcher_its_kernels(erin: Pag
     erin.get_by_label("Runtime").fill("20")
     erin.get_by_role("button", name="Start").click()
     pages.wait_for_lab(erin)
+    erin.goto(f"{own.lab}lab?reset")  # without the tabs of an earlier session
+    pages.wait_for_lab(erin)
     expect(erin.locator("#benchtop-status").get_by_text("Environment: sample 2026.1")).to_be_visible()
     section = erin.locator(".jp-Launcher-section").filter(
         has=erin.get_by_role("heading", name="Sample 2026.1")
