@@ -221,6 +221,7 @@ def test_bob_runs_a_cell_inside_a_job_of_the_pool(
     no_session("bob")
     pages.log_in(page, settings, "bob")
     page.get_by_role("link", name="Open notebooks on HTC").click()
+    pages.ask_for_a_job(page)
     page.screenshot(path=pictures / "pool-form.png")
     page.get_by_role("button", name="Start").click()
     pages.wait_for_lab(page)
