@@ -88,7 +88,7 @@ def test_alice_runs_a_cell_inside_a_job_with_a_pascal_gpu(
     began = time.monotonic()
     pages.log_in(page, settings, "alice")
     page.get_by_role("link", name="Open notebooks on HPC").click()
-    page.get_by_label("Run on").select_option("batch")
+    pages.ask_for_a_job(page)
     page.get_by_label("Partition").select_option("debug")
     page.get_by_label("GPU").select_option("pascal:1")
     page.get_by_label("Runtime").fill("30")
