@@ -53,8 +53,14 @@ def mapped():
 
 def measure(own: Hub, rounds: int) -> list[Figure]:
     """In a session; a round is one map and one cluster."""
-    cells = [BEGIN, *["print(json.dumps([mapped(), floor()]))"] * rounds]
-    taken = [json.loads(shown.stdout.splitlines()[-1]) for shown in run_cells(own, "python3", cells)[1:]]
+    # the first of all waits for the negotiator, the rest find slots that are claimed; and they take turns
+    turns = ["ours, its = mapped(), floor()", "its, ours = floor(), mapped()"]
+    cells = [
+        BEGIN,
+        "floor()",
+        *(f"{turns[number % 2]}\nprint(json.dumps([ours, its]))" for number in range(rounds)),
+    ]
+    taken = [json.loads(shown.stdout.splitlines()[-1]) for shown in run_cells(own, "python3", cells)[2:]]
     ratios = [ours / floor for ours, floor in taken]
     ours, floor = zip(*taken, strict=True)
     return [

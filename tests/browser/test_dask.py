@@ -75,3 +75,5 @@ def test_the_panel_starts_a_cluster_scales_it_and_shows_its_pages(
     wait_until(
         lambda: len(Batch(settings, "hpc").jobs("erin")) == 1, timeout=GONE, what="the end of the worker"
     )
+    page.goto(f"{own.lab}lab?reset")  # or her next session would open with these tabs
+    pages.wait_for_lab(page)

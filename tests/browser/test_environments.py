@@ -75,10 +75,12 @@ def test_the_form_says_what_an_environment_is_and_asks_for_the_folder_of_ones_ow
 
 def test_jupyterlab_shows_its_environment_and_the_launcher_its_kernels(erin: Page, own: Hub, pictures: Path):
     erin.goto(f"{own.base}/hub/spawn?environment=sample")
-    erin.get_by_label("Run on").select_option("batch")
+    pages.ask_for_a_job(erin)
     erin.get_by_label("Partition").select_option("debug")
     erin.get_by_label("Runtime").fill("20")
     erin.get_by_role("button", name="Start").click()
+    pages.wait_for_lab(erin)
+    erin.goto(f"{own.lab}lab?reset")  # without the tabs of an earlier session
     pages.wait_for_lab(erin)
     expect(erin.locator("#benchtop-status").get_by_text("Environment: sample 2026.1")).to_be_visible()
     section = erin.locator(".jp-Launcher-section").filter(

@@ -222,7 +222,7 @@ def test_a_kernel_of_ones_own_that_fails_says_what_it_said_last(
         home.put("kernel-may-start", "")  # the control
         page.goto(f"{own.lab}lab/tree/own-kernel.ipynb?reset")
         pages.wait_for_lab(page)
-        expect(page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]")).to_be_visible()
+        expect(page.locator("#jp-main-statusbar").get_by_text("Mine | Idle")).to_be_visible()
         expect(dialog).to_have_count(0)
 
         home.remove("kernel-may-start")

@@ -74,7 +74,7 @@ def without_script(chromium: Browser, waiting: Page) -> Iterator[Page]:
 
 def begin(page: Page, settings: Settings, gpu: str = "none") -> None:
     page.goto(f"{settings.url}/jupyterhub/hpc/hub/spawn")
-    page.get_by_label("Run on").select_option("batch")
+    pages.ask_for_a_job(page)
     page.get_by_label("Partition").select_option("debug")
     page.get_by_label("GPU").select_option(gpu)
     page.get_by_label("Runtime").fill("10")

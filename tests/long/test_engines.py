@@ -13,10 +13,11 @@ scale_out, kernel = shared.scale_out, shared.kernel  # fixtures
 TOLD = 60  # seconds until something is told, on a busy machine
 # More than the node, or the pool, has: what waits is asked for without being waited for
 TOO_MANY = """
-import asyncio, ipyparallel as ipp, time
-cluster = ipp.Cluster(engines="{engines}", n=6)
-kind = cluster.engine_launcher_class
-kind.memory.default_value = {memory}
+import ipyparallel as ipp, time
+from traitlets.config import Config
+wanted = {{"memory": {memory}}}
+config = Config({{"SlurmEngines": wanted, "HTCondorEngines": wanted}})
+cluster = ipp.Cluster(engines="{engines}", n=6, config=config)
 cluster.start_cluster_sync()
 end = time.monotonic() + 60
 while time.monotonic() < end and not cluster.engine_set._over.wait(1):

@@ -46,7 +46,7 @@ STOLEN = {
     "htc": (
         "condor/session",
         "condor-ep-2",
-        "folder=$(mktemp -d); install -m 600 /dev/stdin $folder/token; "
+        "umask 077; folder=$(mktemp -d); cat >$folder/token; "
         "_CONDOR_SEC_TOKEN_DIRECTORY=$folder condor_q -af Owner; code=$?; rm -r $folder; exit $code",
     ),
 }

@@ -36,10 +36,12 @@ METADATA = "169.254.169.254"  # where a cloud's machines learn their own secrets
 SSH = 22  # of login nodes
 IPV6_LOOPBACK = "0" * 24 + "01000000"
 
-# Reads lines "ADDRESS PORT", prints those that take a connection.
+# Reads lines "ADDRESS PORT", prints those that take a connection; not all at once: some services have no room
 TRY = """
+tried=0
 while read -r address port; do
   (timeout 3 bash -c "exec 3<>/dev/tcp/$address/$port" 2>/dev/null && echo "$address $port") &
+  ((++tried % 40)) || wait
 done
 wait
 """

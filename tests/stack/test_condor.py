@@ -217,7 +217,7 @@ def test_nothing_of_a_removed_job_is_left_after_a_second(person: Person, service
     job = dave.submit('(setsid sleep 4321 &); sh -c ""sleep 4321 & sleep 4321""; sleep 4321')
     dave.becomes(job, RUNNING)
     node = service(dave.node(job))
-    wait_until(lambda: len(sleepers(node)) >= 3, timeout=5, what="the job's processes")
+    wait_until(lambda: len(sleepers(node)) >= 3, timeout=30, what="the job's processes")
     dave.run(f"condor_rm {job}")
     # one second, and one for looking
     wait_until(lambda: not sleepers(node), timeout=1 + 1, what="them to be gone")
@@ -261,7 +261,7 @@ def survives(who: Someone, service: Services, settings: Settings, restarted: str
     def processes() -> list[str]:
         return node.run("pgrep -f '^sleep 4322'").stdout.split()
 
-    before = wait_until(processes, timeout=5, what="the job's process")
+    before = wait_until(processes, timeout=30, what="the job's process")
     compose.run(settings, "restart", restarted)
     who.becomes(job, RUNNING, timeout=60)
     assert processes() == before
@@ -269,7 +269,7 @@ def survives(who: Someone, service: Services, settings: Settings, restarted: str
     another = who.submit()
     who.becomes(another, RUNNING, timeout=30)
     who.run(f"condor_rm {job}")
-    wait_until(lambda: not processes(), timeout=10, what="the job to be gone")
+    wait_until(lambda: not processes(), timeout=30, what="the job to be gone")
     return True
 
 
@@ -384,7 +384,7 @@ def test_no_secret_is_in_what_another_person_sees_of_a_job(person: Person, servi
 def test_its_owner_gets_it(person: Person, home):
     dave = person("dave")
     dave.submit("cat env > /home/dave/condor-secret; exec sleep 600")
-    wait_until(lambda: home("dave/condor-secret") == SECRET, timeout=10, what="the job to read its secret")
+    wait_until(lambda: home("dave/condor-secret") == SECRET, timeout=60, what="the job to read its secret")
 
 
 ADS = {"STARTD": "Machine", "SCHEDD": "Scheduler", "NEGOTIATOR": "Negotiator"}

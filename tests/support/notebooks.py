@@ -10,6 +10,7 @@ from pathlib import Path
 
 from support import traffic
 from support.hub import Hub
+from support.wait import outcome
 
 PATIENCE = 300  # seconds for one cell: what it imports is read from the disk, on a busy machine
 
@@ -34,7 +35,7 @@ def run_cells(own: Hub, name: str, cells: Iterable[str]) -> list[Shown]:
     """What each shows, in a new kernel of this name that ends afterwards."""
     kernel = own.kernel(name)
     try:
-        return asyncio.run(_run(own, kernel, cells))
+        return outcome(_run(own, kernel, cells))
     finally:
         own.jupyter("DELETE", f"kernels/{kernel}")
 

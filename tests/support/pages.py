@@ -79,10 +79,16 @@ def code_after(otp: pyotp.TOTP) -> str:
     return otp.at(int(time.time()) + otp.interval)
 
 
+def ask_for_a_job(page: Page) -> None:
+    """The form remembers the last start, which may have been on the login node, or with little memory."""
+    page.get_by_label("Run on").select_option("batch")
+    page.get_by_label("Memory").fill("1 GB")
+
+
 def start_in_pool(page: Page, settings: Settings) -> None:
     """Open the form of the cluster htc, take what it offers, wait for JupyterLab."""
     page.goto(f"{settings.url}/jupyterhub/htc/hub/spawn")
-    page.get_by_label("Run on").select_option("batch")  # the last start may have been on the login node
+    ask_for_a_job(page)
     page.get_by_role("button", name="Start").click()
     wait_for_lab(page)
 
@@ -90,7 +96,7 @@ def start_in_pool(page: Page, settings: Settings) -> None:
 def start(page: Page, settings: Settings, *, partition: str, gpu: str = "none") -> None:
     """Fill in the form, press Start, wait for JupyterLab."""
     page.goto(f"{settings.url}/jupyterhub/hpc/hub/spawn")
-    page.get_by_label("Run on").select_option("batch")  # the last start may have been on the login node
+    ask_for_a_job(page)
     page.get_by_label("Partition").select_option(partition)
     choice = page.get_by_label("GPU")
     if gpu != "none" or choice.count():  # who may have none is not asked

@@ -19,7 +19,7 @@ from tornado.netutil import DefaultExecutorResolver, OverrideResolver
 from tornado.websocket import WebSocketClientConnection, WebSocketError, websocket_connect
 
 from support.hub import Hub
-from support.wait import wait_until
+from support.wait import outcome, wait_until
 
 PATIENCE = 15  # seconds for the answer of one cell of somebody at work; what takes longer counts as failed
 CELL = 60  # … and of one that a test runs for itself, on a busy machine
@@ -151,7 +151,7 @@ def run(hub: Hub, kernel: str, code: str, patience: float = CELL) -> str:
         finally:
             line.close()
 
-    return asyncio.run(once())
+    return outcome(once())
 
 
 def type_into_terminal(hub: Hub, *lines: str) -> str:
@@ -169,7 +169,7 @@ def type_into_terminal(hub: Hub, *lines: str) -> str:
             line.close()
 
     try:
-        return asyncio.run(once())
+        return outcome(once())
     finally:
         hub.jupyter("DELETE", f"terminals/{name}")
 

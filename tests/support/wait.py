@@ -1,9 +1,10 @@
 """Wait for a condition, never for a time."""
 
+import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -49,3 +50,13 @@ def at_once(do: Callable[[T], U], each: Iterable[T]) -> list[U]:
     """Do it with each of them at the same time, and return what came of it in their order."""
     with ThreadPoolExecutor() as pool:
         return list(pool.map(do, each))
+
+
+def outcome(coroutine: Coroutine[Any, Any, T]) -> T:
+    """What it returns, or raises, from a loop in a thread of its own.
+
+    A worker that has had a test of the browser keeps Playwright's loop in its main thread until it ends, and
+    a thread can have one loop.
+    """
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        return thread.submit(asyncio.run, coroutine).result()

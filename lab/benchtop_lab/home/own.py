@@ -50,6 +50,13 @@ def prepare(env: MutableMapping[str, str], home: Path, folder: Path) -> None:
             env.pop(variable, None)
 
 
+def prepare_kernel(env: MutableMapping[str, str], home: Path) -> None:
+    """Have a first kernel start in a home that has become full, where IPython would make a profile."""
+    variable, runtime = "IPYTHONDIR", env.get("JUPYTER_RUNTIME_DIR")
+    if runtime and variable not in env and _is_to_be_made(variable, home) and room.refuses(home):
+        env[variable] = str(Path(runtime).with_name(_FOLDERS[variable][1]))
+
+
 def _is_to_be_made(variable: str, home: Path) -> bool:
     """Would a program that starts have to make something there?"""
     if variable == "IPYTHONDIR":

@@ -20,6 +20,7 @@ from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvision
 from tornado.web import HTTPError
 from traitlets import Float, Int
 
+from benchtop_lab.home import own
 from benchtop_lab.kernels import failures
 from benchtop_lab.kernels.failures import KernelFailedError, LastLines
 
@@ -81,6 +82,7 @@ class Provisioner(LocalProvisioner):  # type: ignore[misc]
         """Start it. Raises KernelFailedError with what its owner has to know."""
         name, setup = self.kernel_spec.display_name, self.setup
         env = self.env = kwargs["env"]
+        own.prepare_kernel(env, Path.home())
         ready, handles = -1, tuple[int, ...]()
         if setup:
             if (

@@ -162,6 +162,22 @@ def test_another_start_has_those_of_the_home_unless_they_cannot_be_used(tmp_path
     assert env["JUPYTER_CONFIG_DIR"] == "/run-folder/config"
 
 
+def test_a_first_kernel_starts_in_a_home_that_has_become_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    env = {"JUPYTER_RUNTIME_DIR": "/run-folder/jupyter"}
+    own.prepare_kernel(env, tmp_path)
+    assert "IPYTHONDIR" not in env, "the control: there is room"
+    monkeypatch.setattr(room, "refuses", lambda _: "it is full")
+    for name in ("db", "log", "pid", "security", "startup"):
+        (tmp_path / ".ipython/profile_default" / name).mkdir(parents=True)
+    own.prepare_kernel(env, tmp_path)
+    assert "IPYTHONDIR" not in env, "the control: nothing is to be made"
+    (tmp_path / ".ipython/profile_default/startup").rmdir()
+    own.prepare_kernel(env, tmp_path)
+    assert env["IPYTHONDIR"] == "/run-folder/ipython"
+
+
 def test_what_is_left_out_is_what_is_there(tmp_path: Path):
     put(tmp_path / ".jupyter/x", "")
     put(tmp_path / ".bashrc", "")
