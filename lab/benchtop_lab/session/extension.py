@@ -21,6 +21,7 @@ from benchtop_lab import dask
 from benchtop_lab.home import handlers
 from benchtop_lab.session import credentials, exports, offered, status, workspaces
 from benchtop_lab.session.notices import notices
+from benchtop_lab.tutorials import handlers as tutorials
 
 ASKING = ("GET", "HEAD", "OPTIONS")  # what pages do by themselves
 
@@ -73,6 +74,7 @@ def _load_jupyter_server_extension(server: ServerApp) -> None:
     handlers.load(server)
     status.load(server)
     offered.load(server)
+    tutorials.load(server)
     dask.load(server)
     exports.explain_what_is_not_offered()
     workspaces.open_own(os.environ)
