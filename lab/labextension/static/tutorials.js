@@ -59,7 +59,7 @@ export default async ({ load }) => {
     const icon = new LabIcon({ name: "benchtop:tutorials", svgstr: ICON });
     let panel, list, trouble;
 
-    const say = (text) => trouble.replaceChildren(text);
+    const say = (text) => void (trouble.textContent = text);
     const silent = "The server does not answer. Try again.";
 
     /** Open the copy of one; made: a new one, whatever there is. */
@@ -95,13 +95,13 @@ export default async ({ load }) => {
         element("p", `Lines with − are in your copy ~/${told.path} alone, lines with + in the facility’s version alone. Outputs are not compared.`),
         told.lines.length ? lines : element("p", "Nothing differs."),
       );
-      const { button } = await showDialog({
+      const { button: chosen } = await showDialog({
         title: `${tutorial.title}: what differs`,
         body: new Widget({ node: body }),
         buttons: [Dialog.cancelButton({ label: "Keep mine" }), Dialog.okButton({ label: "Take the new one as a new file" })],
         defaultButton: 0,
       });
-      if (button.accept) await open(tutorial, true);
+      if (chosen.accept) await open(tutorial, true);
     };
 
     const button = (label, about, action, accept = false) => {
