@@ -5,5 +5,6 @@ version of the tutorial it was made from, so that a newer one can be offered bes
 
     notebooks.py  what a tutorial says of itself, and what of a notebook counts as its version
     copies.py     the copies in a home: which there are, a new one, how one differs from the facility's
-    handlers.py   what JupyterLab's page asks; nothing is read before
+    shelf.py      both, as JupyterLab's list shows them
+    handlers.py   what JupyterLab's page asks; nothing is loaded or read before
 """

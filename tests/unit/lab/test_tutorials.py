@@ -11,6 +11,7 @@ import pytest
 from benchtop_lab.tutorials import copies, notebooks
 from benchtop_lab.tutorials.copies import NoCopyError
 from benchtop_lab.tutorials.notebooks import Notebook, read
+from benchtop_lab.tutorials.shelf import Shelf
 
 LAB = Path(__file__).parents[3] / "lab"
 NAME = "01-first-steps"
@@ -195,3 +196,34 @@ def test_large_notebooks_are_compared_as_far_as_it_takes_no_time(folder: Path, t
     lines = copies.difference(large, tutorial)
     assert len(lines) <= copies.MOST + 2
     assert lines[-1] == f" Only the first {copies.MOST} lines were compared."
+
+
+# ---- as the list shows them ----------------------------------------------------------------------------
+
+
+def test_the_list_goes_from_a_first_copy_to_a_newer_version_beside_it(
+    tmp_path: Path, folder: Path, tutorial: Notebook, newer: Notebook
+):
+    def told(shelf: Shelf) -> tuple[object, object, object]:
+        (one,) = shelf.listed()
+        return one["path"], one["newer"], one["edited"]
+
+    before, now = (Shelf(tmp_path / version, folder) for version in ("shipped", "newer"))
+    assert told(before) == ("", False, False)
+    assert before.open(NAME, new=False) == {"path": f"tutorials/{NAME}.ipynb", "message": ""}
+    edit(folder / f"{NAME}.ipynb", "mine")
+    assert told(before) == (f"tutorials/{NAME}.ipynb", False, True)
+    assert told(now) == (f"tutorials/{NAME}.ipynb", True, True)
+    assert "-mine" in now.difference(NAME)["lines"]  # type: ignore[operator]
+    assert now.open(NAME, new=False)["path"] == f"tutorials/{NAME}.ipynb", "it is opened as it is"
+    assert now.open(NAME, new=True)["path"] == f"tutorials/{NAME}-2.ipynb"
+    assert told(now) == (f"tutorials/{NAME}-2.ipynb", False, False)
+
+
+def test_what_there_is_none_of_is_told_as_such(tmp_path: Path, folder: Path, tutorial: Notebook):
+    shelf = Shelf(tmp_path / "shipped", folder)
+    for ask in (lambda: shelf.open("no-such-one", new=True), lambda: shelf.difference(NAME)):
+        with pytest.raises(KeyError):
+            ask()
+    assert not folder.exists()
+    assert Shelf(tmp_path / "nowhere", folder).listed() == []
