@@ -277,9 +277,9 @@ def _own_environment_printed(run: Run) -> None:
     run.has(
         "installed: iniconfig",
         "✓ tutorial: works",
-        f"the kernel's Python is in {own}",
+        f"the environment's Python is in {own}",
         f"its package is in {own}/lib/",
-        "this notebook's is in /opt/lab",
+        "this notebook's Python is in /opt/lab",
         f"the job's Python is in {own} iniconfig",
     )
 
