@@ -50,7 +50,7 @@ def test_all_are_listed_and_a_home_that_is_full_gets_a_sentence_instead_of_half_
         told = ivan.facility("POST", "tutorials/01-first-steps", {"new": False}).json()
         assert told["path"] == ""
         assert "no room in your home folder" in told["message"]
-        assert home.run("ls tutorials", node="hpc-login").split() == []
+        assert home.run("find . -name '*.ipynb'", node="hpc-login").split() == []
         home.run("rm -r data", node="hpc-login")
         told = ivan.facility("POST", "tutorials/01-first-steps", {"new": False}).json()
         assert told == {"path": "tutorials/01-first-steps.ipynb", "message": ""}
