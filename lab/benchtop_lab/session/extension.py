@@ -22,6 +22,7 @@ from benchtop_lab.home import handlers
 from benchtop_lab.jobs import handlers as jobs
 from benchtop_lab.session import credentials, exports, offered, status, workspaces
 from benchtop_lab.session.notices import notices
+from benchtop_lab.tutorials import handlers as tutorials
 
 ASKING = ("GET", "HEAD", "OPTIONS")  # what pages do by themselves
 
@@ -75,6 +76,7 @@ def _load_jupyter_server_extension(server: ServerApp) -> None:
     status.load(server)
     offered.load(server)
     jobs.load(server)
+    tutorials.load(server)
     dask.load(server)
     exports.explain_what_is_not_offered()
     workspaces.open_own(os.environ)

@@ -7,6 +7,7 @@
 (() => {
   const FEATURES = [
     "notices", "status", "ended", "kernels", "elsewhere", "help", "settings", "home", "environments", "jobs",
+    "tutorials",
   ];
 
   const here = document.currentScript.src.replace(/[^/]*$/, "");
