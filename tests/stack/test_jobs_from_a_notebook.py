@@ -92,6 +92,13 @@ TABLE = """
 table = get_ipython().run_line_magic("{name}", "{words}")
 print(type(table).__name__, *set(table["{column}"]))
 """
+ODD = """
+import json, pandas
+from benchtop_batch.magics import tables
+frame = tables.of_lines(pandas, "JOBID|NAME\\n12|a|b\\n13|c\\n")
+ads = json.dumps([{"ClusterId": 1, "JobStatus": 5, "QDate": 0}])
+print(*frame["NAME"], frame["JOBID"].sum(), *tables.of_ads(pandas, "condor_q", ads)["JobStatus"])
+"""
 INTERRUPTED = """
 import _thread, threading
 threading.Timer(8, _thread.interrupt_main).start()
@@ -186,16 +193,14 @@ def test_jobs_end_with_a_killed_kernel_but_for_those_to_be_kept(scale_out: Scale
     nothing_left(scale_out)
 
 
-def test_what_the_batch_system_says_is_a_table(scale_out: ScaleOut):
-    kernel = scale_out.own.kernel("base")  # an environment with pandas
+def test_what_the_batch_system_says_is_a_table(scale_out: ScaleOut, kernel: str):
     name, words, column = {"slurm": ("squeue", "--me", "USER"), "condor": ("condor_q", "", "Owner")}[
         scale_out.system
     ]
-    try:
-        told = scale_out.cell(kernel, TABLE.format(name=name, words=words, column=column))
-    finally:
-        scale_out.own.jupyter("DELETE", f"kernels/{kernel}")
+    told = scale_out.cell(kernel, TABLE.format(name=name, words=words, column=column))
     assert told.split() == ["DataFrame", "erin"]
+    # the sign between columns in a name, and a state as HTCondor numbers it
+    assert scale_out.cell(kernel, ODD).split() == ["a|b", "c", "25", "held"]
 
 
 def test_the_interrupt_of_a_cell_cancels_its_job(scale_out: ScaleOut, kernel: str):

@@ -1,6 +1,5 @@
 """Cells as jobs, and tables; with what stands for IPython's shell and for the batch systems."""
 
-import json
 import threading
 from pathlib import Path
 from typing import Any
@@ -162,12 +161,3 @@ def test_without_pandas_a_sentence_says_so(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(__import__("sys").modules, "pandas", None)
     with pytest.raises(tables.TableError, match="has no pandas"):
         tables.table("squeue", "")
-
-
-def test_a_column_with_the_sign_between_columns_stays_one():
-    pandas = pytest.importorskip("pandas")
-    frame = tables.of_lines(pandas, "JOBID|NAME\n12|a|b\n13|c\n")
-    assert list(frame["NAME"]) == ["a|b", "c"]
-    assert frame["JOBID"].sum() == 25
-    ads = json.dumps([{"ClusterId": 1, "JobStatus": 5, "QDate": 0}])
-    assert list(tables.of_ads(pandas, "condor_q", ads)["JobStatus"]) == ["held"]

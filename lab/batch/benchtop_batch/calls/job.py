@@ -228,8 +228,9 @@ class Job:
 
     def _give_up(self, due: list[int], now: float) -> None:
         self.look()
-        due = [task for task in due if any(index in self._left for index in self.inputs_of(task))]
-        for task in set(self._suspect) - {self.task_of(index) for index in self._left}:
+        left = {self.task_of(index) for index in list(self._left)}  # futures are cancelled meanwhile
+        due = [task for task in due if task in left]
+        for task in set(self._suspect) - left:
             del self._suspect[task]
         if not due:
             return
