@@ -141,8 +141,6 @@ export default async ({ load }) => {
         const content = new Widget();
         content.addClass("benchtop-tutorials");
         content.node.tabIndex = 0;
-        content.node.setAttribute("role", "region");
-        content.node.setAttribute("aria-label", "Tutorials");
         [list, trouble] = [element("ol"), element("p")];
         trouble.setAttribute("role", "alert");
         content.node.append(
@@ -152,7 +150,9 @@ export default async ({ load }) => {
           trouble,
           list,
         );
-        panel = new MainAreaWidget({ content });
+        panel = new MainAreaWidget({ content }); // which calls it “main area content”
+        content.node.setAttribute("role", "region");
+        content.node.setAttribute("aria-label", "Tutorials");
         panel.id = "benchtop-tutorials";
         panel.title.label = "Tutorials";
         panel.title.icon = icon;
