@@ -152,6 +152,15 @@ def test_a_refusal_is_a_sentence_and_leaves_nothing(batch: batch_stand_in.Queue,
     assert not list((home / ".local/share/benchtop_batch").iterdir())
 
 
+def test_where_sessions_reach_no_batch_system_a_sentence_says_so(
+    cluster: str, batch: batch_stand_in.Queue, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("BENCHTOP_CONFINED", "1")
+    with pytest.raises(failed.NotSubmittedError, match="this notebook cannot send jobs"):
+        of(cluster, "double")(1)
+    assert not batch.all()
+
+
 def test_results_are_collected_by_number_after_a_restart(cluster: str, batch: batch_stand_in.Queue):
     number = of(cluster, "double", keep=True).map(range(3)).job
     watch.WATCH.forked()  # as in a new kernel

@@ -91,6 +91,17 @@ def test_output_comes_as_it_is_printed(batch: batch_stand_in.Queue):
     shell.user_ns["later"].cancel()
 
 
+def test_of_much_output_at_the_end_the_first_part_is_shown_and_where_the_rest_is(
+    batch: batch_stand_in.Queue, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(cell, "AT_ONCE", 1000)
+    cell.run("slurm", "", "print('much' * 1000)", Shell())
+    shown = capsys.readouterr().out
+    assert "much" * 250 in shown
+    assert "… and more, in /" in shown
+    assert "much" * 999 not in shown
+
+
 def test_an_interrupt_cancels_the_job(batch: batch_stand_in.Queue, monkeypatch: pytest.MonkeyPatch):
     def interrupted(_printed: object) -> None:
         raise KeyboardInterrupt
@@ -112,6 +123,7 @@ def test_an_interrupt_cancels_the_job(batch: batch_stand_in.Queue, monkeypatch: 
         ("--in countt", "The notebook has no variable “countt”. Did you mean “count”?"),
         ("--time", "--time needs a value, like --time 10m"),
         ("--time --keep", "--time needs a value"),
+        ("--keep=no", "--keep takes no value: leave it out, and the job ends with the notebook."),
         ("--array 5-2", "the first number has to be the smaller one"),
         ("--out 'not a name'", "“not a name” is no name of a variable"),
         ("--mem '1G", "The options cannot be read: No closing quotation"),

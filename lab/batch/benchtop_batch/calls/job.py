@@ -550,6 +550,11 @@ def new_name(kept: bool) -> str:
 def usable(cluster: Cluster) -> None:
     """Raises NotSubmittedError with a sentence where no jobs can be sent to it from here."""
     program = "sbatch" if cluster == "slurm" else "condor_submit"
+    if os.environ.get(network.CONFINED):
+        raise NotSubmittedError(
+            "Your account's sessions reach nothing but the hub and the internet proxy, so this notebook"
+            f" cannot send jobs. For more CPUs or memory, start another session from {network.HUB}."
+        )
     if place.CREDENTIALS not in os.environ and shutil.which(program):
         return  # no session that keeps credentials: the command knows how its site does it
     try:

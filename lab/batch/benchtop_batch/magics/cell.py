@@ -23,7 +23,7 @@ from benchtop_batch.unsendable import UnsendableError
 
 E = TypeVar("E", bound=BaseException)
 LOOK = 0.1  # seconds between two looks at what it prints
-AT_ONCE = 1 << 20  # bytes that are shown of a log at a time
+AT_ONCE = 1 << 20  # bytes that are shown of a log at a time, and once the job is over
 
 
 def run(cluster: Cluster, line: str, cell: str, shell: Any) -> None:
@@ -151,7 +151,10 @@ class Printed:
             if task in self._over or not (task in self._job.started or future.done()):
                 continue
             finished = future.done()
-            new = decoder.decode(self._read(task), finished)
+            raw = self._read(task)
+            new = decoder.decode(raw, finished)
+            if finished and len(raw) == AT_ONCE and self._read(task):
+                new += f"\n… and more, in {self._job.log(task)}\n"
             if self._numbered:
                 new = self._complete(task, new, finished)
             if new:

@@ -57,6 +57,8 @@ def parse(cluster: Cluster, line: str) -> Request:
             raise OptionError(unknown(cluster, name))
         meant = KNOWN[cluster][name]
         if meant == "keep":
+            if equals:
+                raise OptionError("--keep takes no value: leave it out, and the job ends with the notebook.")
             value = "yes"
         elif not equals:
             if not words or words[0] in KNOWN[cluster]:
