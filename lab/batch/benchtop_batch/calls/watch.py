@@ -80,6 +80,8 @@ class Watch:
         while True:
             began = time.monotonic()
             with self._lock:
+                if self._thread is not threading.current_thread():
+                    return  # another one looks at what there is now
                 self._jobs = [job for job in self._jobs if not job.over]
                 watched = list(self._jobs)
                 if not watched:
