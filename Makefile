@@ -81,7 +81,8 @@ test:  ## prove that it works: lint, unit, stack, browser, security
 
 screenshots:  ## take the pictures of the documentation anew
 	$(BENCHTOP) test browser
-	cp $(addprefix .benchtop/screenshots/,login.png enrolment.png landing.png form.png notebook.png) docs/images/
+	cp $(addprefix .benchtop/screenshots/,login.png enrolment.png landing.png form.png notebook.png \
+	  jobs-panel.png tutorials.png tutorial-difference.png) docs/images/
 
 test-long:  ## prove that it survives faults, and that each environment does its work
 	$(BENCHTOP) test faults long

@@ -23,11 +23,12 @@ WIDE: ViewportSize = {"width": 1280, "height": 860}
 NARROW: ViewportSize = {"width": 640, "height": 860}
 STARTED = 60_000  # ms for a job, on a busy machine
 UNSEEN = 7_000  # ms: more than two questions of a panel that is seen
-NAME = "<img src=x onerror=alert(1)> fit"
-ARRAY = [
-    "sbatch", "--parsable", "--partition=harvester", "--mem=64M", "--time=5", "--array=0-9%1",
-    "--output=/dev/null", "--chdir=/tmp", f"--job-name={NAME}", "--wrap=sleep 300",
+JOB = [
+    "sbatch", "--parsable", "--partition=harvester", "--mem=64M", "--time=5", "--output=/dev/null",
+    "--chdir=/tmp", "--wrap=sleep 300",
 ]  # fmt: skip
+ARRAY = [*JOB, "--array=0-9%1", "--job-name=simulation"]
+HOSTILE = "<img src=x onerror=alert(1)> fit"
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ def test_the_panel_lists_an_array_as_one_line_and_cancels_it_once_it_has_asked(
     panel = page.get_by_role("region", name="Jobs")
     line = panel.locator("li").filter(has_text=f"Slurm {array}")
     expect(line).to_contain_text("1 running, 9 waiting", timeout=STARTED)
-    expect(line).to_contain_text(NAME)
+    expect(line).to_contain_text("simulation")
     expect(line).to_contain_text("No more of them may run at a time")
     session = panel.locator("li").filter(has_text="this session")
     expect(session).to_contain_text("jh-")
@@ -75,6 +76,8 @@ def test_the_panel_lists_an_array_as_one_line_and_cancels_it_once_it_has_asked(
     assert [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in pages.GRAVE] == []
     page.screenshot(path=pictures / "jobs-panel.png")
 
+    Batch(settings, "hpc").said("erin", *JOB, f"--job-name={HOSTILE}")
+    expect(panel.locator("li").filter(has_text=HOSTILE)).to_have_count(1, timeout=STARTED)
     line.get_by_role("button", name=f"Cancel Slurm {array} ").click()
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text(f"Slurm {array}")
