@@ -29,7 +29,7 @@ class Executor(concurrent.futures.Executor):
 
     cluster: "slurm" or "condor"; otherwise the one of this session's own node
     workers: how many, each a job; they are there until shutdown(), or until the notebook ends
-    settings: of the Dask cluster, for example memory="2GiB", queue="debug"
+    settings: of the Dask cluster, for example memory="2GiB", queue="long"
     Raises benchtop_batch.UnavailableError with a sentence where no jobs can be sent from here.
     """
 
@@ -37,13 +37,11 @@ class Executor(concurrent.futures.Executor):
         if workers < 1:
             raise ValueError("workers must be 1 or more")
         chosen = network.choose(cluster)
-        import dask_jobqueue  # noqa: PLC0415 it takes a second to load
-        from distributed import Client  # noqa: PLC0415
+        from distributed import Client  # noqa: PLC0415 it takes a second to load
 
-        kind = {"slurm": "SLURMCluster", "condor": "HTCondorCluster"}[chosen]
-        self.cluster = getattr(dask_jobqueue, kind)(
-            n_workers=workers, **settings
-        )  # the facility's: at_import.py
+        from benchtop_batch.dask import clusters  # noqa: PLC0415
+
+        self.cluster = clusters.KINDS[chosen](n_workers=workers, **settings)
         try:
             self.client = Client(self.cluster, set_as_default=False)
             self._pool = self.client.get_executor(pure=False)

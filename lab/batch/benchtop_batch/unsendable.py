@@ -9,6 +9,8 @@ import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from benchtop_batch.sentence import SentenceError
+
 Dumps: TypeAlias = Callable[[Any], object]
 DEPTH = 3  # functions that call functions of the notebook are looked into as far as this
 SHOWN = 60  # characters of what is named
@@ -27,12 +29,8 @@ _INSTEAD = (
 )
 
 
-class UnsendableError(TypeError):
-    """A call that cannot be sent to a worker; its message says which variable is to blame, and what to do."""
-
-    def _render_traceback_(self) -> list[str]:
-        """What IPython shows: the sentence alone."""
-        return [f"{type(self).__name__}: {self}"]
+class UnsendableError(SentenceError, TypeError):
+    """A call that cannot be sent to a worker; the message says which variable is to blame, and what to do."""
 
 
 def explain(
@@ -78,7 +76,7 @@ def _explain_function(function: Callable[..., Any], dumps: Dumps) -> str:
 
 
 def _by_value() -> Dumps | None:
-    """What sends functions of a notebook: each environment of the facility has it."""
+    """What sends functions of a notebook: not every environment has it."""
     try:
         dumps: Dumps = importlib.import_module("cloudpickle").dumps
     except ImportError:

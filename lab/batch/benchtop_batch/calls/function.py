@@ -42,7 +42,7 @@ class Function(Generic[P, T]):
         """Call it with each of the inputs, as Python's map does, in one array of jobs or one cluster.
 
         common: keywords that all calls get
-        tasks: jobs at most, by default what the facility says, otherwise 100; each takes a part of the inputs
+        tasks: jobs at most, by default what the site says, otherwise 100; each takes a part of the inputs
         Raises benchtop_batch.NotSubmittedError, OptionError or UnsendableError with a sentence.
         """
         if not inputs:
@@ -142,7 +142,7 @@ def slurm(function: Any = None, /, *, keep: bool = False, **asked: object) -> An
     cpus: 1 by default
     memory: "500M", "2G", or a number of MB
     time: the most that it runs: "10m", "2h", "1-12:00:00", or a number of minutes
-    gpus: a number, or a type and a number: "tesla:1"
+    gpus: a number, or a type and a number: "a100:1"
     partition, account, qos: found by what else is asked for, where they are not given
     nodes: the function is called on each, by srun; the result is the first one's
     constraint: features of a node
@@ -167,7 +167,7 @@ def condor(function: Any = None, /, *, keep: bool = False, **asked: object) -> A
     cpus: 1 by default
     memory: "500M", "2G", or a number of MB; 512 by default
     disk: the same
-    gpus: a number, or a part of a type's name and a number: "A100:1"
+    gpus: a number, or a part of a type's name and a number: "a100:1"
     requirements: an expression of HTCondor
     extra: a list of other lines for condor_submit
     keep: go on when the notebook's kernel ends, for `benchtop_batch.collect`

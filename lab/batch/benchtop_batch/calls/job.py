@@ -6,7 +6,6 @@ import os
 import pickle
 import secrets
 import shlex
-import shutil
 import subprocess
 import threading
 import time
@@ -24,7 +23,7 @@ from benchtop_batch.calls.queues import Seen
 from benchtop_batch.place import Cluster
 from benchtop_batch.systems import NAMES, NoAnswerError
 
-TASKS = 100  # that the calls of one map are shared out to, where the facility says nothing
+TASKS = 100  # that the calls of one map are shared out to, where the site says nothing
 MATERIALIZED = 200  # jobs of one cluster that are in HTCondor's queue at a time
 MEMORY = 512  # MB that a job asks for where nobody says
 SHOWN = 40  # characters of a title
@@ -381,7 +380,7 @@ def tasks_at_most(cluster: Cluster, asked: int | None = None) -> int:
 
 
 def with_defaults(cluster: Cluster, wanted: Options) -> Options:
-    """What a job asks for, with what the facility says for those that say nothing. Raises OptionError."""
+    """What a job asks for, with what the site says for those that say nothing. Raises OptionError."""
     said = place.settings(cluster)
     if cluster == "condor":
         site.check_pool(wanted)
@@ -429,7 +428,7 @@ def _numbered(number: str, cluster: Cluster, said: str) -> None:
 
 def _run(words: Sequence[str], facts: Facts, script: str) -> str:
     """What the command says; an interrupt meanwhile ends the job that it may have made."""
-    own = "BENCHTOP_OWN" in os.environ  # then the command itself knows what is not for jobs
+    own = place.OWN in os.environ  # then the command itself knows what is not for jobs
     env = None if own else {
         name: value for name, value in os.environ.items()
         if not name.startswith("SLURM_") or name.startswith("SLURM_CONF") or name == "SLURM_JWT"
@@ -548,9 +547,6 @@ def new_name(kept: bool) -> str:
 
 def usable(cluster: Cluster) -> None:
     """Raises NotSubmittedError with a sentence where no jobs can be sent to it from here."""
-    program = "sbatch" if cluster == "slurm" else "condor_submit"
-    if place.CREDENTIALS not in os.environ and shutil.which(program):
-        return  # no session that keeps credentials: the command knows how its site does it
     try:
         network.choose(cluster)
     except network.UnavailableError as error:

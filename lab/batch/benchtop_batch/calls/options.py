@@ -62,12 +62,12 @@ def positive(value: object) -> int:
 
 
 def gpus(value: object) -> tuple[str, int]:
-    """Their kind, "" for any, and how many, of "tesla:1", "tesla" or 2. Raises OptionError."""
+    """Their kind, "" for any, and how many, of "a100:1", "a100" or 2. Raises OptionError."""
     kind, _, number = str(value).strip().rpartition(":")
     if not kind and not number.isdecimal():
         kind, number = number, "1"
     if not re.fullmatch(r"[\w.-]*", kind) or not number.isdecimal() or int(number) < 1:
-        raise OptionError(f"“{value}” says no GPUs: write 1, or a type and a number like tesla:1.")
+        raise OptionError(f"“{value}” says no GPUs: write 1, or a type and a number like a100:1.")
     return kind, int(number)
 
 

@@ -36,6 +36,7 @@ ENDING = 0.5  # … that a guardian may take to end
 LIVED = 60.0  # … of a worker that was no failure, however it ended
 TIMES = 3  # failures in a row, until no more workers are started
 SHOWN = 300  # characters of a log's last line
+ASKED = {"cores": 1, "memory": "1GiB", "disk": "1GiB"}  # of a worker's job, where nobody says
 
 
 class Scheduler(UpstreamScheduler):
@@ -82,6 +83,10 @@ class Cluster(JobQueueCluster):
         wanted = kwargs.get("job_name") or dask.config.get(f"jobqueue.{name}.name", None) or "dask-worker"
         self.name_in_queue = f"{re.sub('[^A-Za-z0-9_.-]', '-', wanted)}-{secrets.token_hex(4)}"
         kwargs["job_name"] = self.name_in_queue
+        for option, value in ASKED.items():
+            told = f"jobqueue.{name}.{option}"
+            if kwargs.get(option) is None and dask.config.get(told, value) is None:
+                kwargs[option] = value
         self._own = security is None or security is True
         self._folder = self._new_folder()
         self._keys = self._folder / keys.NAME
@@ -322,13 +327,15 @@ class HTCondorCluster(Cluster, UpstreamHTCondorCluster):
     job_cls, batch = HTCondorJob, "condor"
 
 
+KINDS: dict[place.Cluster, type[Cluster]] = {"slurm": SLURMCluster, "condor": HTCondorCluster}
+
+
 def BatchCluster(*args: Any, **kwargs: Any) -> Cluster | Awaitable[Cluster]:  # noqa: N802 stands for a class
     """A cluster on this session's own batch system, or else on the other one if that takes its jobs.
 
     Raises benchtop_batch.UnavailableError where none does.
     """
-    kinds = {"slurm": SLURMCluster, "condor": HTCondorCluster}
-    return kinds[network.choose(None)](*args, **kwargs)
+    return KINDS[network.choose(None)](*args, **kwargs)
 
 
 jobqueue.take_place(sys.modules["dask_jobqueue"], sys.modules[__name__])
