@@ -227,8 +227,9 @@ class Job:
 
     def _give_up(self, due: list[int], now: float) -> None:
         self.look()
-        due = [task for task in due if any(index in self._left for index in self.inputs_of(task))]
-        for task in set(self._suspect) - {self.task_of(index) for index in self._left}:
+        left = {self.task_of(index) for index in list(self._left)}  # once: others cancel meanwhile
+        due = [task for task in due if task in left]
+        for task in set(self._suspect) - left:
             del self._suspect[task]
         if not due:
             return
@@ -509,7 +510,11 @@ def condor_lines(folder: Path, facts: Facts) -> str:
 
 
 def title(text: str) -> str:
-    """What the queue shows of a function's name: one short line of plain characters."""
+    """What the queue shows of a function's name: one short line of plain characters.
+
+    >>> title("<lambda>")
+    '_lambda_'
+    """
     plain = "".join(character if character.isalnum() or character in "_.-" else "_" for character in text)
     return plain[:SHOWN] or "call"
 
