@@ -64,6 +64,6 @@ class _Finder:
 
 
 def begin() -> None:
-    """Look at what is imported from now on; once is enough."""
+    """Mend dask_jobqueue, distributed and htmap where they are imported from now on; once is enough."""
     if _Finder not in sys.meta_path:
         sys.meta_path.insert(0, _Finder)

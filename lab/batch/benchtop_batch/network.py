@@ -125,7 +125,11 @@ def _nodes(cluster: Cluster) -> Sequence[tuple[tuple[str, ...], int]]:
 
 
 def of_slurm(answer: str) -> list[tuple[tuple[str, ...], int]]:
-    """Nodes, of sinfo's lines HOST PORT."""
+    r"""Nodes, of sinfo's lines HOST PORT.
+
+    >>> of_slurm("node-1  6818\nnode-2  6818")
+    [(('node-1',), 6818), (('node-2',), 6818)]
+    """
     pairs = (line.split() for line in answer.splitlines())
     return [((pair[0],), int(pair[1])) for pair in pairs if len(pair) == 2 and pair[1].isdecimal()]
 

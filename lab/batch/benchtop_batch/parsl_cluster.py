@@ -47,14 +47,15 @@ def parsl_config(
 ) -> Config:
     """How Parsl runs its tasks as jobs of a batch system: hand it to parsl.load().
 
-    cluster: "slurm" or "condor"; otherwise the one of this session's own node
+    cluster: "slurm" or "condor"; by default the one of this node
     blocks: at most so many jobs at a time; without work, none is left after a minute
     cpus: of a job, and as many tasks that it runs at a time
     memory: of a job, in MB
-    minutes: the most that one job of Slurm runs, by default what the site says (/etc/benchtop/batch.ini),
-        otherwise 30; another one takes its place while there is work
+    minutes: the most that one job of Slurm runs, by default `minutes` of batch.ini, otherwise 30; another one
+        takes its place while there is work
     settings: any of parsl.Config, as they are
-    Raises benchtop_batch.UnavailableError with a sentence where no jobs can be sent from here.
+    Raises UnavailableError with a sentence where no jobs can be sent from here, or workers could not reach
+    it.
     """
     chosen = network.choose(cluster)
     here = network.address(chosen)

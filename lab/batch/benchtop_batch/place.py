@@ -38,6 +38,8 @@ def in_session(env: Mapping[str, str] = os.environ) -> bool:
 def clusters(env: Mapping[str, str] = os.environ, voucher: Path = VOUCHER) -> list[Cluster]:
     """The batch systems that take jobs of this person from here, now; this node's own first.
 
+    env: the environment to go by, this process's own by default
+    voucher: the socket of Slurm's own that vouches for whoever asks
     Empty where there is none: `reason` says why.
     """
     folder = Path(env[CREDENTIALS]) if env.get(CREDENTIALS) else None

@@ -54,7 +54,14 @@ def explain(
 
 
 def explain_value(value: Any, what: str = "The value", *, dumps: Dumps | None = None) -> str:
-    """The same of a value alone. what: as the sentence calls it"""
+    """The same of a value alone. what: as the sentence calls it
+
+    >>> import pickle, threading
+    >>> explain_value({"lock": threading.Lock()}, "“settings”", dumps=pickle.dumps)
+    "“settings” (['lock']) cannot be sent to another machine (it is of type _thread.lock): leave it out, ..."
+    >>> explain_value([1, 2], dumps=pickle.dumps)
+    ''
+    """
     dumps = dumps or _by_value()
     if dumps is None or _can(value, dumps):
         return ""

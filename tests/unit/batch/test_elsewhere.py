@@ -1,5 +1,6 @@
 """On a site's own clusters, without anything of this facility around it."""
 
+import configparser
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,6 +44,19 @@ def test_no_name_of_this_facility_is_in_its_code():
     ]
     assert not found, "\n".join(found)
     assert pattern.search("on gpu-1: `--partition=scavenger`")
+
+
+def test_each_setting_of_a_site_is_explained():
+    ours = configparser.ConfigParser(interpolation=None)
+    ours.read(ROOT / "lab/config/batch.ini")
+    text = (PACKAGE / "README.md").read_text()
+    code = "".join(file.read_text() for file in PACKAGE.rglob("*.py"))
+    explained = set(re.findall(r"\| `(\w+)` \| ", text.partition("What a site may set")[2]))
+    assert explained == {"partition", "minutes", "tasks", "mpi", "memory", "sessions", "shared"}
+    for section in ours.sections():
+        assert f"`[{section}]`" in text
+        assert explained >= set(ours[section])
+    assert all(re.search(rf'(said|settings\(.*\))\.get\("{name}"', code) for name in explained)
 
 
 @pytest.fixture

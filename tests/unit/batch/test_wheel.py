@@ -1,6 +1,9 @@
 """A wheel for other sites: it is built of what lies here, and works where nothing else is installed."""
 
 import json
+import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -10,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).parents[3] / "lab/batch"
+ROOT = Path(__file__).parents[3]
+SOURCE = ROOT / "lab/batch"
+HOW_TO = ROOT / "docs/how-to/use-benchtop-batch-elsewhere.md"
 PROGRAM = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
@@ -27,29 +32,28 @@ json.dump([found, missing, benchtop_batch.__file__], sys.stdout)
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One in which the commands of the how-to were typed, without an index."""
     if tuple(map(int, version("setuptools").split(".")[:2])) < (70, 1):
         pytest.skip(
             "this setuptools makes no wheels: `make test` installs the one of tests/requirements.lock"
         )
-    folder = tmp_path_factory.mktemp("wheel")
-    shutil.copytree(
-        SOURCE, folder / "source", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info", "build")
-    )
-    words = ["wheel", "--no-index", "--no-deps", "--no-build-isolation", "--wheel-dir", "wheels", "./source"]
-    done = subprocess.run(
-        [sys.executable, "-m", "pip", "--isolated", *words],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    (found,) = (folder / "wheels").glob("*.whl")
-    return found
+    folder = tmp_path_factory.mktemp("checkout")
+    ignored = shutil.ignore_patterns("__pycache__", "*.egg-info", "build")
+    shutil.copytree(SOURCE, folder / "lab/batch", ignore=ignored)
+    commands = re.findall(r"^\$ (.+)$", HOW_TO.read_text(), re.M)
+    assert [command.split()[3] for command in commands] == ["wheel", "install"]
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "PYTHON"))}
+    env |= {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_NO_DEPS": "1", "PIP_TARGET": "installed"}
+    for command in commands:
+        words = [sys.executable, *shlex.split(command)[1:]]
+        done = subprocess.run(words, cwd=folder, env=env, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{command}:\n{done.stdout}{done.stderr}"
+    return folder
 
 
-def test_it_has_all_of_the_package_and_nothing_else(wheel: Path):
+def test_it_has_all_of_the_package_and_nothing_else(checkout: Path):
+    (wheel,) = (checkout / "dist").glob("*.whl")
     assert wheel.name.endswith("-py3-none-any.whl")
     with zipfile.ZipFile(wheel) as opened:
         names = {name for name in opened.namelist() if ".dist-info/" not in name}
@@ -72,17 +76,11 @@ def test_it_has_all_of_the_package_and_nothing_else(wheel: Path):
     assert (SOURCE / "README.md").read_text().splitlines()[0] in about["METADATA"]
 
 
-def test_it_is_imported_where_there_is_the_standard_library_alone(wheel: Path, tmp_path: Path):
-    with zipfile.ZipFile(wheel) as opened:
-        opened.extractall(tmp_path)
-    done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", PROGRAM, str(tmp_path)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def test_it_is_imported_where_there_is_the_standard_library_alone(checkout: Path):
+    words = [sys.executable, "-I", "-S", "-c", PROGRAM, str(checkout / "installed")]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     found, missing, file = json.loads(done.stdout)
     assert {"slurm", "condor", "collect", "jobs", "Executor", "OutOfMemoryError"} <= found.keys()
     assert missing == {"parsl_config": "parsl"}
-    assert Path(file).is_relative_to(tmp_path)
+    assert Path(file).is_relative_to(checkout)

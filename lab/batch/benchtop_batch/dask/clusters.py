@@ -48,16 +48,25 @@ class Scheduler(UpstreamScheduler):
 class Cluster(JobQueueCluster):
     """What both have in common.
 
+    n_workers: to begin with, each a job
+    security: keys of somebody's own
+    scheduler_options: as of distributed.Scheduler, for example its address
+    scheduler_cls: another kind of it
+    kwargs: of dask_jobqueue's own cluster: cores (1), memory ("1GiB"), disk ("1GiB", HTCondor), queue,
+        account, walltime ("00:30:00", Slurm) and others, where neither the call nor Dask's configuration
+        says otherwise
+    Raises UnavailableError with a sentence where no jobs can be sent from here, or workers could not reach
+    it.
+
     - TLS with keys of its own, unless somebody gives a `security`: upstream takes none from its
-    configuration, and would
-      have everybody on the network use it.
+      configuration, and would have everybody on the network use it.
     - The scheduler listens on the network that workers are on, and only there.
     - Logs and keys are in a folder of the cluster's own, out of the way.
     - Its jobs have a name of their own, by which they are found: what they would be called, and some letters.
     - Jobs and keys go when the notebook has, however it went: guardian.py.
     - A worker that died is replaced, until it does so again and again: upstream forgets it.
     - A job that is held, refused, or waits is told of in the notebook: upstream waits for ever without a
-    word.
+      word.
     """
 
     batch: place.Cluster
@@ -331,9 +340,10 @@ KINDS: dict[place.Cluster, type[Cluster]] = {"slurm": SLURMCluster, "condor": HT
 
 
 def BatchCluster(*args: Any, **kwargs: Any) -> Cluster | Awaitable[Cluster]:  # noqa: N802 stands for a class
-    """A cluster on this session's own batch system, or else on the other one if that takes its jobs.
+    """A cluster on this node's own batch system, or else on the other one if that takes jobs from here.
 
-    Raises benchtop_batch.UnavailableError where none does.
+    args: of SLURMCluster or HTCondorCluster; kwargs: likewise
+    Raises UnavailableError with a sentence where none does.
     """
     return KINDS[network.choose(None)](*args, **kwargs)
 

@@ -276,7 +276,11 @@ class _Engines:
 
 
 class SlurmEngines(_Engines, SlurmEngineSetLauncher):  # type: ignore[misc]
-    """Engines as one array of Slurm jobs: each starts as soon as there is room for it, on whichever node."""
+    """Engines as one array of Slurm jobs: each starts as soon as there is room for it, on whichever node.
+
+    Upstream's settings are kept: `queue`, `account`, `qos`, `timelimit` and `options`, more lines of #SBATCH.
+    Configuration calls it `c.SlurmEngineSetLauncher`, whose settings it has.
+    """
 
     batch: ClassVar[Cluster] = "slurm"
 
@@ -304,7 +308,10 @@ class SlurmEngines(_Engines, SlurmEngineSetLauncher):  # type: ignore[misc]
 
 
 class HTCondorEngines(_Engines, HTCondorEngineSetLauncher):  # type: ignore[misc]
-    """Engines as jobs of HTCondor, in a shared home: upstream's template starts none here."""
+    """Engines as jobs of HTCondor, in a shared home: upstream's template starts none there.
+
+    Configuration calls it `c.HTCondorEngineSetLauncher`, whose settings it has.
+    """
 
     batch: ClassVar[Cluster] = "condor"
 
