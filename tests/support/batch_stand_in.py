@@ -52,7 +52,7 @@ class Queue:
     def put(self, task: str, **facts: object) -> None:
         """Write down what is known of one."""
         known = {**self.get(task), **facts}
-        new = self.state / f".{task}"
+        new = self.state / f".{task}.{os.getpid()}"  # the job itself writes as well
         new.write_text(json.dumps(known))
         new.rename(self.state / task)
 

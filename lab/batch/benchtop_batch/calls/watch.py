@@ -80,6 +80,8 @@ class Watch:
         while True:
             began = time.monotonic()
             with self._lock:
+                if self._thread is not threading.current_thread():  # begun anew: the jobs are another's
+                    return
                 self._jobs = [job for job in self._jobs if not job.over]
                 watched = list(self._jobs)
                 if not watched:
