@@ -41,6 +41,10 @@ ELSEWHERE = {
     "make software-remove ENV=base/2026.1": "tests/stack/test_software.py",
     "make trust INSTALL=1": "tests/unit/cli/test_trust.py",
     "make lint": "tests/lint/test_lint.py",
+    "python3 -m pip wheel --no-deps --wheel-dir dist ./lab/batch": "tests/unit/batch/test_wheel.py",
+    'python3 -m pip install --find-links dist "benchtop-batch[magics,tables]"': (
+        "tests/unit/batch/test_wheel.py"
+    ),
     "make screenshots": "tests/browser/conftest.py",
 }
 

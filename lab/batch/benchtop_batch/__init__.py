@@ -1,7 +1,7 @@
 """Scale out from a notebook to Slurm and HTCondor without writing a job script.
 
-Importing the package loads none of its parts: each comes with the first use of its name. Every Python of the
-facility imports it as it begins (at_import.py), so it has to stay small.
+Importing the package loads none of its parts: each comes with the first use of its name. A site
+may have every Python import it as it begins (at_import.py), so it has to stay small.
 """
 
 import importlib

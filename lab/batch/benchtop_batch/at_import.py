@@ -1,6 +1,6 @@
 """Mend somebody else's package when it is imported, so that who does not import it pays nothing.
 
-Each Python of the facility loads this as it begins: it has to be small, and so does what it imports. A mender
+A site may have each Python load this as it begins: it has to be small, and so does what it imports. A mender
 has one function, `mend(module, load)`: it calls `load` to have the module made, and changes what it likes.
 """
 
@@ -64,6 +64,6 @@ class _Finder:
 
 
 def begin() -> None:
-    """Look at what is imported from now on; once is enough."""
+    """Mend dask_jobqueue, distributed and htmap where they are imported from now on; once is enough."""
     if _Finder not in sys.meta_path:
         sys.meta_path.insert(0, _Finder)

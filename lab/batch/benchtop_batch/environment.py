@@ -12,7 +12,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-_OWN = "BENCHTOP_OWN"
+from benchtop_batch import place
+
 _PACKAGES = Path(__file__).parents[1]
 _SESSION = (
     "BENCHTOP_",
@@ -36,7 +37,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 def of_jobs(env: Mapping[str, str]) -> dict[str, str]:
     """The variables that a job is given: none of the session's own, and none that is called a secret."""
-    own = {*env.get(_OWN, "").split(), *_PLACE}
+    own = {*env.get(place.OWN, "").split(), *_PLACE}
     given = {
         name: value
         for name, value in sorted(env.items())

@@ -27,23 +27,23 @@ T = TypeVar("T")
 class Executor(concurrent.futures.Executor):
     """Runs calls in jobs of a batch system, as ProcessPoolExecutor runs them on this machine.
 
-    cluster: "slurm" or "condor"; otherwise the one of this session's own node
+    cluster: "slurm" or "condor"; by default the one of this node
     workers: how many, each a job; they are there until shutdown(), or until the notebook ends
-    settings: of the Dask cluster, for example memory="2GiB", queue="debug"
-    Raises benchtop_batch.UnavailableError with a sentence where no jobs can be sent from here.
+    settings: of the Dask cluster, for example memory="2GiB", queue="long"; by default what Dask's
+        configuration says, otherwise one CPU and 1 GiB
+    Raises UnavailableError with a sentence where no jobs can be sent from here, or workers could not reach
+    it.
     """
 
     def __init__(self, cluster: Cluster | None = None, workers: int = 4, **settings: Any) -> None:  # noqa: ANN401 Dask's
         if workers < 1:
             raise ValueError("workers must be 1 or more")
         chosen = network.choose(cluster)
-        import dask_jobqueue  # noqa: PLC0415 it takes a second to load
-        from distributed import Client  # noqa: PLC0415
+        from distributed import Client  # noqa: PLC0415 it takes a second to load
 
-        kind = {"slurm": "SLURMCluster", "condor": "HTCondorCluster"}[chosen]
-        self.cluster = getattr(dask_jobqueue, kind)(
-            n_workers=workers, **settings
-        )  # the facility's: at_import.py
+        from benchtop_batch.dask import clusters  # noqa: PLC0415
+
+        self.cluster = clusters.KINDS[chosen](n_workers=workers, **settings)
         try:
             self.client = Client(self.cluster, set_as_default=False)
             self._pool = self.client.get_executor(pure=False)
@@ -57,7 +57,11 @@ class Executor(concurrent.futures.Executor):
     def submit(
         self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
     ) -> "concurrent.futures.Future[T]":
-        """Have a worker call the function: its result, or its exception with the worker's traceback."""
+        """Have a worker call the function: its result, or its exception with the worker's traceback.
+
+        fn: the function; args: what it is called with; kwargs: likewise
+        Raises UnsendableError for what cannot be sent, and RuntimeError after shutdown().
+        """
         with self._lock:
             if self._closed:
                 raise RuntimeError("cannot schedule new futures after shutdown")
@@ -74,7 +78,12 @@ class Executor(concurrent.futures.Executor):
         timeout: float | None = None,
         chunksize: int = 1,
     ) -> Iterator[T]:
-        """Their results in order, as Python's map; chunksize: so many calls are sent to a worker together."""
+        """Their results in order, as Python's map.
+
+        fn: the function; iterables: what it is called with
+        timeout: seconds for all of them, then TimeoutError is raised; None: as long as it takes
+        chunksize: so many calls are sent to a worker together
+        """
         if chunksize < 1:
             raise ValueError("chunksize must be 1 or more")
         if chunksize == 1:
@@ -85,7 +94,10 @@ class Executor(concurrent.futures.Executor):
         return (result for chunk in results for result in chunk)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """End the workers, once all calls have ended; wait: until they have."""
+        """End the workers, once all calls have ended.
+
+        wait: until they have; cancel_futures: take back the calls that have not begun
+        """
         with self._lock:
             first, self._closed = not self._closed, True
         pending = [future for future in list(self._pending) if not future.done()]

@@ -16,9 +16,9 @@ from collections.abc import Mapping, Sequence
 
 from benchtop_batch import place
 from benchtop_batch.place import Cluster
+from benchtop_batch.sentence import SentenceError
 from benchtop_batch.systems import ASKING, NAMES
 
-CONFINED = "BENCHTOP_CONFINED"  # of the environment: set in sessions of people whose jobs reach nothing
 HUB = "the hub's page (File > Hub Control Panel)"
 SPELLED: Mapping[Cluster, str] = {"slurm": "“slurm”", "condor": "“condor”"}
 TRIED = 2  # nodes that are tried: some may be down
@@ -27,12 +27,8 @@ _found: dict[Cluster, str] = {}
 _CONDOR_ADDRESS = re.compile(r"<(?P<host>\[[0-9a-fA-F:]+\]|[^:?>]+):(?P<port>\d+)")
 
 
-class UnavailableError(RuntimeError):
-    """Workers are not to be had from here; its message is a sentence for the person."""
-
-    def _render_traceback_(self) -> list[str]:
-        """What IPython shows: the sentence, because nothing of the rest is the reader's."""
-        return [f"{type(self).__name__}: {self}"]
+class UnavailableError(SentenceError, RuntimeError):
+    """Workers are not to be had from here; the message says why, and what to do."""
 
 
 def choose(cluster: Cluster | None, spelled: Mapping[Cluster, str] = SPELLED) -> Cluster:
@@ -43,7 +39,7 @@ def choose(cluster: Cluster | None, spelled: Mapping[Cluster, str] = SPELLED) ->
     """
     if cluster is not None and cluster not in NAMES:
         raise UnavailableError(f"There is no batch system “{cluster}”: choose slurm or condor.")
-    if os.environ.get(CONFINED):
+    if os.environ.get(place.CONFINED):
         raise UnavailableError(
             "Your account's jobs reach nothing but the hub and the internet proxy, so workers in them could"
             f" not speak with this notebook. For more CPUs or memory, start another session from {HUB}."
@@ -54,13 +50,22 @@ def choose(cluster: Cluster | None, spelled: Mapping[Cluster, str] = SPELLED) ->
     if cluster in there:
         return cluster
     what = NAMES[cluster] if cluster else "a batch system"
+    why = _reason(cluster) or (_no_credential() if place.in_session() else _no_command(cluster))
+    also = f" From here you can use {NAMES[there[0]]}: {spelled[there[0]]}." if there else ""
+    raise UnavailableError(f"No jobs can be sent to {what} from here. {why}{also}")
+
+
+def _no_credential() -> str:
     support = os.environ.get("BENCHTOP_SUPPORT") or "the support"
-    why = _reason(cluster) or (
+    return (
         "This session has no credential for it, or its commands are not installed here."
         f" Start a session on a cluster from {HUB}, or ask {support}."
     )
-    also = f" From here you can use {NAMES[there[0]]}: {spelled[there[0]]}." if there else ""
-    raise UnavailableError(f"No jobs can be sent to {what} from here. {why}{also}")
+
+
+def _no_command(cluster: Cluster | None) -> str:
+    programs = [place.PROGRAMS[cluster]] if cluster else place.PROGRAMS.values()
+    return f"Its commands are not installed here: {' or '.join(programs)} was not found."
 
 
 def _reason(cluster: Cluster | None) -> str:
@@ -120,7 +125,11 @@ def _nodes(cluster: Cluster) -> Sequence[tuple[tuple[str, ...], int]]:
 
 
 def of_slurm(answer: str) -> list[tuple[tuple[str, ...], int]]:
-    """Nodes, of sinfo's lines HOST PORT."""
+    r"""Nodes, of sinfo's lines HOST PORT.
+
+    >>> of_slurm("node-1  6818\nnode-2  6818")
+    [(('node-1',), 6818), (('node-2',), 6818)]
+    """
     pairs = (line.split() for line in answer.splitlines())
     return [((pair[0],), int(pair[1])) for pair in pairs if len(pair) == 2 and pair[1].isdecimal()]
 

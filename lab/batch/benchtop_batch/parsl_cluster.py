@@ -1,4 +1,4 @@
-"""Parsl on the batch systems of a facility: `parsl.load(benchtop_batch.parsl_config())`.
+"""Parsl on the batch systems of a site: `parsl.load(benchtop_batch.parsl_config())`.
 
 What upstream's classes leave to each person (address, interpreter, names of programs, how long to wait) is
 filled in, and what would outlive the notebook is ended with it. How each differs from upstream's:
@@ -31,7 +31,7 @@ POLL = 5  # … at the queue; upstream's are 60
 HEARTBEAT, SILENCE = 5, 30  # … between two signs of life, and after which a worker ends, or is taken for lost
 IDLE = 60.0  # … after which a block without work is given back
 TELL_AFTER = 5.0  # … that a block may wait before somebody is told why
-MINUTES = 30  # that a job may run where the facility says nothing
+MINUTES = 30  # that a job may run where the site says nothing
 AGAIN = 3  # times that a task is given to another worker when its own was lost
 _STATES = {"waiting": JobState.PENDING, "running": JobState.RUNNING, "held": JobState.FAILED}
 
@@ -47,14 +47,15 @@ def parsl_config(
 ) -> Config:
     """How Parsl runs its tasks as jobs of a batch system: hand it to parsl.load().
 
-    cluster: "slurm" or "condor"; otherwise the one of this session's own node
+    cluster: "slurm" or "condor"; by default the one of this node
     blocks: at most so many jobs at a time; without work, none is left after a minute
     cpus: of a job, and as many tasks that it runs at a time
     memory: of a job, in MB
-    minutes: the most that one job of Slurm runs, by default what the facility says (/etc/benchtop/batch.ini);
-        another one takes its place while there is work
+    minutes: the most that one job of Slurm runs, by default `minutes` of batch.ini, otherwise 30; another one
+        takes its place while there is work
     settings: any of parsl.Config, as they are
-    Raises benchtop_batch.UnavailableError with a sentence where no jobs can be sent from here.
+    Raises UnavailableError with a sentence where no jobs can be sent from here, or workers could not reach
+    it.
     """
     chosen = network.choose(cluster)
     here = network.address(chosen)

@@ -18,6 +18,9 @@ from typing import Literal
 Cluster = Literal["slurm", "condor"]
 
 CREDENTIALS = "BENCHTOP_CREDENTIALS"  # of the environment: the folder that the session's server keeps
+CONFINED = "BENCHTOP_CONFINED"  # …: in sessions of people whose jobs reach nothing
+OWN = "BENCHTOP_OWN"  # …: names what is a session's own
+PROGRAMS: dict[Cluster, str] = {"slurm": "sbatch", "condor": "condor_submit"}
 VOUCHER = Path(
     "/run/slurm/sack.socket"
 )  # of Slurm on a node of its own: sackd or slurmd vouches for whoever asks
@@ -27,22 +30,27 @@ ROOM = 1 << 16  # bytes that are written to see whether there is space: some fil
 JOB_FILES = Path(".local/share/benchtop_batch")  # below the home: nodes of each cluster see it
 
 
+def in_session(env: Mapping[str, str] = os.environ) -> bool:
+    """Is there a server that keeps this process's credentials? Elsewhere the commands know by themselves."""
+    return any(name in env for name in (CREDENTIALS, CONFINED, OWN))
+
+
 def clusters(env: Mapping[str, str] = os.environ, voucher: Path = VOUCHER) -> list[Cluster]:
     """The batch systems that take jobs of this person from here, now; this node's own first.
 
+    env: the environment to go by, this process's own by default
+    voucher: the socket of Slurm's own that vouches for whoever asks
     Empty where there is none: `reason` says why.
     """
     folder = Path(env[CREDENTIALS]) if env.get(CREDENTIALS) else None
     tokens = Path(env["_CONDOR_SEC_TOKEN_DIRECTORY"]) if env.get("_CONDOR_SEC_TOKEN_DIRECTORY") else None
-    own = voucher.exists()
-    slurm = own or bool(env.get("SLURM_JWT")) or bool(folder and (folder / "slurm.jwt").is_file())
-    condor = bool(tokens and tokens.is_dir() and any(tokens.iterdir()))
-    there: dict[Cluster, bool] = {
-        "slurm": slurm and shutil.which("sbatch") is not None,
-        "condor": condor and shutil.which("condor_submit") is not None,
-    }
-    order: tuple[Cluster, ...] = ("slurm", "condor") if own else ("condor", "slurm")
-    return [cluster for cluster in order if there[cluster]]
+    own, free = voucher.exists(), not in_session(env)
+    slurm = own or free or bool(env.get("SLURM_JWT")) or bool(folder and (folder / "slurm.jwt").is_file())
+    condor = free or bool(tokens and tokens.is_dir() and any(tokens.iterdir()))
+    there: dict[Cluster, bool] = {"slurm": slurm, "condor": condor}
+    first = own or (free and "SLURM_JOB_ID" in env)
+    order: tuple[Cluster, ...] = ("slurm", "condor") if first else ("condor", "slurm")
+    return [cluster for cluster in order if there[cluster] and shutil.which(PROGRAMS[cluster])]
 
 
 def reason(env: Mapping[str, str] = os.environ) -> str:
@@ -73,7 +81,7 @@ def own_job(env: Mapping[str, str] = os.environ) -> tuple[Cluster, str] | None:
 
 
 def settings(section: str, file: Path = SETTINGS) -> dict[str, str]:
-    """What the facility says in a section of its settings; {} where it says nothing.
+    """What the site says in a section of its settings; {} where it says nothing.
 
     section: of a batch system, what jobs ask for there when nobody says; or another one
     """

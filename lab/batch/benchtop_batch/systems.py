@@ -119,7 +119,12 @@ def answer(words: Sequence[str], env: Mapping[str, str] | None = None, within: f
 
 
 def of_slurm(said: str) -> list[Job]:
-    """Of squeue's lines NUMBER|STATE|REASON."""
+    r"""Of squeue's lines NUMBER|STATE|REASON.
+
+    >>> of_slurm("7_0|RUNNING|None\n7_1|PENDING|Resources")
+    [Job(number='7_0', state='running', reason=''),
+     Job(number='7_1', state='waiting', reason='all suitable nodes are busy')]
+    """
     found = []
     for line in said.splitlines():
         number, state, reason = line.split("|", 2)
@@ -135,7 +140,13 @@ def of_slurm(said: str) -> list[Job]:
 
 
 def why_slurm(reason: str) -> str:
-    """Why Slurm keeps a job waiting, or how it ended."""
+    """Why Slurm keeps a job waiting, or how it ended.
+
+    >>> why_slurm("(Priority)")
+    'other jobs are ahead'
+    >>> why_slurm("QOSMaxCpuPerUserLimit")
+    'a limit is reached of what you, your account or this quality of service may use ...'
+    """
     word = re.sub(r"\W.*", "", reason.strip("()"))
     if word in _SLURM:
         return _SLURM[word]
@@ -161,7 +172,11 @@ def of_condor(said: str) -> list[Job]:
 
 
 def why_condor(reason: str) -> str:
-    """Why HTCondor keeps a job waiting, of what the negotiator said last."""
+    """Why HTCondor keeps a job waiting, of what the negotiator said last.
+
+    >>> why_condor("no match found")
+    'no slot with enough CPUs and memory is free'
+    """
     for known, words in _CONDOR.items():
         if reason.strip() == known:
             return words
@@ -169,7 +184,11 @@ def why_condor(reason: str) -> str:
 
 
 def waiting(cluster: Cluster, what: str, jobs: Sequence[Job], wanted: int) -> str:
-    """What a person waits for, as a sentence; "" when nothing waits. what: as "engine", each a job"""
+    r"""What a person waits for, as a sentence; "" when nothing waits. what: as "engine", each a job
+
+    >>> waiting("slurm", "worker", of_slurm("7|RUNNING|None\n8|PENDING|Resources"), 4)
+    '1 of 4 workers waits in the queue of Slurm: all suitable nodes are busy.'
+    """
     queued = [job for job in jobs if job.state == "waiting"]
     if not queued:
         return ""
@@ -197,7 +216,11 @@ def cancel(cluster: Cluster, name: str) -> None:
 
 
 def submit_error(cluster: Cluster, said: str) -> str:
-    """What a person is told when a batch system took no job, of what it said."""
+    """What a person is told when a batch system took no job, of what it said.
+
+    >>> submit_error("slurm", "sbatch: error: Batch job submission failed: Invalid qos specification")
+    'Slurm took no job: Batch job submission failed: Invalid qos specification.'
+    """
     lines = [
         re.sub(r"^(sbatch: |condor_submit: )?(error: |ERROR: )?", "", line.strip())
         for line in said.splitlines()

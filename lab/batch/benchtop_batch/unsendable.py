@@ -9,6 +9,8 @@ import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from benchtop_batch.sentence import SentenceError
+
 Dumps: TypeAlias = Callable[[Any], object]
 DEPTH = 3  # functions that call functions of the notebook are looked into as far as this
 SHOWN = 60  # characters of what is named
@@ -27,12 +29,8 @@ _INSTEAD = (
 )
 
 
-class UnsendableError(TypeError):
-    """A call that cannot be sent to a worker; its message says which variable is to blame, and what to do."""
-
-    def _render_traceback_(self) -> list[str]:
-        """What IPython shows: the sentence alone."""
-        return [f"{type(self).__name__}: {self}"]
+class UnsendableError(SentenceError, TypeError):
+    """A call that cannot be sent to a worker; the message says which variable is to blame, and what to do."""
 
 
 def explain(
@@ -56,7 +54,14 @@ def explain(
 
 
 def explain_value(value: Any, what: str = "The value", *, dumps: Dumps | None = None) -> str:
-    """The same of a value alone. what: as the sentence calls it"""
+    """The same of a value alone. what: as the sentence calls it
+
+    >>> import pickle, threading
+    >>> explain_value({"lock": threading.Lock()}, "“settings”", dumps=pickle.dumps)
+    "“settings” (['lock']) cannot be sent to another machine (it is of type _thread.lock): leave it out, ..."
+    >>> explain_value([1, 2], dumps=pickle.dumps)
+    ''
+    """
     dumps = dumps or _by_value()
     if dumps is None or _can(value, dumps):
         return ""
@@ -78,7 +83,7 @@ def _explain_function(function: Callable[..., Any], dumps: Dumps) -> str:
 
 
 def _by_value() -> Dumps | None:
-    """What sends functions of a notebook: each environment of the facility has it."""
+    """What sends functions of a notebook: not every environment has it."""
     try:
         dumps: Dumps = importlib.import_module("cloudpickle").dumps
     except ImportError:

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from benchtop_batch import place
 from benchtop_batch.maps import mended, notebook
 
-BATCH = Path(__file__).parents[3] / "lab/batch"
+ROOT = Path(__file__).parents[3]
+BATCH = ROOT / "lab/batch"
 BEGIN = (
     f"import sys\nsys.path[:0] = [{str(BATCH)!r}]\nfrom benchtop_batch import at_import\nat_import.begin()\n"
 )
@@ -86,6 +88,9 @@ def test_own_modules_are_found_where_the_notebook_finds_them(tmp_path: Path, mon
         ("/home/alice/venv/bin/python", "/software/container/1/rootfs", True),
     ],
 )
-def test_a_python_of_an_image_is_not_on_the_nodes(python: str, image: str, there: bool):
+def test_a_python_of_an_image_is_not_on_the_nodes(
+    python: str, image: str, there: bool, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(place.settings, "__defaults__", (ROOT / "lab/config/batch.ini",))
     env = {notebook.IMAGE: image} if image else {}
     assert notebook.on_nodes(Path(python), Path("/home/alice"), env) is there

@@ -16,7 +16,7 @@ STATUS = "<10.0.0.6:9618?addrs=10.0.0.6-9618&alias=ep-1> ep-1\n<[fd00::7]:9618?s
 @pytest.fixture(autouse=True)
 def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(network, "_found", {})
-    monkeypatch.delenv(network.CONFINED, raising=False)
+    monkeypatch.delenv(place.CONFINED, raising=False)
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_where_no_node_answers_one_is_told_at_once_and_may_try_again(
 def test_a_guest_is_told_what_their_jobs_reach(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(place, "clusters", lambda: ["slurm"])
     assert network.choose("slurm") == "slurm"
-    monkeypatch.setenv(network.CONFINED, "1")
+    monkeypatch.setenv(place.CONFINED, "1")
     with pytest.raises(UnavailableError, match="reach nothing but the hub and the internet proxy"):
         network.choose("slurm")
 

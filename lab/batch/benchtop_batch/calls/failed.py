@@ -11,20 +11,22 @@ _TAIL = 1 << 14  # bytes of a log that are looked at
 
 
 class OptionError(ValueError):
-    """What a job may ask for, and does not: an option, partition, GPU or account that there is none of."""
+    """There is no such option, partition, type of GPU, account or QOS; the message says which there are."""
 
 
 class NotSubmittedError(RuntimeError):
-    """The batch system took no job; the message says why."""
+    """No job was taken, and nothing is left behind; the message says why: no credential, no space, …"""
 
 
 class JobError(RuntimeError):
-    """A job ended without a result; the message says why, and what to do.
+    """A job ended without a result; the message says why, and what to do. Those below are of this kind.
 
+    message: the sentence
     number: of the job, as its batch system writes it
     cluster: "slurm" or "condor"
-    reason: "memory", "time", "held", "node", "cancelled", "preempted", "space", "crashed" or "unknown"
-    log: the file with what it printed
+    log: path of what it printed
+
+    `number`, `cluster`, `log` and `reason`, the kind in a word ("unknown" is this one's), are attributes.
     """
 
     reason = "unknown"
@@ -50,7 +52,7 @@ class TimeLimitError(JobError):
 
 
 class HeldError(JobError):
-    """The batch system put it on hold; it was removed from the queue, since it would stay there."""
+    """The batch system put it on hold, and not by hand. It is removed from the queue, where it would stay."""
 
     reason = "held"
 
@@ -62,7 +64,7 @@ class NodeLostError(JobError):
 
 
 class JobCancelledError(JobError):
-    """Somebody else than this notebook cancelled it."""
+    """Somebody cancelled it, and not by its future."""
 
     reason = "cancelled"
 
@@ -80,7 +82,7 @@ class NoSpaceError(JobError):
 
 
 class CrashedError(JobError):
-    """Its Python ended before the function did."""
+    """Its Python ended before the function did: by os._exit, or by a signal."""
 
     reason = "crashed"
 

@@ -3,14 +3,14 @@
 import functools
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Generic, ParamSpec, TypeVar, overload
+from typing import Any, Generic, ParamSpec, TypeVar, Unpack, overload
 
 from benchtop_batch.calls import bundle, job, options
 from benchtop_batch.calls.bundle import Call
 from benchtop_batch.calls.failed import OptionError
 from benchtop_batch.calls.futures import Future, Futures
 from benchtop_batch.calls.job import Facts
-from benchtop_batch.calls.options import Options
+from benchtop_batch.calls.options import CondorOptions, Options, SlurmOptions
 from benchtop_batch.calls.watch import WATCH
 from benchtop_batch.place import Cluster
 from benchtop_batch.systems import NAMES
@@ -20,7 +20,10 @@ T = TypeVar("T")
 
 
 class Function(Generic[P, T]):
-    """A function whose calls are jobs. The plain one is its `__wrapped__`; in a job it is the plain one."""
+    """A function whose calls are jobs: what `slurm` and `condor` make of one.
+
+    The plain one is its `__wrapped__`; in a job it is the plain one.
+    """
 
     def __init__(self, function: Callable[P, T], cluster: Cluster, asked: Options, *, keep: bool) -> None:
         """Asked: as options.check returns it."""
@@ -32,7 +35,8 @@ class Function(Generic[P, T]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Call it in a job of its own.
 
-        Raises benchtop_batch.NotSubmittedError, OptionError or UnsendableError with a sentence.
+        args: of the function; kwargs: likewise
+        Raises NotSubmittedError, OptionError or UnsendableError with a sentence; then nothing is left behind.
         """
         plain: Callable[..., T] = self.__wrapped__
         futures = submit(plain, [(args, kwargs)], self._cluster, self._asked, keep=self._keep)
@@ -41,9 +45,15 @@ class Function(Generic[P, T]):
     def map(self, *inputs: Iterable[Any], tasks: int | None = None, **common: Any) -> Futures[T]:
         """Call it with each of the inputs, as Python's map does, in one array of jobs or one cluster.
 
-        common: keywords that all calls get
-        tasks: jobs at most, by default what the facility says, otherwise 100; each takes a part of the inputs
-        Raises benchtop_batch.NotSubmittedError, OptionError or UnsendableError with a sentence.
+        inputs: several iterables are taken together, up to the end of the shortest
+        tasks: jobs at most, each of which takes a part of the inputs; by default `tasks` of batch.ini,
+            otherwise 100. Slurm takes no more than its MaxArraySize; of more than 200, HTCondor's queue has
+            200 at a time
+        common: keywords that all calls get; the same object is sent once
+        Raises NotSubmittedError, OptionError or UnsendableError with a sentence; then nothing is left behind.
+
+        What a batch system starts anew (its node was lost, it had to make room) goes on with the inputs
+        that are not done. Calls in the same job get the same `common` objects: do not change them.
         """
         if not inputs:
             raise TypeError("map needs at least one iterable of inputs")
@@ -88,7 +98,7 @@ def submit(  # noqa: PLR0913 each is said to a batch system
 ) -> Futures[T]:
     """Have calls of a function run, all by one submission: asked is as options.check returns it.
 
-    Raises benchtop_batch.NotSubmittedError, OptionError or UnsendableError with a sentence.
+    Raises NotSubmittedError, OptionError or UnsendableError with a sentence.
     """
     if not calls:
         return Futures(job.Job(Path(), Facts(cluster, "", "nothing", 0)), [])
@@ -109,10 +119,11 @@ def _watched(begun: job.Job) -> Futures[Any]:
 
 
 def collect(number: int | str, cluster: Cluster | None = None) -> Any:
-    """The future of a call, or the futures of a map, of an earlier kernel, by the number of its job.
+    """The Future of a call, or the Futures of a map, of an earlier kernel, by the number of its job.
 
+    number: as `Future.job` says it, or that of one of its tasks
     cluster: "slurm" or "condor", where both have a job of that number
-    Raises LookupError with a sentence where nothing is known of it.
+    Raises LookupError with a sentence where nothing is known of it: files of jobs are kept for a week.
     """
     futures = _watched(job.find(str(number), cluster))
     futures._job.look()
@@ -129,48 +140,57 @@ def _decorator(cluster: Cluster, function: Any, keep: bool, asked: Mapping[str, 
 
 
 @overload
-def slurm(function: Callable[P, T], /, *, keep: bool = ..., **asked: object) -> Function[P, T]: ...
+def slurm(function: Callable[P, T], /) -> Function[P, T]: ...
 
 
 @overload
-def slurm(*, keep: bool = ..., **asked: object) -> Callable[[Callable[P, T]], Function[P, T]]: ...
+def slurm(
+    *, keep: bool = False, **asked: Unpack[SlurmOptions]
+) -> Callable[[Callable[P, T]], Function[P, T]]: ...
 
 
-def slurm(function: Any = None, /, *, keep: bool = False, **asked: object) -> Any:
-    """Have calls of a function run as jobs of Slurm: `@slurm`, or with what a job asks for:
+def slurm(function: Any = None, /, *, keep: bool = False, **asked: Any) -> Any:
+    """Have calls of a function run as jobs of Slurm: `@slurm`, or with what a job asks for.
 
-    cpus: 1 by default
-    memory: "500M", "2G", or a number of MB
-    time: the most that it runs: "10m", "2h", "1-12:00:00", or a number of minutes
-    gpus: a number, or a type and a number: "tesla:1"
-    partition, account, qos: found by what else is asked for, where they are not given
-    nodes: the function is called on each, by srun; the result is the first one's
-    constraint: features of a node
-    extra: a list of other options of sbatch
-    keep: go on when the notebook's kernel ends, for `benchtop_batch.collect`
-    Raises benchtop_batch.OptionError with a sentence.
+    function: the one that is decorated; it travels by value, with what of the notebook it uses
+    keep: do its jobs go on when the notebook's kernel ends, for `collect`?
+    asked: options of a job, as SlurmOptions has them
+    Raises OptionError with a sentence for an option or a value that there is none of.
+
+    >>> @slurm(memory="1G", time="10m")
+    ... def simulate(seed, energy=13):
+    ...     return seed * energy
+    >>> simulate
+    <simulate in jobs of Slurm>
+    >>> simulate.__wrapped__(2)  # here, and not in a job
+    26
+    >>> slurm(memroy="1G")
+    Traceback (most recent call last):
+    benchtop_batch.calls.failed.OptionError: Slurm jobs have no option “memroy”. Did you mean “memory”? ...
     """
     return _decorator("slurm", function, keep, asked)
 
 
 @overload
-def condor(function: Callable[P, T], /, *, keep: bool = ..., **asked: object) -> Function[P, T]: ...
+def condor(function: Callable[P, T], /) -> Function[P, T]: ...
 
 
 @overload
-def condor(*, keep: bool = ..., **asked: object) -> Callable[[Callable[P, T]], Function[P, T]]: ...
+def condor(
+    *, keep: bool = False, **asked: Unpack[CondorOptions]
+) -> Callable[[Callable[P, T]], Function[P, T]]: ...
 
 
-def condor(function: Any = None, /, *, keep: bool = False, **asked: object) -> Any:
-    """Have calls of a function run as jobs of HTCondor: `@condor`, or with what a job asks for:
+def condor(function: Any = None, /, *, keep: bool = False, **asked: Any) -> Any:
+    """Have calls of a function run as jobs of HTCondor: `@condor`, or with what a job asks for.
 
-    cpus: 1 by default
-    memory: "500M", "2G", or a number of MB; 512 by default
-    disk: the same
-    gpus: a number, or a part of a type's name and a number: "A100:1"
-    requirements: an expression of HTCondor
-    extra: a list of other lines for condor_submit
-    keep: go on when the notebook's kernel ends, for `benchtop_batch.collect`
-    Raises benchtop_batch.OptionError with a sentence.
+    function: the one that is decorated; it travels by value, with what of the notebook it uses
+    keep: do its jobs go on when the notebook's kernel ends, for `collect`?
+    asked: options of a job, as CondorOptions has them
+    Raises OptionError with a sentence for an option or a value that there is none of.
+
+    >>> condor(memory="lots")
+    Traceback (most recent call last):
+    benchtop_batch.calls.failed.OptionError: memory: “lots” is no amount of memory or disk: write ...
     """
     return _decorator("condor", function, keep, asked)

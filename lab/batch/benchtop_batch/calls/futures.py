@@ -58,12 +58,10 @@ class Stored:
 
 
 class Future(concurrent.futures.Future[T]):
-    """One call in a job: result(), exception(), cancel(), done(), and all else that Python promises of it.
+    """One call in a job: a concurrent.futures.Future, so that `as_completed` and `wait` of Python take it.
 
-    - result() raises what the function raised, with the traceback of its node, or a JobError that says why
-      there is none.
-    - cancel() also ends a call that has begun.
-    - A large result is read from its file each time that nobody else holds it.
+    - What the function raised has the traceback of its node as cause, and number, node and log as a note.
+    - A result of more than 1 MB is read from its file each time that nobody else holds it.
     """
 
     def __init__(self, job: "Job", index: int) -> None:
@@ -98,7 +96,12 @@ class Future(concurrent.futures.Future[T]):
         return "running" if self.node else "queued"
 
     def result(self, timeout: float | None = None) -> T:
-        """What the function returned, once it has; timeout: seconds, then TimeoutError is raised."""
+        """What the function returned, once it has. A notebook that waits is shown how far it is.
+
+        timeout: seconds, then TimeoutError is raised; None: as long as it takes
+        Raises what the function raised, a JobError that says why there is no result, or Python's
+        CancelledError.
+        """
         if not self.done() and threading.current_thread() is threading.main_thread():
             wait(self._job, [self], timeout)
         value: Any = super().result(timeout)
@@ -106,7 +109,10 @@ class Future(concurrent.futures.Future[T]):
         return found
 
     def cancel(self) -> bool:
-        """Nobody wants the result any more: its job ends, unless others wait for it. False: it is done."""
+        """Nobody wants the result any more: its job ends, also when it runs, unless others wait for it.
+
+        False: it was done before.
+        """
         if not super().cancel():
             return False
         if self._state == "CANCELLED":  # those that wait are told now
@@ -141,7 +147,7 @@ class Future(concurrent.futures.Future[T]):
 
 
 class Futures(list[Future[T]], Generic[T]):
-    """The calls of one map, in the order of its inputs."""
+    """The calls of one map: a list of Future, in the order of its inputs."""
 
     def __init__(self, job: "Job", futures: Iterable[Future[T]]) -> None:
         super().__init__(futures)
@@ -155,7 +161,7 @@ class Futures(list[Future[T]], Generic[T]):
     def results(self, timeout: float | None = None) -> list[T]:
         """All results in order, once all are there; how far they are is shown meanwhile.
 
-        timeout: seconds, then TimeoutError is raised
+        timeout: seconds, then TimeoutError is raised; None: as long as it takes
         Raises what the first failed one raises; the others go on, and keep their results.
         """
         self.wait(timeout)
@@ -165,11 +171,17 @@ class Futures(list[Future[T]], Generic[T]):
         return [future.result(0) for future in self]
 
     def wait(self, timeout: float | None = None) -> None:
-        """Until all are done, or one has failed. Raises TimeoutError."""
+        """Until all are done, or one has failed.
+
+        timeout: seconds, then TimeoutError is raised; None: as long as it takes
+        """
         wait(self._job, self, timeout)
 
     def as_completed(self, timeout: float | None = None) -> Iterator[Future[T]]:
-        """Each as soon as it is done."""
+        """Each as soon as it is done.
+
+        timeout: seconds for all of them, then TimeoutError is raised; None: as long as it takes
+        """
         return concurrent.futures.as_completed(list(self), timeout)  # type: ignore[return-value] # the same ones
 
     def cancel(self) -> None:

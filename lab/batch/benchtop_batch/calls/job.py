@@ -6,7 +6,6 @@ import os
 import pickle
 import secrets
 import shlex
-import shutil
 import subprocess
 import threading
 import time
@@ -24,7 +23,7 @@ from benchtop_batch.calls.queues import Seen
 from benchtop_batch.place import Cluster
 from benchtop_batch.systems import NAMES, NoAnswerError
 
-TASKS = 100  # that the calls of one map are shared out to, where the facility says nothing
+TASKS = 100  # that the calls of one map are shared out to, where the site says nothing
 MATERIALIZED = 200  # jobs of one cluster that are in HTCondor's queue at a time
 MEMORY = 512  # MB that a job asks for where nobody says
 SHOWN = 40  # characters of a title
@@ -72,6 +71,7 @@ class Job:
         self.started: dict[int, str] = {}  # task → node
         self.trouble = ""  # with the batch system, in its own words
         self.lock = threading.Lock()
+        self.watched = 0.0  # since when this process looks at it, by time.monotonic
         self._since: dict[int, float] = {}  # task → when that was learned
         self._before: dict[int, int] = {}  # task that was put back into the queue → when it had begun
         self._left = set(range(facts.count))
@@ -382,7 +382,7 @@ def tasks_at_most(cluster: Cluster, asked: int | None = None) -> int:
 
 
 def with_defaults(cluster: Cluster, wanted: Options) -> Options:
-    """What a job asks for, with what the facility says for those that say nothing. Raises OptionError."""
+    """What a job asks for, with what the site says for those that say nothing. Raises OptionError."""
     said = place.settings(cluster)
     if cluster == "condor":
         site.check_pool(wanted)
@@ -430,7 +430,7 @@ def _numbered(number: str, cluster: Cluster, said: str) -> None:
 
 def _run(words: Sequence[str], facts: Facts, script: str) -> str:
     """What the command says; an interrupt meanwhile ends the job that it may have made."""
-    own = "BENCHTOP_OWN" in os.environ  # then the command itself knows what is not for jobs
+    own = place.OWN in os.environ  # then the command itself knows what is not for jobs
     env = None if own else {
         name: value for name, value in os.environ.items()
         if not name.startswith("SLURM_") or name.startswith("SLURM_CONF") or name == "SLURM_JWT"
@@ -511,7 +511,11 @@ def condor_lines(folder: Path, facts: Facts) -> str:
 
 
 def title(text: str) -> str:
-    """What the queue shows of a function's name: one short line of plain characters."""
+    """What the queue shows of a function's name: one short line of plain characters.
+
+    >>> title("<lambda>")
+    '_lambda_'
+    """
     plain = "".join(character if character.isalnum() or character in "_.-" else "_" for character in text)
     return plain[:SHOWN] or "call"
 
@@ -549,14 +553,11 @@ def new_name(kept: bool) -> str:
 
 def usable(cluster: Cluster) -> None:
     """Raises NotSubmittedError with a sentence where no jobs can be sent to it from here."""
-    program = "sbatch" if cluster == "slurm" else "condor_submit"
-    if os.environ.get(network.CONFINED):
+    if os.environ.get(place.CONFINED):
         raise NotSubmittedError(
             "Your account's sessions reach nothing but the hub and the internet proxy, so this notebook"
             f" cannot send jobs. For more CPUs or memory, start another session from {network.HUB}."
         )
-    if place.CREDENTIALS not in os.environ and shutil.which(program):
-        return  # no session that keeps credentials: the command knows how its site does it
     try:
         network.choose(cluster)
     except network.UnavailableError as error:

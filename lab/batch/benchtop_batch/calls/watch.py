@@ -22,7 +22,7 @@ LOOK = (
     (10.0, 0.05),
     (60.0, 0.2),
     (float("inf"), 0.5),
-)  # up to that age, seconds between two looks for results
+)  # seconds after the call, or after its collection, up to which so many pass between two looks for results
 SHARE = 10  # a look takes at most the tenth part of the time
 ASK = ((10.0, 2.0), (120.0, 5.0), (float("inf"), 15.0))  # … between two questions to the queue
 LONGEST = 1.0  # … between two looks on a file system that is slow
@@ -65,6 +65,7 @@ class Watch:
 
     def add(self, job: Job) -> None:
         """Look at this one as well, until it is over."""
+        job.watched = time.monotonic()
         with self._lock:
             self._jobs.append(job)
             if self._thread is None or not self._thread.is_alive():
@@ -80,8 +81,8 @@ class Watch:
         while True:
             began = time.monotonic()
             with self._lock:
-                if self._thread is not threading.current_thread():
-                    return  # another one looks at what there is now
+                if self._thread is not threading.current_thread():  # begun anew: the jobs are another's
+                    return
                 self._jobs = [job for job in self._jobs if not job.over]
                 watched = list(self._jobs)
                 if not watched:
@@ -91,7 +92,7 @@ class Watch:
                 job.look()
                 job.cancel_forgotten()
             self._ask(watched)
-            age = min(time.time() - job.facts.submitted for job in watched)
+            age = min(time.monotonic() - job.watched for job in watched)
             pause = max(_by_age(LOOK, age), SHARE * (time.monotonic() - began))
             self._wake.wait(min(pause, LONGEST))
             self._wake.clear()
@@ -101,7 +102,7 @@ class Watch:
         now = time.monotonic()
         for cluster, name in {(job.facts.cluster, job.facts.name) for job in watched}:
             of_it = [job for job in watched if (job.facts.cluster, job.facts.name) == (cluster, name)]
-            age = min(time.time() - job.facts.submitted for job in of_it)
+            age = min(time.monotonic() - job.watched for job in of_it)
             pause = _by_age(ASK, age)
             if age < FIRST or now - self._asked.get((cluster, name), -pause) < pause:
                 continue

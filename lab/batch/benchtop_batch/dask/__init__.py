@@ -9,8 +9,8 @@
     keys.py       its keys
     host.py       the program of a cluster that was started from JupyterLab's panel
 
-What is the facility's (partition, size of a worker) stands in its Dask configuration, for
-example /etc/dask/benchtop.yaml. What a person sets in ~/.config/dask goes before it.
+What is a site's (partition, size of a worker) stands in its Dask configuration, below /etc/dask. What a
+person sets in ~/.config/dask goes before it.
 """
 
 from benchtop_batch import lazily

@@ -36,6 +36,7 @@ ENDING = 0.5  # … that a guardian may take to end
 LIVED = 60.0  # … of a worker that was no failure, however it ended
 TIMES = 3  # failures in a row, until no more workers are started
 SHOWN = 300  # characters of a log's last line
+ASKED = {"cores": 1, "memory": "1GiB", "disk": "1GiB"}  # of a worker's job, where nobody says
 
 
 class Scheduler(UpstreamScheduler):
@@ -47,16 +48,25 @@ class Scheduler(UpstreamScheduler):
 class Cluster(JobQueueCluster):
     """What both have in common.
 
+    n_workers: to begin with, each a job
+    security: keys of somebody's own
+    scheduler_options: as of distributed.Scheduler, for example its address
+    scheduler_cls: another kind of it
+    kwargs: of dask_jobqueue's own cluster: cores (1), memory ("1GiB"), disk ("1GiB", HTCondor), queue,
+        account, walltime ("00:30:00", Slurm) and others, where neither the call nor Dask's configuration
+        says otherwise
+    Raises UnavailableError with a sentence where no jobs can be sent from here, or workers could not reach
+    it.
+
     - TLS with keys of its own, unless somebody gives a `security`: upstream takes none from its
-    configuration, and would
-      have everybody on the network use it.
+      configuration, and would have everybody on the network use it.
     - The scheduler listens on the network that workers are on, and only there.
     - Logs and keys are in a folder of the cluster's own, out of the way.
     - Its jobs have a name of their own, by which they are found: what they would be called, and some letters.
     - Jobs and keys go when the notebook has, however it went: guardian.py.
     - A worker that died is replaced, until it does so again and again: upstream forgets it.
     - A job that is held, refused, or waits is told of in the notebook: upstream waits for ever without a
-    word.
+      word.
     """
 
     batch: place.Cluster
@@ -82,6 +92,10 @@ class Cluster(JobQueueCluster):
         wanted = kwargs.get("job_name") or dask.config.get(f"jobqueue.{name}.name", None) or "dask-worker"
         self.name_in_queue = f"{re.sub('[^A-Za-z0-9_.-]', '-', wanted)}-{secrets.token_hex(4)}"
         kwargs["job_name"] = self.name_in_queue
+        for option, value in ASKED.items():
+            told = f"jobqueue.{name}.{option}"
+            if kwargs.get(option) is None and dask.config.get(told, value) is None:
+                kwargs[option] = value
         self._own = security is None or security is True
         self._folder = self._new_folder()
         self._keys = self._folder / keys.NAME
@@ -322,13 +336,16 @@ class HTCondorCluster(Cluster, UpstreamHTCondorCluster):
     job_cls, batch = HTCondorJob, "condor"
 
 
-def BatchCluster(*args: Any, **kwargs: Any) -> Cluster | Awaitable[Cluster]:  # noqa: N802 stands for a class
-    """A cluster on this session's own batch system, or else on the other one if that takes its jobs.
+KINDS: dict[place.Cluster, type[Cluster]] = {"slurm": SLURMCluster, "condor": HTCondorCluster}
 
-    Raises benchtop_batch.UnavailableError where none does.
+
+def BatchCluster(*args: Any, **kwargs: Any) -> Cluster | Awaitable[Cluster]:  # noqa: N802 stands for a class
+    """A cluster on this node's own batch system, or else on the other one if that takes jobs from here.
+
+    args: of SLURMCluster or HTCondorCluster; kwargs: likewise
+    Raises UnavailableError with a sentence where none does.
     """
-    kinds = {"slurm": SLURMCluster, "condor": HTCondorCluster}
-    return kinds[network.choose(None)](*args, **kwargs)
+    return KINDS[network.choose(None)](*args, **kwargs)
 
 
 jobqueue.take_place(sys.modules["dask_jobqueue"], sys.modules[__name__])

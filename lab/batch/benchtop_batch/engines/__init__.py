@@ -1,1 +1,1 @@
-"""IPyParallel on the batch systems of a facility, with nothing typed: `ipp.Cluster(engines="slurm")`."""
+"""IPyParallel on the batch systems of a site, with nothing typed: `ipp.Cluster(engines="slurm")`."""

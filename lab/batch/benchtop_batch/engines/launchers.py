@@ -1,7 +1,7 @@
 """How IPyParallel starts its engines as jobs of Slurm and HTCondor, and a controller that they reach.
 
 Registered by entry points under the names that IPyParallel has, "slurm" and "htcondor" (pyproject.toml), so
-that `ipp.Cluster(engines="slurm")` is these. What is tuned is in the facility's configuration
+that `ipp.Cluster(engines="slurm")` is these. What is tuned is in the site's configuration
 (/etc/ipython), which each person's own wins over. How each differs from upstream's class is named there:
 docs/reference/upstream.md.
 """
@@ -134,8 +134,9 @@ class _Engines:
         folder = getattr(controller, "folder", None)
         if folder is None:
             raise UnavailableLauncherError(
-                "The controller was not started by the facility's launcher, so engines could not reach it:"
-                " leave controller=… out, and Cluster.controller_launcher_class of your own configuration."
+                "The controller was not started by the launcher of benchtop_batch, so engines could not reach"
+                " it: leave controller=… out, and Cluster.controller_launcher_class of your own"
+                " configuration."
             )
         self.n = n
         self.folder = Path(folder) / f"set-{self.engine_set_id}"  # type: ignore[attr-defined]
@@ -275,7 +276,11 @@ class _Engines:
 
 
 class SlurmEngines(_Engines, SlurmEngineSetLauncher):  # type: ignore[misc]
-    """Engines as one array of Slurm jobs: each starts as soon as there is room for it, on whichever node."""
+    """Engines as one array of Slurm jobs: each starts as soon as there is room for it, on whichever node.
+
+    Upstream's settings are kept: `queue`, `account`, `qos`, `timelimit` and `options`, more lines of #SBATCH.
+    Configuration calls it `c.SlurmEngineSetLauncher`, whose settings it has.
+    """
 
     batch: ClassVar[Cluster] = "slurm"
 
@@ -303,7 +308,10 @@ class SlurmEngines(_Engines, SlurmEngineSetLauncher):  # type: ignore[misc]
 
 
 class HTCondorEngines(_Engines, HTCondorEngineSetLauncher):  # type: ignore[misc]
-    """Engines as jobs of HTCondor, in a shared home: upstream's template starts none here."""
+    """Engines as jobs of HTCondor, in a shared home: upstream's template starts none there.
+
+    Configuration calls it `c.HTCondorEngineSetLauncher`, whose settings it has.
+    """
 
     batch: ClassVar[Cluster] = "condor"
 

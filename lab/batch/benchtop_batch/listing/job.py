@@ -30,19 +30,30 @@ class Job:
     """One job, or the tasks of an array that still wait.
 
     Times are POSIX times in seconds, amounts of memory bytes; None is what the batch system does not say.
+
+    CPU and memory of running jobs are those of sstat on Slurm, which nodes and login nodes of the cluster
+    can ask, and on HTCondor what the queue has, which running jobs renew every SHADOW_QUEUE_UPDATE_INTERVAL
+    seconds: in between, the CPU is the last rate that was told. Of ended jobs they are those of accounting.
     """
 
     cluster: Cluster
+    """Such as "slurm" or "condor"."""
     number: str
     """As the commands take it: 12, 12_3, 12.0; of tasks that wait also 12_[4-99]."""
     name: str
+    """Of HTCondor, the batch name or the program."""
     state: State
+    """Running, suspended, ending, held or waiting; failed, cancelled or done."""
     reason: str = ""
     """Why it waits, is on hold, failed or was cancelled, in plain words."""
     node: str = ""
+    """Where it runs or ran."""
     submitted: float | None = None
+    """When, as the next two."""
     started: float | None = None
+    """The last time, if it was started anew."""
     ended: float | None = None
+    """Also when it failed or was cancelled."""
     cpus: int = 0
     """Asked for."""
     cpu_time: float | None = None
@@ -56,7 +67,8 @@ class Job:
     count: int = 1
     """How many tasks it stands for."""
     session: Literal["", "this", "other"] = ""
-    """Is it the session that this process runs in, or another one?"""
+    """Is it the session that this process runs in, or another one? `sessions` of batch.ini says how those
+    are called."""
     raw: str = ""
     """Slurm's own number, by which it knows a task of an array as well."""
 
@@ -78,13 +90,18 @@ class Job:
         return self.submitted if self.state in {"waiting", "held"} else self.started
 
     def elapsed(self, now: float) -> float | None:
-        """Seconds that it has run."""
+        """Seconds that it has run. now: POSIX time"""
         if self.started is None:
             return None
         return max(0.0, (now if self.active else self.ended or now) - self.started)
 
     def cpu(self, now: float) -> float | None:
-        """CPU used of what it has asked for: 1.0 is all of it, all the time."""
+        """CPU used of what it has asked for: 1.0 is all of it, all the time. now: POSIX time
+
+        >>> job = Job("slurm", "12_3", "fit", "running", started=1000.0, cpus=2, cpu_time=50.0)
+        >>> job.group, job.active, job.elapsed(1100.0), job.cpu(1100.0)
+        ('12', True, 100.0, 0.25)
+        """
         elapsed = self.elapsed(now)
         if self.cpu_time is None or not elapsed or not self.cpus:
             return None

@@ -28,9 +28,18 @@ _SYSTEMS: dict[Cluster, ModuleType] = {"slurm": slurm, "condor": condor}
 
 
 class Jobs(Sequence[Job]):
-    """A person's jobs, those first that have not ended; a notebook shows them as a table.
+    """A person's jobs, those first that have not ended: a sequence. A notebook shows the first 20 as a table.
 
-    missing: sentences on what could not be asked; at: when it was asked, in POSIX seconds
+    found: the jobs
+    missing: sentences on what could not be asked
+    at: when it was asked, in POSIX seconds
+
+    >>> late = Job("slurm", "12", "fit", "failed", "its time limit was reached")
+    >>> found = Jobs([late, Job("condor", "7.0", "draw", "running")])
+    >>> [job.number for job in found if job.active]
+    ['7.0']
+    >>> found[1].reason
+    'its time limit was reached'
     """
 
     def __init__(self, found: Iterable[Job], missing: Sequence[str] = (), at: float = 0.0) -> None:
@@ -237,9 +246,10 @@ class Overview:
 def jobs(since: float = DAY) -> Jobs:
     """Your jobs on every batch system that takes jobs from here, and those that ended not long ago.
 
-    since: seconds back to which ended jobs are listed (default: a day); 0 for none
+    since: seconds back to which ended jobs are listed, a day by default; 0 for none
 
-    Never raises for a batch system that does not answer: `missing` of the result says so.
+    Both systems are asked at the same time (squeue, sacct and sstat; condor_q and condor_history), and have
+    20 seconds for an answer. Never raises for one that gives none: `missing` of the result says so.
     """
     return Overview(since).look()
 

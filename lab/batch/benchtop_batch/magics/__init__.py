@@ -18,7 +18,7 @@ TABLES = ("squeue", "sinfo", "sacct", "sacctmgr", "condor_q", "condor_status", "
 _COMMON = """
     -c N, --cpus N        CPUs
     --mem 1G              memory
-    --gpus 2, tesla:1     GPUs
+    --gpus 2, a100:1      GPUs
     --in x,y              variables of the notebook that the cell gets
     --out result          variables that the notebook gets back; of several tasks, lists of them
     --background NAME     do not wait: NAME is the future of the job

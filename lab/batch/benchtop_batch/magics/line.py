@@ -44,7 +44,14 @@ class Request:
 
 
 def parse(cluster: Cluster, line: str) -> Request:
-    """Of the text behind %%slurm or %%condor. Raises OptionError."""
+    """Of the text behind %%slurm or %%condor. Raises OptionError.
+
+    >>> parse("slurm", "-t 10m --array 0-2 --in x,y --out result")
+    Request(asked={'time': 600}, ids=(0, 1, 2), limit=0, inputs=('x', 'y'), outputs=('result',), ...)
+    >>> parse("slurm", "--tme 10m")
+    Traceback (most recent call last):
+    benchtop_batch.calls.failed.OptionError: %%slurm has no option “--tme”. Did you mean “--time”? ...
+    """
     try:
         words = shlex.split(line)
     except ValueError as error:
@@ -103,7 +110,11 @@ def unknown(cluster: Cluster, name: str) -> str:
 
 
 def array(text: str) -> tuple[tuple[int, ...], int]:
-    """The numbers of the tasks, and how many run at a time (0: all), of "0-9", "1,3,5-7", "0-20:5%2"."""
+    """The numbers of the tasks, and how many run at a time (0: all), of "0-9", "1,3,5-7", "0-20:5%2".
+
+    >>> array("1,3,5-7"), array("0-20:5%2")
+    (((1, 3, 5, 6, 7), 0), ((0, 5, 10, 15, 20), 2))
+    """
     numbers, percent, limit = text.partition("%")
     found: set[int] = set()
     for part in numbers.split(","):

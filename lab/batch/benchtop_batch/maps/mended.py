@@ -1,6 +1,6 @@
-"""HTMap with this facility's defaults, and without what breaks it here: put into it when it is imported.
+"""HTMap with a site's defaults, and without what breaks it there: put into it when it is imported.
 
-What the facility sets lies beneath what a person sets (~/.htmaprc, HTMAP_DELIVERY_METHOD, htmap.settings,
+What the site sets lies beneath what a person sets (~/.htmaprc, HTMAP_DELIVERY_METHOD, htmap.settings,
 MapOptions). Each function that stands in for one of HTMap's says what that one gets wrong.
 """
 

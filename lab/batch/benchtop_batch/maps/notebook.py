@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from benchtop_batch import place
+
 # Not all of the environment: the queue shows a job's to everybody
 TAKEN_ALONG = (
     "HOME",
@@ -17,13 +19,13 @@ TAKEN_ALONG = (
 )
 
 
-SHARED = (Path("/opt/lab"), Path("/software"))  # where a Python is that each node has
 IMAGE = "APPTAINER_CONTAINER"  # of the environment: the image in which this runs
 
 
 def on_nodes(python: Path, home: Path, env: Mapping[str, str]) -> bool:
     """Is this the interpreter's path on each node, too? Inside an image, another may have the same path."""
-    return not env.get(IMAGE) or any(python.is_relative_to(folder) for folder in (*SHARED, home))
+    shared = place.settings("nodes").get("shared", "").split()
+    return not env.get(IMAGE) or any(python.is_relative_to(folder) for folder in (*shared, str(home)))
 
 
 def environment(env: Mapping[str, str]) -> str:

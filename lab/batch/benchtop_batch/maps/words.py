@@ -1,4 +1,4 @@
-"""What HTMap tells a person about components that do not run, in the words of the facility."""
+"""What HTMap tells a person about components that do not run, in plain words."""
 
 import errno
 import re
