@@ -95,11 +95,11 @@ def test_of_much_output_at_the_end_the_first_part_is_shown_and_where_the_rest_is
     batch: batch_stand_in.Queue, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(cell, "AT_ONCE", 1000)
-    cell.run("slurm", "", "print('much' * 1000)", Shell())
+    cell.run("slurm", "", "print('much' * 100_000)", Shell())
     shown = capsys.readouterr().out
     assert "much" * 250 in shown
     assert "… and more, in /" in shown
-    assert "much" * 999 not in shown
+    assert "much" * 99_999 not in shown
 
 
 def test_an_interrupt_cancels_the_job(batch: batch_stand_in.Queue, monkeypatch: pytest.MonkeyPatch):
