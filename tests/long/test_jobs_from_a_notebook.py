@@ -36,7 +36,7 @@ def sleep():
 asleep = sleep()
 while not asleep.running():
     __import__("time").sleep(0.1)
-subprocess.run(["{cancel}", asleep.job], check=True)
+subprocess.run(["{cancel}", asleep.job], check=True, capture_output=True)
 try:
     asleep.result(120)
 except benchtop_batch.JobError as error:
